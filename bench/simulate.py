@@ -1,0 +1,135 @@
+"""What we claim about the speed of a simulation, measured: ``python bench/simulate.py``.
+
+Runs the diabetes study's ``fedavg`` arm (10 sites, MLP 64-32, 10 rounds) and the same job as a plain PyTorch loop, one
+after the other on the same single core, and prints the ratio. Absolute times drift with the machine; ratios do not.
+Then: 100 sites against 10, rows × 10, memory of the whole process, and the time to the first round.
+
+Reads ``../shared`` (the study, its data and the plain loop) and says so where it is absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+STUDY = SHARED / "studies" / "diabetes.toml"
+PLAIN = SHARED / "peers" / "plain_torch.py"
+ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One process: its output, wall time (s) and peak memory (MiB)."""
+
+    output: str
+    wall: float
+    peak: float
+
+
+def measured(command: list[str]) -> Measured:
+    """Run a command on one core and measure the whole of it."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | ONE_CORE, preexec_fn=_one_core
+    )
+    output = process.stdout.read() if process.stdout else b""
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed with status {status}")
+    return Measured(output.decode(), time.perf_counter() - began, usage.ru_maxrss / 1024)
+
+
+def _one_core() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def medfl(study: Path) -> tuple[Measured, dict[str, object]]:
+    """Run the fedavg arm of a study; return the process and its run."""
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "medfl", "run", str(study), "--arm", "fedavg", "--home", home, "--json"]
+        process = measured(command)
+    return process, json.loads(process.output)["runs"][0]
+
+
+def varied(folder: Path, name: str, change: dict[str, str]) -> Path:
+    """Write a copy of the study with some lines replaced."""
+    text = STUDY.read_text(encoding="utf-8").replace("../data/diabetes100k.csv", str(SHARED / "data/diabetes100k.csv"))
+    for old, new in change.items():
+        if old not in text:
+            sys.exit(f"the study has no line {old!r}")
+        text = text.replace(old, new)
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def against_plain_torch(repeats: int) -> None:
+    """Print the ratio of wall times, each repeat with both jobs side by side in time."""
+    ratios, whole = [], []
+    for _ in range(repeats):
+        ours, run = medfl(STUDY)
+        theirs = measured([sys.executable, str(PLAIN)])
+        seconds = float(re.search(r"plain torch: ([\d.]+)s", theirs.output)[1])  # type: ignore[index]
+        auc = re.search(r"AUC ([\d.]+)", theirs.output)[1]  # type: ignore[index]
+        ratios.append(seconds / run["wall_s"])
+        whole.append(theirs.wall / ours.wall)
+        scored = [site["metrics"]["auc"] for site in run["sites"].values() if site["metrics"]["auc"] is not None]
+        print(f"  medfl {run['wall_s']:.2f} s (process {ours.wall:.2f} s, {ours.peak:.0f} MiB)", end="; ")
+        print(f"plain torch {seconds:.2f} s (process {theirs.wall:.2f} s, {theirs.peak:.0f} MiB)", end="; ")
+        print(f"mean site AUC {sum(scored) / len(scored):.4f} and {auc}; ratio {ratios[-1]:.1f}", flush=True)
+    middle, middle_whole = (sorted(values)[len(values) // 2] for values in (ratios, whole))
+    print(f"ratio of wall times: {middle:.1f} (median; whole processes {middle_whole:.1f})")
+
+
+def many_sites(folder: Path) -> None:
+    """Print how 100 sites compare with 10."""
+    few, many = (medfl(varied(folder, f"sites{n}", {"sites = 10": f"sites = {n}"}))[1]["wall_s"] for n in (10, 100))
+    print(f"100 sites take {many / few:.2f} × the time of 10 sites ({many:.2f} s and {few:.2f} s)")
+
+
+def many_rows(folder: Path) -> None:
+    """Print how a million rows compare with a hundred thousand."""
+    table = folder / "million.csv"
+    lines = (SHARED / "data/diabetes100k.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text(lines[0] + "".join(lines[1:]) * 10, encoding="utf-8")
+    small, large = (
+        medfl(varied(folder, name, change))
+        for name, change in (("rows1", {}), ("rows10", {str(SHARED / "data/diabetes100k.csv"): str(table)}))
+    )
+    ratio = large[1]["wall_s"] / small[1]["wall_s"]
+    print(f"10 × the rows take {ratio:.1f} × the time ({large[1]['wall_s']:.2f} s; {large[0].peak:.0f} MiB)")
+
+
+def first_round(folder: Path) -> None:
+    """Print the time from the end of the imports to the first training, by running no more than one round."""
+    one = varied(folder, "one", {"rounds = 10": "rounds = 1"})
+    process, _ = medfl(one)
+    imports = measured([sys.executable, "-c", "import medfl.simulate, medfl.publish.terminal"])
+    print(
+        f"one round from start to stored end: {process.wall - imports.wall:.2f} s after {imports.wall:.2f} s of imports"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=3, help="pairs of runs behind the ratio")
+    parser.add_argument("--only-ratio", action="store_true", help="skip sites, rows and start-up")
+    arguments = parser.parse_args()
+    if not STUDY.exists():
+        sys.exit(f"skipped: {STUDY} is absent")
+    against_plain_torch(arguments.repeats)
+    if not arguments.only_ratio:
+        with tempfile.TemporaryDirectory() as scratch:
+            first_round(Path(scratch))
+            many_sites(Path(scratch))
+            many_rows(Path(scratch))

@@ -1,0 +1,5 @@
+"""``python -m medfl`` is ``medfl``."""
+
+from medfl.cli import entry
+
+entry()

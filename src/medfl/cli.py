@@ -1,0 +1,142 @@
+"""The command line: one verb a line. What a verb does lives in the library; here is only what is typed and shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from medfl.simulate import EngineName
+
+HOME = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the journal and the artefacts [default: $MEDFL_HOME or ~/.medfl].",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, and nothing else.")
+STUDY = click.argument("study", type=click.Path(path_type=Path))
+RUN = click.argument("run")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="medfl", prog_name="medfl")
+def main() -> None:
+    """Federated learning over hospitals: data stay where they are, models travel."""
+
+
+def entry() -> None:
+    """Run the command line; errors become sentences and exit codes."""
+    from medfl.console import guarded
+
+    sys.exit(guarded(main, os.environ.get("MEDFL_DEBUG") == "1"))
+
+
+@main.command()
+@STUDY
+@JSON
+def check(study: Path, as_json: bool) -> None:
+    """Say in plain words what a study will do, or all that is wrong with it."""
+    from medfl import console
+
+    console.check(study, as_json=as_json)
+
+
+@main.command()
+@STUDY
+@HOME
+@click.option("--engine", type=click.Choice(["in-process", "processes"]), default="in-process", show_default=True,
+              help="All sites in this process, or one worker process a core.")  # fmt: skip
+@click.option("--arm", help="Run this arm only, without baselines.")
+@click.option("--plugin", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
+              help="Python file of your own to load first, e.g. one that registers a torch model.")  # fmt: skip
+@JSON
+def run(
+    study: Path, home: Path | None, engine: EngineName, arm: str | None, plugin: tuple[Path, ...], as_json: bool
+) -> None:
+    """Run a study: every arm, every repeat, every baseline."""
+    from medfl import console
+
+    console.run(study, home, engine=engine, arm=arm, plugins=plugin, as_json=as_json)
+
+
+@main.command()
+@RUN
+@HOME
+@click.option("--plugin", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
+              help="Python file of your own to load first.")  # fmt: skip
+@JSON
+def resume(run: str, home: Path | None, plugin: tuple[Path, ...], as_json: bool) -> None:
+    """Go on with an interrupted run, and with all that was started together with it."""
+    from medfl import console
+
+    console.resume(run, home, plugins=plugin, as_json=as_json)
+
+
+@main.command()
+@HOME
+@JSON
+def runs(home: Path | None, as_json: bool) -> None:
+    """List the runs, newest first."""
+    from medfl import console
+
+    console.runs(home, as_json=as_json)
+
+
+@main.command()
+@RUN
+@HOME
+@JSON
+def show(run: str, home: Path | None, as_json: bool) -> None:
+    """Show what is known of a run."""
+    from medfl import console
+
+    console.show(run, home, as_json=as_json)
+
+
+@main.command()
+@click.argument("run_or_study")
+@HOME
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write [default: NAME.html]."
+)
+def report(run_or_study: str, home: Path | None, output: Path | None) -> None:
+    """Write the report of a run or study as one HTML file."""
+    from medfl import console
+
+    console.report(run_or_study, home, output)
+
+
+@main.command()
+@RUN
+@HOME
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder to write [default: model-RUN]."
+)
+def export(run: str, home: Path | None, output: Path | None) -> None:
+    """Export a run's model: weights as safetensors, and all that is needed to use them."""
+    from medfl import console
+
+    console.export(run, home, output)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="CSV file to write [default: the terminal]."
+)
+@click.option("--plugin", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
+              help="Python file of your own to load first.")  # fmt: skip
+def predict(model: Path, table: Path, output: Path | None, plugin: tuple[Path, ...]) -> None:
+    """Predict the rows of a table with an exported model."""
+    from medfl import console
+
+    console.predict(model, table, output, plugins=plugin)
+
+
+if __name__ == "__main__":
+    entry()

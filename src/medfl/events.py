@@ -1,0 +1,344 @@
+"""What can happen, as frozen dataclasses.
+
+A run is the list of its events; every page, table and report is a pure function of the spec and that list. Events are
+appended after what they speak of is durable, and are never changed. The event reference is generated from this file.
+
+One *execution* is one ``medfl run``: every arm of a study for every repeat, and the baselines, each of them a *run*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeAlias
+
+Role = Literal["arm", "centralised", "local-only"]
+Metrics: TypeAlias = Mapping[str, float | None]
+Intervals: TypeAlias = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in a run.
+
+    Parameters
+    ----------
+    run
+        The run's id.
+    """
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlanned(Event):
+    """A run was laid down, before anything was trained; all runs of an execution are planned together.
+
+    Parameters
+    ----------
+    execution
+        Id shared by all runs of one ``medfl run``.
+    study
+        The study's name.
+    digest
+        Sha256 of the study's canonical text.
+    spec
+        The study's canonical JSON, all arms included.
+    base
+        Folder that relative paths of the spec start from; empty when data frames were passed.
+    engine
+        Name of the engine.
+    role
+        An arm of the study, or a baseline it is compared with.
+    arm
+        Name of the arm; of the role for a baseline.
+    seed
+        The run's seed: the study's seed plus the repeat, from 0.
+    """
+
+    execution: str
+    study: str
+    digest: str
+    spec: str
+    base: str
+    engine: str
+    role: Role
+    arm: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """Work on a run began.
+
+    Parameters
+    ----------
+    versions
+        Version of Python and of each package that takes part in the arithmetic.
+    platform
+        Operating system and processor, as text.
+    sites
+        Names of the sites, in the order in which replies are folded.
+    """
+
+    versions: Mapping[str, str]
+    platform: str
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed(Event):
+    """Work on an interrupted run went on.
+
+    Parameters
+    ----------
+    after_round
+        The last finished round; 0 when it starts over.
+    """
+
+    after_round: int
+    versions: Mapping[str, str]
+    platform: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataDescribed(Event):
+    """The sites said what their tables look like, and an agreement was found.
+
+    Parameters
+    ----------
+    sites
+        For each site: ``rows``, ``schema`` (sha256 of names, types, units and categories), ``missing`` (by column).
+        Never values.
+    agreement
+        The columns, categories and outcome that all sites share, as JSON.
+    """
+
+    sites: Mapping[str, Mapping[str, Any]]
+    agreement: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPrepared(Event):
+    """Preprocessing was fitted over all sites.
+
+    Parameters
+    ----------
+    sites
+        For each site: ``train_rows``, ``test_rows``, ``left_out`` (rows that could not be used), ``train_classes`` and
+        ``test_classes`` (rows by class name; empty for regression).
+    recipe
+        The fitted preprocessing, as JSON.
+    explained
+        The same in sentences.
+    """
+
+    sites: Mapping[str, Mapping[str, Any]]
+    recipe: Mapping[str, Any]
+    explained: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed(Event):
+    """Something that a reader of the results should know.
+
+    Parameters
+    ----------
+    text
+        One sentence.
+    site
+        The site it is about; empty for all.
+    """
+
+    text: str
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundStarted(Event):
+    """The hub asked the sites for a round.
+
+    Parameters
+    ----------
+    round
+        From 1.
+    sites
+        Who was asked.
+    """
+
+    round: int
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteAnswered(Event):
+    """A site's contribution arrived.
+
+    Parameters
+    ----------
+    round
+        From 1.
+    site
+        Its name.
+    seconds
+        Time the site worked.
+    received, sent
+        Bytes of numbers that reached and left the site.
+    loss
+        Mean training loss; None where nothing was trained.
+    """
+
+    round: int
+    site: str
+    seconds: float
+    received: int
+    sent: int
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteFailed(Event):
+    """A site did not contribute to a round.
+
+    Parameters
+    ----------
+    round
+        From 1; 0 before the first.
+    site
+        Its name.
+    stage
+        What it was asked to do.
+    code
+        Code of the error.
+    reason
+        The site's own sentence.
+    """
+
+    round: int
+    site: str
+    stage: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated(Event):
+    """A model was judged on the sites' test rows.
+
+    Parameters
+    ----------
+    round
+        The round whose model it is; 0 for the untrained one.
+    pooled
+        Metrics over all sites' test rows; None where a metric is not defined.
+    sites
+        Metrics of each site.
+    final
+        Whether this is the run's last model; only then are intervals and curves given.
+    pooled_intervals, site_intervals
+        95 % bootstrap intervals by metric.
+    curves
+        Pooled ROC, precision-recall, calibration…, as points.
+    """
+
+    round: int
+    pooled: Metrics
+    sites: Mapping[str, Metrics]
+    final: bool = False
+    pooled_intervals: Intervals | None = None
+    site_intervals: Mapping[str, Intervals] | None = None
+    curves: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundFinished(Event):
+    """A round's aggregate is stored; a run can go on from here.
+
+    Parameters
+    ----------
+    round
+        From 1.
+    model
+        Sha256 of the global weights, a safetensors file in the artefacts.
+    state
+        Sha256 of the algorithm's whole state.
+    sites
+        Who contributed.
+    loss
+        Mean training loss over the contributions, by rows.
+    """
+
+    round: int
+    model: str
+    state: str
+    sites: tuple[str, ...]
+    loss: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The run is complete.
+
+    Parameters
+    ----------
+    rounds
+        Rounds carried out.
+    model
+        Sha256 of the final weights; empty where there is no one model (local-only).
+    seconds
+        Wall time worked on it, over all sittings.
+    """
+
+    rounds: int
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailed(Event):
+    """The run stopped with an error; its last good model stays stored.
+
+    Parameters
+    ----------
+    code
+        Code of the error.
+    message
+        What the user was told.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInterrupted(Event):
+    """The user stopped the run; it can be resumed."""
+
+
+KINDS: Mapping[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, Noticed, RoundStarted, SiteAnswered,
+        SiteFailed, Evaluated, RoundFinished, RunFinished, RunFailed, RunInterrupted,
+    )
+}  # fmt: skip
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Return the event's fields but its run, ready for JSON."""
+    body = asdict(event)
+    del body["run"]
+    return body
+
+
+def from_json(kind: str, run: str, body: Mapping[str, Any]) -> Event | None:
+    """Return the event that was written; None for a kind this version does not know.
+
+    Fields that a newer version added are passed over, so that its journals stay readable.
+    """
+    event = KINDS.get(kind)
+    if event is None:
+        return None
+    known = {field.name for field in fields(event)}
+    tidy = {name: tuple(value) if isinstance(value, list) else value for name, value in body.items() if name in known}
+    return event(run=run, **tidy)

@@ -1,0 +1,1 @@
+"""WHAT IS LEARNED: statistics that add, algorithms, models, data, metrics."""

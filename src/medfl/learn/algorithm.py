@@ -1,0 +1,106 @@
+"""What an algorithm is: three pure functions. A new paper is one new file in ``learn/algorithms``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from medfl import seeds
+from medfl.learn.model import Examples, Floats, Model, Pull, Trained
+from medfl.learn.statistic import Array, Statistic
+from medfl.spec.training import LocalTraining
+
+Memory: TypeAlias = Mapping[str, Array]
+"""What a site keeps between rounds and never sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the hub knows between rounds.
+
+    Parameters
+    ----------
+    shared
+        What every site is sent; always with ``"weights"``, the flat global weights.
+    kept
+        What stays at the hub, such as a server optimiser's moments.
+    """
+
+    shared: Mapping[str, Array]
+    kept: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Floats:
+        """The flat global weights."""
+        return self.shared["weights"]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What an algorithm sees of a site during one round.
+
+    Parameters
+    ----------
+    model
+        The model, bound to its input and outcome.
+    examples
+        The site's training rows.
+    how
+        The optimiser's settings.
+    class_weights
+        Weight of each class in the loss; None for equal ones.
+    site, round
+        They name the streams of random numbers.
+    """
+
+    model: Model
+    examples: Examples
+    how: LocalTraining
+    class_weights: Floats | None
+    site: str
+    round: int
+
+    def train(self, weights: Array, *, seed: int, pull: Pull | None = None) -> Trained:
+        """Train from these weights for one round."""
+        return self.model.train(
+            weights,
+            self.examples,
+            self.how,
+            generator=seeds.generator(seed, round=self.round, site=self.site, purpose="train"),
+            class_weights=self.class_weights,
+            pull=pull,
+        )
+
+
+@runtime_checkable
+class Algorithm(Protocol):
+    """An aggregation rule; its parameters are the fields of the object."""
+
+    def init(self, weights: Floats) -> State:
+        """Return the state before the first round, from freshly drawn weights."""
+        ...
+
+    def at_site(self, shared: Mapping[str, Array], data: Local, memory: Memory, seed: int) -> tuple[Statistic, Memory]:
+        """Train at a site; return what adds up over sites, and what the site keeps."""
+        ...
+
+    def at_hub(self, state: State, total: Statistic) -> State:
+        """Return the next state from the sum of the sites' statistics."""
+        ...
+
+
+def weighted_update(start: Array, trained: Trained, rows: int) -> Statistic:
+    """Return a site's update weighted by its rows: numerators in float64 under their weight, so that they add exactly.
+
+    The names are ``delta`` (rows × (local − global weights)), ``loss`` (rows × mean loss) and ``weight`` (rows).
+    """
+    delta = trained.weights.astype(np.float64) - start.astype(np.float64)
+    return Statistic({"delta": delta * rows, "loss": np.array(trained.loss * rows), "weight": np.array(float(rows))})
+
+
+def mean_update(total: Statistic) -> Array:
+    """Return the average update over sites, weighted by rows, in float64."""
+    return total["delta"] / total["weight"]

@@ -1,0 +1,1 @@
+"""One aggregation algorithm a file; every file is found by itself."""

@@ -1,0 +1,141 @@
+"""What the cells of one column say: numbers or texts, and which are missing.
+
+One spelling for each value, whoever wrote the file: 1, 1.0 and "1" are the same; TRUE and True are; spaces around a
+text do not count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfl.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None")
+"""Spellings of a missing value that always count; a study may add its own."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_TRUTH = {"true": "True", "false": "False"}
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A column of numbers.
+
+    Parameters
+    ----------
+    values
+        Float64, shape (rows,); NaN where missing.
+    """
+
+    values: NDArray[np.float64]
+
+    def texts(self) -> Texts:
+        """Return the same cells with each number taken as a code."""
+        import pandas as pd
+
+        codes, distinct = pd.factorize(self.values)
+        return _in_order(codes, [spelled(value) for value in distinct.tolist()])
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of texts.
+
+    Parameters
+    ----------
+    codes
+        Int64, shape (rows,): index into `distinct`, −1 where missing.
+    distinct
+        The texts that occur, numbers by value first, then by alphabet.
+    """
+
+    codes: NDArray[np.int64]
+    distinct: tuple[str, ...]
+
+    def texts(self) -> Texts:
+        """Return itself."""
+        return self
+
+    @property
+    def not_numbers(self) -> int:
+        """How many cells hold something that is not a number."""
+        strange = np.array([not is_number(text) for text in self.distinct], dtype=bool)
+        return int(strange[self.codes[self.codes >= 0]].sum())
+
+    @property
+    def present(self) -> int:
+        """How many cells are not missing."""
+        return int((self.codes >= 0).sum())
+
+
+def read(series: pd.Series[Any], missing: Sequence[str] = ()) -> Numbers | Texts:
+    """Return what a column says; a text column in which every text is a number is a column of numbers.
+
+    Parameters
+    ----------
+    series
+        A column of any type.
+    missing
+        Spellings of a missing value besides :data:`MISSING`.
+    """
+    if series.dtype.kind in "iuf":
+        return Numbers(_without(series.to_numpy(dtype=np.float64, na_value=np.nan), missing))
+    try:
+        codes, uniques = series.factorize()
+    except TypeError:
+        raise DataError(
+            "cells hold neither numbers nor text",
+            where=f"column {str(series.name)!r}",
+            remedy="leave the column out of data.features, or turn its cells into numbers or text",
+        ) from None
+    texts = [spelled(value) for value in uniques]
+    absent = {*MISSING, *missing, *map(spelled, missing)}
+    cells = _in_order(codes, [None if text in absent else text for text in texts])
+    if all(is_number(text) for text in cells.distinct):
+        values = np.array([*map(float, cells.distinct), np.nan])
+        return Numbers(values[cells.codes])
+    return cells
+
+
+def spelled(value: object) -> str:
+    """Return the one spelling of a value: numbers without a trailing ``.0``, texts without spaces around them."""
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+    text = str(value).strip()
+    if not is_number(text):
+        return _TRUTH.get(text.casefold(), text)
+    return str(int(text)) if text.lstrip("+-").isdecimal() else spelled(float(text))
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a number in plain decimal or scientific notation."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def in_order(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return each text once: numbers by their value, then the others by alphabet."""
+    return tuple(sorted(set(texts), key=lambda text: (0, float(text), text) if is_number(text) else (1, 0.0, text)))
+
+
+def _in_order(codes: NDArray[np.int64], spellings: Sequence[str | None]) -> Texts:
+    """Join codes of one spelling, None being missing, and put the spellings in order."""
+    distinct = in_order(text for text in spellings if text is not None)
+    place: dict[str | None, int] = {text: index for index, text in enumerate(distinct)}
+    renumber = np.array([*(place.get(text, -1) for text in spellings), -1], dtype=np.int64)
+    return Texts(renumber[codes], distinct)
+
+
+def _without(values: NDArray[np.float64], missing: Sequence[str]) -> NDArray[np.float64]:
+    """Blank the numbers that stand for a missing value, such as -9."""
+    stand_ins = [float(text) for text in missing if is_number(text)]
+    return np.where(np.isin(values, stand_ins), np.nan, values) if stand_ins else values

@@ -1,0 +1,257 @@
+"""What a site's table is like, without a row of it: types, categories, missingness, ranges."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from medfl.errors import Complaint, DataError
+from medfl.learn.data import cells, positive
+from medfl.learn.data.cells import Numbers, Texts
+from medfl.spec.data import Data
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_CATEGORIES = 64
+"""More different texts than this in a column are an identifier or free text, not categories."""
+
+_FEW_ROWS = 20
+"""Below this many rows, all values being different says nothing."""
+_NEARLY_ALL = 0.9
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of one site's table, or of all sites' after merging.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    kind
+        Quantities or categories.
+    unit
+        Unit as text; empty where none is given.
+    categories
+        The categories that occur, in order. For a target: the classes that occur, also where they are whole numbers
+        (empty where there are too many to be classes).
+    missing
+        Number of rows without a value.
+    minimum, maximum
+        Of a numeric column; None where no row has a value.
+    integral
+        Whether all values of a numeric column are whole numbers.
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    unit: str = ""
+    categories: tuple[str, ...] = ()
+    missing: int = 0
+    minimum: float | None = None
+    maximum: float | None = None
+    integral: bool = False
+
+    @property
+    def blank(self) -> bool:
+        """Whether no row has a value, so that the kind is not known."""
+        return self.minimum is None and not self.categories
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A site's columns in use, its number of rows, and the names of the columns not in use."""
+
+    columns: tuple[Column, ...]
+    rows: int
+    unused: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names, kinds, units and categories; counts and values have no part in it."""
+        sort = [[c.name, c.kind, c.unit, c.categories if c.kind == "categorical" else ()] for c in self.columns]
+        return hashlib.sha256(json.dumps(sorted(sort), ensure_ascii=False).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        value: dict[str, Any] = _SCHEMA.dump_python(self, mode="json")
+        return value
+
+    @staticmethod
+    def from_json(value: object) -> Schema:
+        """Return what :meth:`to_json` was called on."""
+        return _SCHEMA.validate_python(value)
+
+
+_SCHEMA = TypeAdapter(Schema)
+
+
+def infer(frame: pd.DataFrame, data: Data, *, without: Sequence[str] = ()) -> Schema:
+    """Describe the columns in use: the target and the features, or all columns.
+
+    Parameters
+    ----------
+    frame
+        One site's table.
+    data
+        What the study says about it.
+    without
+        Columns that are never features, such as a patient's ID.
+
+    Raises
+    ------
+    DataError
+        All that is wrong with the columns in use, at once.
+    """
+    columns: list[Column] = []
+    complaints: list[Complaint] = []
+    used = _in_use(frame, data, without)
+    for name in used:
+        described = _target(frame[name], data) if name == data.target else _feature(frame[name], data)
+        if isinstance(described, Column):
+            columns.append(described)
+        else:
+            complaints.append(described)
+    if complaints:
+        raise DataError.of(complaints)
+    return Schema(tuple(columns), len(frame), tuple(str(name) for name in frame.columns if name not in used))
+
+
+def _in_use(frame: pd.DataFrame, data: Data, without: Sequence[str]) -> list[str]:
+    present = [str(name) for name in frame.columns]
+    if data.features is not None:
+        return [name for name in dict.fromkeys([*data.features, data.target]) if name in present]
+    return [name for name in present if name == data.target or name not in {*without, *_dealt_by(data)}]
+
+
+def _dealt_by(data: Data) -> Iterator[str]:
+    if data.simulate is not None and data.simulate.partition.kind == "column":
+        yield data.simulate.partition.column
+
+
+def _feature(series: pd.Series[Any], data: Data) -> Column | Complaint:
+    name = str(series.name)
+    try:
+        found = cells.read(series, data.missing)
+    except DataError as error:
+        return error.complaints[0]
+    unit = data.units.get(name, "")
+    if name in data.categorical or (isinstance(found, Texts) and not _mostly_numbers(found)):
+        return _categorical(name, unit, found.texts())
+    return _numeric(name, unit, found)
+
+
+def _target(series: pd.Series[Any], data: Data) -> Column | Complaint:
+    """Describe the target with the classes that occur, as far as its values can be classes."""
+    name, unit = str(series.name), data.units.get(str(series.name), "")
+    try:
+        found = cells.read(series, data.missing)
+        if data.positive is not None:
+            return _decided(name, unit, positive.parse(data.positive), found)
+    except DataError as error:
+        return error.complaints[0]
+    if isinstance(found, Texts) and not _mostly_numbers(found):
+        return _classes(name, unit, found)
+    column = _numeric(name, unit, found)
+    if isinstance(column, Complaint) or isinstance(found, Texts) or data.outcome == "regression":
+        return column
+    if not column.integral and data.outcome is None:
+        return column
+    values = found.texts().distinct
+    return Column(
+        name,
+        "numeric",
+        unit,
+        values if len(values) <= MOST_CATEGORIES else (),
+        column.missing,
+        column.minimum,
+        column.maximum,
+        column.integral,
+    )
+
+
+def _decided(name: str, unit: str, rule: positive.Positive, found: Numbers | Texts) -> Column:
+    """Describe a target of which the study says what is positive: only the two classes are told."""
+    yes = rule.holds(found, name)
+    present = [label for value, label in enumerate(rule.classes(name)) if np.any(yes == value)]
+    return Column(name, "categorical", unit, tuple(present), int(np.isnan(yes).sum()))
+
+
+def _numeric(name: str, unit: str, found: Numbers | Texts) -> Column | Complaint:
+    if isinstance(found, Texts):
+        return _text_among_numbers(name, found)
+    values = found.values
+    here = values[~np.isnan(values)]
+    missing = len(values) - len(here)
+    if not len(here):
+        return Column(name, "numeric", unit, (), missing)
+    low, high = float(here.min()), float(here.max())
+    if np.isinf(low) or np.isinf(high):
+        return Complaint(
+            f"infinite values: {int(np.isinf(here).sum())} of {len(here)}",
+            _place(name),
+            "",
+            "leave those cells empty, or correct them",
+        )
+    return Column(name, "numeric", unit, (), missing, low, high, _whole(here))
+
+
+def _categorical(name: str, unit: str, found: Texts) -> Column | Complaint:
+    distinct, here = len(found.distinct), found.present
+    if distinct > MOST_CATEGORIES or (here >= _FEW_ROWS and distinct >= _NEARLY_ALL * here):
+        return Complaint(
+            f"{distinct} different texts in {here} values: it looks like an identifier or free text",
+            _place(name),
+            "",
+            "leave it out of data.features (name the features to learn from), or group its values",
+        )
+    return Column(name, "categorical", unit, found.distinct, len(found.codes) - here)
+
+
+def _classes(name: str, unit: str, found: Texts) -> Column | Complaint:
+    if len(found.distinct) > MOST_CATEGORIES:
+        return Complaint(
+            f"the target has {len(found.distinct)} different texts, too many to be classes",
+            _place(name),
+            "",
+            "say in data.positive which value counts as positive, or choose another target",
+        )
+    return Column(name, "categorical", unit, found.distinct, len(found.codes) - found.present)
+
+
+def _text_among_numbers(name: str, found: Texts) -> Complaint:
+    strange = [text for text in found.distinct if not cells.is_number(text)]
+    remedy = "add the spelling to data.missing, or list the column in data.categorical"
+    if all(_DECIMAL_COMMA.fullmatch(text) for text in strange):
+        remedy = "write decimals with a point, not a comma"
+    return Complaint(
+        f"text in a numeric column: {found.not_numbers} of {found.present} values are not numbers",
+        _place(name),
+        "",
+        remedy,
+    )
+
+
+def _mostly_numbers(found: Texts) -> bool:
+    """Whether a column with text in it was meant to be numeric; decimal commas count as numbers."""
+    commas = np.array([bool(_DECIMAL_COMMA.fullmatch(text)) for text in found.distinct], dtype=bool)
+    strange = found.not_numbers - int(commas[found.codes[found.codes >= 0]].sum())
+    return strange <= found.present / 2
+
+
+def _whole(values: NDArray[np.float64]) -> bool:
+    return bool(np.all(values == np.rint(values)))
+
+
+def _place(name: str) -> str:
+    return f"column {name!r}"

@@ -1,0 +1,282 @@
+"""Reading tables: a file, a bundled data set, or what the user already holds in memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medfl.errors import DataError, MissingExtraError
+from medfl.learn.data.cells import MISSING, is_number
+from medfl.learn.data.nearest import did_you_mean, listed
+
+_DELIMITERS = ",;\t"
+_EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
+
+def read_table(path: Path, *, columns: Sequence[str] | None = None, missing: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV (comma, semicolon or tab; UTF-8) or Parquet file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Column names, for a CSV file without a header line.
+    missing
+        Spellings of a missing value besides :data:`~medfl.learn.data.cells.MISSING`.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is not a well-formed table with at least one row.
+    MissingExtraError
+        If a Parquet file is to be read and pyarrow is not installed.
+    """
+    _require_file(path)
+    is_parquet = path.suffix.lower() == ".parquet"
+    frame = _parquet(path) if is_parquet else _csv(path, columns, [*MISSING, *missing])
+    if frame.empty:
+        raise DataError(
+            "the table has a header but no rows", where=str(path), remedy="give a file with at least one row"
+        )
+    return _with_unique_text_names(frame, str(path))
+
+
+def read_ids(path: Path) -> list[str]:
+    """Return the IDs of a file that has one a line; blank lines do not count."""
+    _require_file(path)
+    return [line.strip() for line in _decoded(path, path.read_bytes()).splitlines() if line.strip()]
+
+
+def bundled(name: str) -> pd.DataFrame:
+    """Return a data set that ships inside a dependency; "breast-cancer" is the only one."""
+    if name != "breast-cancer":
+        raise DataError(
+            "no such bundled data set", where="data.simulate.bundled", received=repr(name), remedy="write breast-cancer"
+        )
+    try:
+        from sklearn.datasets import load_breast_cancer
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            "the breast cancer data set comes with scikit-learn, which is not installed",
+            remedy="pip install 'medfl[demo]'",
+        ) from None
+    source = load_breast_cancer()
+    frame = pd.DataFrame(source.data, columns=[str(feature) for feature in source.feature_names])
+    frame["diagnosis"] = source.target_names[source.target]
+    return frame
+
+
+def as_frame(table: object) -> pd.DataFrame:
+    """Return a pandas frame of what the user holds (pandas, polars, Arrow, or a mapping of columns), never changed.
+
+    Raises
+    ------
+    DataError
+        If it is not a table, or names a column twice.
+    """
+    if isinstance(table, pd.DataFrame):
+        frame = table
+    elif hasattr(table, "to_pandas"):
+        frame = _foreign(table)
+    elif isinstance(table, Mapping):
+        frame = _from_columns(table)
+    elif hasattr(table, "__arrow_c_stream__"):
+        frame = _from_arrow(table)
+    else:
+        raise DataError(
+            "not a table",
+            received=type(table).__name__,
+            remedy="pass a pandas or polars data frame, an Arrow table, or a mapping of column names to values",
+        )
+    return _with_unique_text_names(frame, "the data frame")
+
+
+def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise DataError("a folder, not a file", where=str(path), remedy="name the CSV or Parquet file inside it")
+    if path.is_file():
+        return
+    neighbours = [entry.name for entry in path.parent.iterdir() if entry.is_file()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, neighbours) or "check the path; in a study it is relative to the study's file"
+    raise DataError("no such file", where=str(path), remedy=hint)
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise MissingExtraError(
+            "reading Parquet needs pyarrow, which is not installed", where=str(path), remedy="pip install pyarrow"
+        ) from None
+    except (ValueError, OSError):
+        raise DataError(
+            "not a readable Parquet file", where=str(path), remedy="write the file again, or save it as CSV"
+        ) from None
+
+
+def _csv(path: Path, columns: Sequence[str] | None, missing: Sequence[str]) -> pd.DataFrame:
+    text = _decoded(path, path.read_bytes())
+    if not text.strip():
+        raise DataError("the file is empty", where=str(path), remedy="give a CSV file with a header line and rows")
+    delimiter = _delimiter(text)
+    first = [name.strip() for name in next(_records(text, delimiter))[1]]
+    names = _checked_names(path, first) if columns is None else _fitting_names(path, first, columns)
+    ragged = _first_ragged(text, delimiter, len(names))
+    if ragged is not None:
+        line, found = ragged
+        raise DataError(
+            f"a row has {found} cells where the table has {len(names)} columns",
+            where=f"{path}, line {line}",
+            remedy=f"mend that line: cells are separated by {_spoken(delimiter)}; quote a text that contains one",
+        )
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=delimiter,
+        header=None if columns is not None else 0,
+        names=list(names),
+        index_col=False,
+        na_values=list(missing),
+        keep_default_na=False,
+        skipinitialspace=True,
+        low_memory=False,
+        float_precision="round_trip",
+    )
+
+
+def _decoded(path: Path, raw: bytes) -> str:
+    """Return the text with plain newlines and without a byte order mark."""
+    if raw.startswith(_EXCEL):
+        raise DataError(
+            "an Excel workbook or zip archive, not a CSV file", where=str(path), remedy="save the table as CSV (UTF-8)"
+        )
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            "the file is not UTF-8 text",
+            where=f"{path}, line {line}",
+            remedy="save it as UTF-8; if it is latin-1, as older Windows programs write: "
+            f"iconv -f latin1 -t utf-8 {path.name} > utf8.csv",
+        ) from None
+    if "\0" in text:
+        raise DataError("the file is not text", where=str(path), remedy="save the table as CSV (UTF-8)")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _delimiter(text: str) -> str:
+    """Return the separator that occurs most often, outside quotes, in the first line with something in it."""
+    line = re.sub(r'"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
+    return max(_DELIMITERS, key=line.count)
+
+
+def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (number of its last line, cells) for each record that is not blank."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    for cells in reader:
+        if len(cells) > 1 or any(cell.strip() for cell in cells):
+            yield reader.line_num, cells
+
+
+def _checked_names(path: Path, names: Sequence[str]) -> Sequence[str]:
+    """Check a header line. One that is a row of data must not be quoted in an error: it is a patient."""
+    numbers = [name for name in names if is_number(name)]
+    counted = [str(index) for index in range(len(names))], [str(index + 1) for index in range(len(names))]
+    if len(numbers) > len(names) / 2 and list(names) not in counted:
+        raise DataError(
+            "the first line looks like a row, not like column names: most of it is numbers",
+            where=str(path),
+            remedy="if the file has no header line, name its columns in data.columns",
+        )
+    unnamed = [str(index) for index, name in enumerate(names, start=1) if not name]
+    if unnamed:
+        raise DataError(
+            f"column {listed(unnamed)} has no name in the header",
+            where=str(path),
+            remedy="name it or remove it (pandas writes such a column unless to_csv is told index=False)",
+        )
+    return names
+
+
+def _fitting_names(path: Path, first: Sequence[str], columns: Sequence[str]) -> Sequence[str]:
+    if len(first) != len(columns):
+        raise DataError(
+            f"data.columns has {len(columns)} names, the file has {len(first)} columns",
+            where=str(path),
+            remedy="name every column of the file, in its order",
+        )
+    if list(first) == list(columns):
+        raise DataError(
+            "the file has a header line, and data.columns repeats it", where=str(path), remedy="remove data.columns"
+        )
+    return columns
+
+
+def _first_ragged(text: str, delimiter: str, width: int) -> tuple[int, int] | None:
+    """Return (line, cells) of the first record without `width` cells; pandas would fill or shift it silently."""
+    if '"' in text:
+        return next(((line, len(cells)) for line, cells in _records(text, delimiter) if len(cells) != width), None)
+    raw = text.encode()
+    buffer = np.frombuffer(raw, np.uint8)
+    ends = np.append(np.flatnonzero(buffer == ord("\n")), len(raw))
+    separators = np.searchsorted(np.flatnonzero(buffer == ord(delimiter)), ends)
+    counts = np.diff(separators, prepend=0)
+    for index in np.flatnonzero(counts != width - 1):
+        start = ends[index - 1] + 1 if index else 0
+        if raw[start : ends[index]].strip():
+            return int(index) + 1, int(counts[index]) + 1
+    return None
+
+
+def _spoken(delimiter: str) -> str:
+    return {",": "commas", ";": "semicolons", "\t": "tabs"}[delimiter]
+
+
+def _with_unique_text_names(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    if isinstance(frame.columns, pd.MultiIndex):
+        raise DataError("column names have several levels", where=where, remedy="give each column one name")
+    names = [str(name) for name in frame.columns]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"duplicate column names: {listed(map(repr, twice))}", where=where, remedy="give each column its own name"
+        )
+    return frame if names == list(frame.columns) else frame.set_axis(names, axis=1)
+
+
+def _foreign(table: Any) -> pd.DataFrame:
+    try:
+        frame = table.to_pandas()
+    except ImportError:
+        return _from_arrow(table)
+    return frame if isinstance(frame, pd.DataFrame) else frame.to_frame()
+
+
+def _from_arrow(table: Any) -> pd.DataFrame:
+    try:
+        return pd.DataFrame.from_arrow(table)
+    except ImportError:
+        raise MissingExtraError(
+            f"turning a {type(table).__name__} into a pandas frame needs pyarrow, which is not installed",
+            remedy="pip install pyarrow",
+        ) from None
+
+
+def _from_columns(table: Mapping[Any, Any]) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(dict(table))
+    except ValueError:
+        raise DataError(
+            "the columns of the mapping are not of one length",
+            received="a mapping",
+            remedy="give every column one value for each row",
+        ) from None

@@ -1,0 +1,186 @@
+"""An exported model: read it, check it, and predict the rows of a table with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from medfl.errors import DataError, ModelFileError, did_you_mean
+from medfl.learn.data.clean import Clean, clean
+from medfl.learn.data.harmonise import Agreement
+from medfl.learn.data.preprocess import localise
+from medfl.learn.data.recipe import Recipe, apply
+from medfl.learn.model import Floats, Model
+from medfl.learn.models import build
+from medfl.spec.data import Data
+from medfl.spec.model import Model as ModelPart
+from medfl.spec.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model that is ready to predict.
+
+    Parameters
+    ----------
+    model, weights
+        The model and its flat weights.
+    agreement, recipe
+        Columns and outcome; the fitted preprocessing.
+    data, preprocess
+        How the study reads its tables.
+    threshold
+        Probability from which a row counts as positive; None for other outcomes.
+    """
+
+    model: Model
+    weights: Floats
+    agreement: Agreement
+    recipe: Recipe
+    data: Data
+    preprocess: Preprocess
+    threshold: float | None
+
+    def predict(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        """Predict every row of a table; return one row each, in order, and what a reader should know.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or holds what the model cannot take.
+        """
+        import pandas as pd
+
+        self._require_columns(frame)
+        rows = clean(
+            frame.drop(columns=[self.agreement.target], errors="ignore"),
+            self.agreement,
+            data=self.data,
+            preprocess=self.preprocess,
+        )
+        recipe, notes = self._fitted(rows)
+        scores = self.model.scores(self.weights, apply(recipe, rows))
+        predicted = pd.DataFrame({"row": rows.kept + 1} | self._in_words(scores))
+        if rows.dropped:
+            notes.append(f"{rows.dropped} rows have a missing value and are left out, as in training")
+        for column, count in rows.unseen.items():
+            notes.append(f"{count} rows have a category of {column!r} that no site had; it counts as missing")
+        return predicted, notes
+
+    def _require_columns(self, frame: pd.DataFrame) -> None:
+        columns = [str(column) for column in frame.columns]
+        absent = [feature.name for feature in self.agreement.features if feature.name not in columns]
+        if absent:
+            hints = {name: did_you_mean(name, columns) for name in absent}
+            raise DataError(
+                "the table lacks columns that the model needs",
+                where="table",
+                received=f"no {', '.join(absent)}",
+                remedy="add them under these names. " + " ".join(hint for hint in hints.values() if hint),
+            )
+
+    def _fitted(self, rows: Clean) -> tuple[Recipe, list[str]]:
+        if not self.recipe.per_site:
+            return self.recipe, []
+        note = f"the model expects values scaled per site: they were scaled by these {len(rows)} rows themselves"
+        return localise(self.recipe, rows, agreement=self.agreement, preprocess=self.preprocess), [note]
+
+    def _in_words(self, scores: Floats) -> dict[str, Any]:
+        outcome = self.agreement.outcome
+        if outcome.kind == "regression":
+            return {"predicted": self.recipe.restored(scores)}
+        names = np.array(outcome.classes)
+        if outcome.kind == "binary":
+            probability = 1.0 / (1.0 + np.exp(-np.clip(scores.astype(np.float64), -700, 700)))
+            positive = probability >= (0.5 if self.threshold is None else self.threshold)
+            return {"probability": probability, "predicted": names[positive.astype(int)]}
+        shifted = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+        shares = shifted / shifted.sum(axis=1, keepdims=True)
+        by_class = {f"probability of {name}": shares[:, index] for index, name in enumerate(outcome.classes)}
+        return by_class | {"predicted": names[scores.argmax(axis=1)]}
+
+
+def load(path: Path) -> Exported:
+    """Read an exported model from its folder, or from a file in it.
+
+    Raises
+    ------
+    ModelFileError
+        If it is absent, incomplete, changed, or written by a newer version.
+    """
+    folder = path if path.is_dir() else path.parent
+    words = _words(folder / "model.json")
+    body = _read(folder / "model.safetensors")
+    if hashlib.sha256(body).hexdigest() != words.get("sha256"):
+        raise ModelFileError(
+            "the weights are not those that model.json speaks of",
+            where=str(folder / "model.safetensors"),
+            received="another sha256",
+            remedy="export the model again with: medfl export RUN",
+        )
+    try:
+        return _assembled(words, load_tensors(body))
+    except (KeyError, TypeError, ValueError, ValidationError, SafetensorError) as error:
+        raise ModelFileError(
+            "the exported model is incomplete or was edited",
+            where=str(folder),
+            received=type(error).__name__,
+            remedy="export the model again with: medfl export RUN",
+        ) from error
+
+
+def _assembled(words: dict[str, Any], tensors: dict[str, Any]) -> Exported:
+    agreement, recipe = Agreement.from_json(words["agreement"]), Recipe.from_json(words["recipe"])
+    part: Any = TypeAdapter(ModelPart).validate_python(words["model"])
+    model = build(part, features=len(recipe.feature_names), outcome=agreement.outcome)
+    return Exported(
+        model,
+        model.layout.join(tensors),
+        agreement,
+        recipe,
+        Data.model_validate(words["data"]),
+        Preprocess.model_validate(words["preprocess"]),
+        words["threshold"],
+    )
+
+
+def _words(path: Path) -> dict[str, Any]:
+    try:
+        words: dict[str, Any] = json.loads(_read(path))
+    except ValueError as error:
+        raise ModelFileError("the file is not JSON", where=str(path), remedy="export the model again") from error
+    if words.get("format") != "medfl-model" or not isinstance(words.get("version"), int):
+        raise ModelFileError("this is not an exported model", where=str(path), remedy="make one with: medfl export RUN")
+    if words["version"] > FORMAT:
+        raise ModelFileError(
+            "the model was exported by a newer MEDfl",
+            where=str(path),
+            received=f"format {words['version']}; this one reads up to {FORMAT}",
+            remedy="upgrade with: pip install --upgrade medfl",
+        )
+    return words
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(
+            "the file cannot be read",
+            where=str(path),
+            received=error.strerror or type(error).__name__,
+            remedy="give the folder that medfl export wrote: it holds model.json and model.safetensors",
+        ) from error

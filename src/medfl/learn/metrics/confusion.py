@@ -1,0 +1,60 @@
+"""Metrics of the confusion matrix, for one matrix or for a stack of replicates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medfl.learn.metrics.ranking import Counts, Reals, ratio
+
+
+def rates(confusion: Counts) -> dict[str, Reals]:
+    """Return the metrics of binary confusion matrices; NaN where one is not defined.
+
+    Parameters
+    ----------
+    confusion
+        Shape (…, 2, 2): row is truth, column is prediction.
+    """
+    tn, fp, fn, tp = np.moveaxis(confusion.reshape(*confusion.shape[:-2], 4), -1, 0)
+    rows = tn + fp + fn + tp
+    parts = {
+        "accuracy": (tp + tn, rows),
+        "sensitivity": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "ppv": (tp, tp + fp),
+        "npv": (tn, tn + fn),
+        "f1": (2 * tp, 2 * tp + fp + fn),
+        "prevalence": (tp + fn, rows),
+    }
+    shares = np.array(list(parts.values()))
+    return dict(zip(parts, ratio(shares[:, 0], shares[:, 1]), strict=True))
+
+
+def macro_rates(confusion: Counts) -> dict[str, Reals]:
+    """Return accuracy, and each class against the rest averaged over the classes where that is defined.
+
+    Parameters
+    ----------
+    confusion
+        Shape (…, classes, classes): row is truth, column is prediction.
+    """
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    rows = confusion.sum(axis=(-2, -1))
+    missed, false = confusion.sum(axis=-1) - right, confusion.sum(axis=-2) - right
+    rest = rows[..., np.newaxis] - right - missed - false
+    against_rest = rates(np.stack([np.stack([rest, false], -1), np.stack([missed, right], -1)], -2))
+    macro = {name: macro_mean(against_rest[name]) for name in ("sensitivity", "specificity", "f1")}
+    return {"accuracy": ratio(right.sum(axis=-1), rows), **macro}
+
+
+def macro_mean(values: Reals) -> Reals:
+    """Return the mean over the last axis of what is defined; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def resampled(confusion: Counts, *, samples: int, generator: np.random.Generator) -> Counts:
+    """Return bootstrap replicates of a confusion matrix, shape (samples, classes, classes)."""
+    rows = int(confusion.sum())
+    drawn: Counts = generator.multinomial(rows, confusion.ravel() / max(rows, 1), size=samples)
+    return drawn.reshape(samples, *confusion.shape)

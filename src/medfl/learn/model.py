@@ -1,0 +1,149 @@
+"""What a model is to the rest of the program: three pure functions over one flat vector of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfl.spec.training import LocalTraining
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is predicted.
+
+    Parameters
+    ----------
+    kind
+        Binary: one of two; multiclass: one of several; regression: a number.
+    classes
+        The classes' names in order of their index; for binary (negative, positive); empty for regression.
+    """
+
+    kind: Literal["binary", "multiclass", "regression"]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> int:
+        """Numbers a model gives for each row: one for binary and regression, one a class for multiclass."""
+        return len(self.classes) if self.kind == "multiclass" else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows ready to learn from.
+
+    Parameters
+    ----------
+    features
+        Float32, shape (rows, features), C-contiguous.
+    outcome
+        Float32, shape (rows,): 0 or 1; the class index; or the (standardised) number.
+    """
+
+    features: Floats
+    outcome: Floats
+
+    def __len__(self) -> int:
+        return len(self.outcome)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of the parameters that follow each other in the flat vector."""
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @cached_property
+    def size(self) -> int:
+        """Number of weights in all."""
+        return sum(prod(shape) for _, shape in self.shapes)
+
+    def split(self, flat: Floats) -> dict[str, Floats]:
+        """Return views into `flat`, by name."""
+        views, start = {}, 0
+        for name, shape in self.shapes:
+            stop = start + prod(shape)
+            views[name] = flat[start:stop].reshape(shape)
+            start = stop
+        return views
+
+    def join(self, parameters: Mapping[str, Floats]) -> Floats:
+        """Return the flat vector of these parameters; the inverse of :meth:`split`."""
+        return np.concatenate([np.asarray(parameters[name], np.float32).reshape(-1) for name, _ in self.shapes])
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What an algorithm adds to every local gradient: ``mu * (weights - anchor) + correction``.
+
+    Parameters
+    ----------
+    mu
+        Strength of the proximal term (FedProx, Li et al. 2020, eq. 2).
+    anchor
+        The global weights it pulls to, flat; None for no proximal term.
+    correction
+        A constant vector, flat (SCAFFOLD, Karimireddy et al. 2020, eq. 3); None for none.
+    """
+
+    mu: float = 0.0
+    anchor: Floats | None = None
+    correction: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What local training gives.
+
+    Parameters
+    ----------
+    weights
+        Flat float32 vector.
+    loss
+        Mean loss over the last epoch's (or all steps') batches, before each step.
+    steps
+        Optimiser steps taken.
+    """
+
+    weights: Floats
+    loss: float
+    steps: int
+
+
+class Model(Protocol):
+    """A model bound to its input width and outcome."""
+
+    @property
+    def layout(self) -> Layout:
+        """Names and shapes of its parameters."""
+        ...
+
+    def init(self, generator: np.random.Generator) -> Floats:
+        """Return fresh weights, flat."""
+        ...
+
+    def train(
+        self,
+        weights: Floats,
+        examples: Examples,
+        how: LocalTraining,
+        *,
+        generator: np.random.Generator,
+        class_weights: Floats | None = None,
+        pull: Pull | None = None,
+    ) -> Trained:
+        """Return the weights after one round of local training; `weights` is not changed."""
+        ...
+
+    def scores(self, weights: Floats, features: Floats) -> Floats:
+        """Return raw scores, shape (rows,) or (rows, classes): logits, or the predicted number."""
+        ...

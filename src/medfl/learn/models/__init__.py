@@ -1,0 +1,39 @@
+"""Models, one framework a file: built-in networks in NumPy, a user's own module in PyTorch."""
+
+from __future__ import annotations
+
+from medfl.errors import PlanError
+from medfl.learn.model import Model, Outcome
+from medfl.learn.models import losses
+from medfl.learn.models.circuit import Architecture
+from medfl.learn.models.network import Network
+from medfl.learn.models.torch import TorchModel
+from medfl.spec.model import MLP, Linear, Logistic, Torch
+
+
+def build(spec: Logistic | Linear | MLP | Torch, *, features: int, outcome: Outcome) -> Model:
+    """Return the model that `spec` asks for, bound to its input width and outcome.
+
+    Raises
+    ------
+    PlanError
+        If the model cannot predict this kind of outcome, or no torch model is registered under its name.
+    MissingExtraError
+        If the model needs PyTorch and it is not installed.
+    """
+    match spec:
+        case Torch():
+            return TorchModel(spec, features=features, outcome=outcome)
+        case MLP():
+            widths = (features, *spec.hidden, outcome.scores)
+            return Network(Architecture(widths, spec.activation, spec.dropout, spec.layer_norm), losses.of(outcome))
+        case Linear() if outcome.kind == "regression":
+            return Network(Architecture((features, 1)), losses.of(outcome))
+        case Logistic() if outcome.kind != "regression":
+            return Network(Architecture((features, outcome.scores)), losses.of(outcome))
+    raise PlanError(
+        f"a {spec.kind} model cannot predict a {outcome.kind} outcome",
+        where="model.kind",
+        received=f'"{spec.kind}"',
+        remedy='write kind = "linear" for a number, "logistic" for classes, or "mlp" for either',
+    )

@@ -1,0 +1,115 @@
+"""A network bound to its weights and to a number of rows; every buffer is there before the first step.
+
+Data flow with one column a row of the table, so that a layer's values are one contiguous block and the row of ones
+below them lets the next layer apply weights and bias in a single matrix product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from medfl.learn.model import Floats, Layout
+from medfl.learn.models.layers import Activate, Dense, Dropout, Layer, Normalise, Signal
+from medfl.spec.model import Activation
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Fully connected layers and what is between them.
+
+    Parameters
+    ----------
+    widths
+        Units from the input to the scores, at least two numbers.
+    activation
+        Function after each hidden layer.
+    dropout
+        Share of hidden units left out in training, after the activation.
+    layer_norm
+        Normalise each hidden layer over its units, before the activation.
+    """
+
+    widths: tuple[int, ...]
+    activation: Activation = "relu"
+    dropout: float = 0.0
+    layer_norm: bool = False
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Names and shapes of all parameters."""
+        shapes: list[tuple[str, tuple[int, ...]]] = []
+        for number, (inputs, units) in enumerate(pairwise(self.widths), start=1):
+            shapes += [(f"layer{number}.weight", (inputs, units)), (f"layer{number}.bias", (units,))]
+            if self.layer_norm and number < len(self.widths) - 1:
+                shapes += [(f"norm{number}.gain", (units,)), (f"norm{number}.bias", (units,))]
+        return Layout(tuple(shapes))
+
+    @cached_property
+    def blocks(self) -> Layout:
+        """The same flat vector with one matrix a layer: its bias (and a norm's) is the last row."""
+        shapes: list[tuple[str, tuple[int, ...]]] = []
+        for name, shape in self.layout.shapes:
+            layer, parameter = name.split(".")
+            if parameter != "bias":
+                shapes.append((layer, (shape[0] + 1 if parameter == "weight" else 2, shape[-1])))
+        return Layout(tuple(shapes))
+
+
+class Circuit:
+    """One architecture, bound to the weights it reads, the gradient it writes and the rows that pass at once.
+
+    Parameters
+    ----------
+    architecture
+        What it computes.
+    rows
+        Rows of each batch.
+    weights
+        Flat vector; read at each pass, so that an optimiser may change it in place.
+    gradient
+        Flat vector that :meth:`backward` fills; None for a circuit that only scores.
+    generator
+        Draws what dropout leaves out; None leaves out nothing.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        rows: int,
+        *,
+        weights: Floats,
+        gradient: Floats | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        blocks = architecture.blocks.split(weights)
+        slopes = architecture.blocks.split(np.empty_like(weights) if gradient is None else gradient)
+        signals = [Signal(units, rows) for units in architecture.widths[1:]]
+        self._entrance = Dense(blocks["layer1"], slopes["layer1"], None, signals[0])
+        layers: list[Layer] = [self._entrance]
+        for number, (below, above) in enumerate(pairwise(signals), start=1):
+            if architecture.layer_norm:
+                layers.append(Normalise(blocks[f"norm{number}"], slopes[f"norm{number}"], below))
+            layers.append(Activate(architecture.activation, below))
+            if architecture.dropout and generator is not None:
+                layers.append(Dropout(architecture.dropout, generator, below))
+            layers.append(Dense(blocks[f"layer{number + 1}"], slopes[f"layer{number + 1}"], below, above))
+        self._forward = [layer.forward for layer in layers]
+        self._backward = [layer.backward for layer in reversed(layers)]
+        self.scores = signals[-1].values
+        self.errors = signals[-1].errors
+
+    def forward(self, inputs: Floats) -> Floats:
+        """Return the scores, shape (scores, rows), of inputs with a row of ones below, shape (features + 1, rows)."""
+        self._entrance.inputs = inputs
+        for forward in self._forward:
+            forward()
+        return self.scores
+
+    def backward(self) -> None:
+        """Fill the gradient from ``errors``, the loss's derivative by the scores of the last forward pass."""
+        for backward in self._backward:
+            backward()

@@ -1,0 +1,203 @@
+"""What travels between hub and site: a request, and a reply or a refusal.
+
+On the wire a message is one safetensors file. Its arrays are the file's tensors; everything else is JSON under the key
+``message`` of the file's metadata. There is nothing to execute in it, and a reader can check its size before reading.
+On a pipe, eight bytes of length go before it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfl.errors import Complaint, WireError
+
+Task = Literal["describe", "prepare", "train", "evaluate", "alone"]
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+Json: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the hub asks of one site.
+
+    Parameters
+    ----------
+    run, round, site, task
+        They name the request: asking twice for the same is asking once.
+    study
+        Canonical JSON of the study's arm.
+    seed
+        The run's seed.
+    content
+        What the task needs besides numbers: the agreement, the recipe.
+    arrays
+        What the algorithm shares, such as the global weights.
+    """
+
+    run: str
+    round: int
+    site: str
+    task: Task
+    study: str
+    seed: int
+    content: Json = field(default_factory=dict)
+    arrays: Arrays = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The request's name, the same whenever it is asked again."""
+        return f"{self.run}/{self.round}/{self.task}/{self.site}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a site answers.
+
+    Parameters
+    ----------
+    request
+        Id of the request.
+    site
+        Who answers.
+    content
+        What it says besides numbers.
+    arrays
+        What adds up over sites.
+    seconds
+        Time the site worked.
+    """
+
+    request: str
+    site: str
+    content: Json = field(default_factory=dict)
+    arrays: Arrays = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A site's no, or what kept it from answering.
+
+    Parameters
+    ----------
+    request
+        Id of the request.
+    site
+        Who refuses.
+    code
+        Code of the error.
+    complaints
+        The reasons, each with its remedy; they name no patient's value.
+    """
+
+    request: str
+    site: str
+    code: str
+    complaints: tuple[Complaint, ...]
+
+    @property
+    def reason(self) -> str:
+        """All complaints as text."""
+        return "\n".join(str(complaint) for complaint in self.complaints)
+
+
+Message: TypeAlias = Request | Reply | Refusal
+
+LARGEST = 2**34
+"""Bytes of the largest message that is read."""
+
+
+def to_bytes(message: Message) -> bytes:
+    """Return the message as a safetensors file."""
+    from safetensors.numpy import save
+
+    arrays = {} if isinstance(message, Refusal) else {n: np.ascontiguousarray(a) for n, a in message.arrays.items()}
+    return save(arrays, metadata={"message": json.dumps(_header(message), separators=(",", ":"))})
+
+
+def from_bytes(body: bytes) -> Message:
+    """Read a message.
+
+    Raises
+    ------
+    WireError
+        If the bytes are not a message.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        length = int.from_bytes(body[:8], "little")
+        metadata = json.loads(body[8 : 8 + length])["__metadata__"]
+        header = json.loads(metadata["message"])
+        arrays = load(body)
+        return _message(header, arrays)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WireError(
+            "a message cannot be read",
+            received=f"{len(body)} bytes, {type(error).__name__}",
+            remedy="check that hub and sites run the same version of MEDfl",
+        ) from error
+
+
+def nbytes(arrays: Arrays) -> int:
+    """Return the size of these arrays in bytes."""
+    return sum(array.nbytes for array in arrays.values())
+
+
+def write_frame(pipe: IO[bytes], body: bytes) -> None:
+    """Write one message and push it out."""
+    pipe.write(len(body).to_bytes(8, "little"))
+    pipe.write(body)
+    pipe.flush()
+
+
+def read_frame(pipe: IO[bytes]) -> bytes | None:
+    """Read one message; None where the other end has closed the pipe.
+
+    Raises
+    ------
+    WireError
+        If the pipe ends inside a message, or the length is absurd.
+    """
+    head = pipe.read(8)
+    if not head:
+        return None
+    length = int.from_bytes(head, "little")
+    if len(head) < 8 or length > LARGEST:
+        raise WireError("a message on the pipe has no believable length", received=f"{length} bytes")
+    body = pipe.read(length)
+    if len(body) < length:
+        raise WireError("a message on the pipe was cut off", received=f"{len(body)} of {length} bytes")
+    return body
+
+
+_WORDS: Mapping[type[Message], tuple[str, ...]] = {
+    Request: ("run", "round", "site", "task", "study", "seed", "content"),
+    Reply: ("request", "site", "content", "seconds"),
+    Refusal: ("request", "site", "code"),
+}
+
+
+def _header(message: Message) -> dict[str, Any]:
+    header = {name: getattr(message, name) for name in _WORDS[type(message)]} | {"is": type(message).__name__}
+    if isinstance(message, Refusal):
+        header["complaints"] = [[c.what, c.where, c.received, c.remedy] for c in message.complaints]
+    return header
+
+
+def _message(header: dict[str, Any], arrays: Arrays) -> Message:
+    kind = header.pop("is")
+    if kind == "Request":
+        return Request(**header, arrays=arrays)
+    if kind == "Reply":
+        return Reply(**header, arrays=arrays)
+    if kind == "Refusal":
+        return Refusal(**header | {"complaints": tuple(Complaint(*texts) for texts in header["complaints"])})
+    raise ValueError(kind)

@@ -1,0 +1,1 @@
+"""HOW IT IS TOLD: figures, report, model card, terminal."""

@@ -1,0 +1,88 @@
+"""Writes a run's model into a folder of its own: weights, all that is needed to use them, and a card for people.
+
+``model.safetensors``
+    The named weights, byte for byte the artefact that the journal names.
+``model.json``
+    Architecture, columns, categories, outcome and fitted preprocessing; its ``sha256`` is that of the weights.
+``MODEL_CARD.md``
+    What it is for, what it was trained on, how well it does, and what it must not be used for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from medfl.errors import NotFoundError, StoreError
+from medfl.publish.model_card import model_card
+from medfl.store.artefacts import Artefacts
+from medfl.store.views import RunView
+
+FORMAT = 1
+
+
+def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
+    """Write the last good model of a run; an unfinished export is never left under the folder's name.
+
+    Raises
+    ------
+    NotFoundError
+        If the run has no model to export.
+    StoreError
+        If the folder exists already or cannot be written.
+    """
+    if not run.model:
+        raise NotFoundError(
+            "this run has no model to export",
+            where=run.run,
+            received=f"a {run.role} run that is {run.status}",
+            remedy="choose a run that finished a round; each site's own models stay at the site",
+        )
+    if folder.exists():
+        raise StoreError("the folder exists already", where=str(folder), remedy="choose another with -o, or remove it")
+    with artefacts.open(run.model) as body:
+        weights = body.read()
+    draft = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+    try:
+        draft.mkdir(parents=True)
+        (draft / "model.safetensors").write_bytes(weights)
+        (draft / "model.json").write_text(json.dumps(_described(run), indent=2, ensure_ascii=False), encoding="utf-8")
+        (draft / "MODEL_CARD.md").write_text(model_card(run), encoding="utf-8")
+        draft.rename(folder)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise StoreError(
+            "the model cannot be written",
+            where=str(folder),
+            received=error.strerror or type(error).__name__,
+            remedy="free some space or choose another place with -o",
+        ) from error
+
+
+def _described(run: RunView) -> dict[str, Any]:
+    return {
+        "format": "medfl-model",
+        "version": FORMAT,
+        "sha256": run.model,
+        "study": run.study,
+        "run": run.run,
+        "arm": run.arm,
+        "seed": run.seed,
+        "rounds": run.rounds,
+        "study_digest": run.digest,
+        "model": run.asked("model"),
+        "preprocess": run.asked("preprocess"),
+        "data": run.asked("data"),
+        "agreement": run.agreement,
+        "recipe": run.recipe,
+        "threshold": _threshold(run),
+        "versions": dict(run.versions),
+    }
+
+
+def _threshold(run: RunView) -> float | None:
+    """Return the operating point the run was judged at, in probability."""
+    return run.metrics.get("threshold")

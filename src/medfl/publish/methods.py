@@ -1,0 +1,330 @@
+"""The methods section of a paper, written from the spec: past tense, every setting that a reader would ask for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from medfl.publish.wording import counted, listed, percent, sentence, whole
+from medfl.spec.discover import algorithms, kind_of
+from medfl.spec.study import Study, merge
+
+Spec: TypeAlias = Mapping[str, Any]
+Say: TypeAlias = Callable[[Spec], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A paragraph under a run-in heading."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the spec alone does not say, as far as a run has found it out.
+
+    Parameters
+    ----------
+    sites
+        Names of the sites.
+    rows
+        Rows of all their tables.
+    features
+        The columns learned from.
+    outcome
+        "binary", "multiclass", "regression", or empty where not known.
+    versions
+        Of Python and the packages.
+    """
+
+    sites: tuple[str, ...] = ()
+    rows: int | None = None
+    features: tuple[str, ...] = ()
+    outcome: str = ""
+    versions: Mapping[str, str] | None = None
+
+
+def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]:
+    """Return the methods of a study (its canonical JSON, decoded) as paragraphs.
+
+    Where arms differ, the sentence that differs is given once for each.
+    """
+    known, each = setting or Setting(), arms_of(spec)
+    first = next(iter(each.values()))
+    paragraphs = (
+        Paragraph("Data", _data(first, known)),
+        Paragraph("Preprocessing", _by_arm(each, _preprocessing)),
+        Paragraph("Model and local training", f"{_by_arm(each, _model)} {_by_arm(each, _training)}"),
+        Paragraph("Federation", f"{_by_arm(each, _federation)} {_privacy(first)}"),
+        Paragraph("Comparators", _baselines(first)),
+        Paragraph("Evaluation", _evaluation(first, known)),
+        Paragraph("Statistics", _statistics(spec, each, first)),
+        Paragraph("Software", _software(known)),
+    )
+    return tuple(paragraph for paragraph in paragraphs if paragraph.text)
+
+
+def arms_of(spec: Spec) -> Mapping[str, Spec]:
+    """Return each arm as a spec of its own, with the defaults of what it overrides spelled out.
+
+    An algorithm that is not installed here has no defaults to spell out: then the arms are told as they were written.
+    """
+    try:
+        return {name: json.loads(arm.canonical) for name, arm in Study.model_validate(dict(spec)).arms.items()}
+    except ValidationError:
+        arms = spec.get("arm") or ({"name": "base"},)
+        return {
+            arm["name"]: merge(spec, {part: change for part, change in arm.items() if part != "name"}) for arm in arms
+        }
+
+
+def _by_arm(each: Mapping[str, Spec], say: Say) -> str:
+    texts = {name: say(arm) for name, arm in each.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return " ".join(f"In arm {name}: {text[:1].lower()}{text[1:]}" for name, text in texts.items())
+
+
+def _data(spec: Spec, known: Setting) -> str:
+    data = spec["data"]
+    kinds = {"binary": "The binary outcome", "multiclass": "The categorical outcome", "regression": "The numeric outcome"}
+    kind = kinds.get(known.outcome or data.get("outcome", ""), "The outcome")
+    rule = f" (positive where {data['positive']})" if data.get("positive") else ""
+    features = known.features or tuple(data.get("features") or ())
+    columns = f"{counted(len(features), 'column')} ({listed(features, at_most=40)})" if features else "all other columns"
+    units = ", ".join(f"{column} in {unit}" for column, unit in (data.get("units") or {}).items())
+    texts = [f"{kind} {data['target']}{rule} was predicted from {columns}"]
+    texts += [f"Units were {units}"] if units else []
+    texts += [_sites(data, known)]
+    if data.get("missing"):
+        texts += [f"Cells reading {listed([repr(text) for text in data['missing']])} were taken as missing"]
+    return " ".join(map(sentence, texts))
+
+
+def _sites(data: Spec, known: Setting) -> str:
+    count = len(known.sites) or len(data.get("sites") or ())
+    holders = counted(count, "site") if count else "several sites"
+    total = f" with {whole(known.rows)} rows in all" if known.rows is not None else ""
+    simulated = data.get("simulate")
+    if simulated is None:
+        return f"the rows were held by {holders}{total}"
+    source = _source(simulated)
+    return f"this was a simulation: {source} was dealt to {holders}{total} {_dealt(simulated)}"
+
+
+def _source(simulated: Spec) -> str:
+    if simulated.get("bundled"):
+        return f"the {simulated['bundled']} data set that ships with scikit-learn"
+    return f"the table {simulated['table'].rsplit('/', 1)[-1]}" if simulated.get("table") else "one table"
+
+
+def _dealt(simulated: Spec) -> str:
+    partition = simulated.get("partition") or {"kind": "iid"}
+    match partition["kind"]:
+        case "dirichlet":
+            return f"by class proportions drawn from a Dirichlet distribution with α = {partition.get('alpha', 0.5):g} (Hsu et al. 2019)"
+        case "quantiles":
+            return f"as consecutive quantiles of {partition['column']}, so that the sites differ"
+        case "column":
+            return f"by the values of {partition['column']}, which was not used as a feature"
+        case _:
+            return "at random, in equal number"
+
+
+_IMPUTED = {
+    "none": "No column had missing values",
+    "drop": "Rows with a missing value were left out",
+    "mean": "Missing numbers were replaced by the column's mean over all sites",
+    "median": "Missing numbers were replaced by the column's median over all sites, read from summed histograms of {bins} bins",
+    "most-frequent": "Missing numbers were replaced by the column's most frequent value over all sites",
+    "mean-per-site": "Missing numbers were replaced by the column's mean at the site",
+    "median-per-site": "Missing numbers were replaced by the column's median at the site",
+    "most-frequent-per-site": "Missing numbers were replaced by the column's most frequent value at the site",
+}
+_SCALED = {
+    "none": "Features were not scaled",
+    "standard": "Features were scaled to mean 0 and standard deviation 1, computed from sums over all sites' training rows",
+    "min-max": "Features were scaled to the range from 0 to 1 over all sites' training rows",
+    "standard-per-site": "Each site scaled its features to mean 0 and standard deviation 1 over its own training rows",
+    "min-max-per-site": "Each site scaled its features to the range from 0 to 1 over its own training rows",
+}
+
+
+def _preprocessing(spec: Spec) -> str:
+    how = spec["preprocess"]
+    impute = _IMPUTED.get(how["impute"], how["impute"]).format(bins=whole(how["median_bins"]))
+    categories = "" if how["impute"] in ("none", "drop") else "missing categories by the most frequent one"
+    encode = how["encode"]
+    encoded = "Categories, if any, became their position in sorted order"
+    if encode["kind"] == "one-hot":
+        reference = ", the first category in sorted order being the reference" if encode["drop_first"] else ""
+        encoded = f"Categories, if any, became one 0/1 column each over the union of all sites' categories{reference}"
+    texts = [f"{impute}, {categories}" if categories else impute, encoded, _SCALED.get(how["scale"], how["scale"])]
+    return " ".join(map(sentence, texts))
+
+
+def _model(spec: Spec) -> str:
+    model = spec["model"]
+    match model["kind"]:
+        case "logistic":
+            text = "The model was a logistic regression"
+        case "linear":
+            text = "The model was a linear regression"
+        case "mlp":
+            extras = [f"dropout {model['dropout']:g}"] if model.get("dropout") else []
+            extras += ["layer normalisation"] if model.get("layer_norm") else []
+            layers = counted(len(model["hidden"]), "hidden layer")
+            units = listed(map(str, model["hidden"]))
+            added = f", {listed(extras)}" if extras else ""
+            text = f"The model was a multilayer perceptron with {layers} of {units} units, {model['activation']} activation{added}"
+        case _:
+            text = f"The model was the PyTorch module {model.get('name', model['kind'])}{_settings(model.get('options', {}))}"
+    return sentence(text)
+
+
+_OPTIMISERS = {"sgd": "stochastic gradient descent", "adam": "Adam (Kingma & Ba 2015)", "adamw": "AdamW (Loshchilov & Hutter 2019)"}
+
+
+def _training(spec: Spec) -> str:
+    how = spec["training"]
+    shown = {
+        "learning rate": how["learning_rate"],
+        "momentum": how.get("momentum") or None,
+        "β₁": how.get("beta1"),
+        "β₂": how.get("beta2"),
+        "ε": how.get("eps"),
+        "weight decay": how.get("weight_decay") or None,
+    }
+    settings = ", ".join(f"{name} {value:g}" for name, value in shown.items() if value is not None)
+    nesterov = " with Nesterov momentum" if how.get("nesterov") else ""
+    length = (
+        counted(how["local_steps"], "step")
+        if how.get("local_steps") is not None
+        else f"{counted(how.get('local_epochs') or 1, 'pass', 'passes')} over its training rows"
+    )
+    optimiser = _OPTIMISERS.get(how["optimizer"], how["optimizer"])
+    texts = [
+        f"In each round each site took {length} by {optimiser}{nesterov} ({settings}) in batches of {how['batch_size']}"
+    ]
+    if how.get("clip_norm") is not None:
+        texts += [f"Gradients were clipped to a Euclidean norm of {how['clip_norm']:g}"]
+    if how.get("class_weight"):
+        texts += [_weights(how["class_weight"])]
+    return " ".join(map(sentence, texts))
+
+
+def _weights(weights: Any) -> str:
+    if weights == "balanced":
+        return "Classes were weighted in the loss in inverse proportion to their rows over all sites"
+    return f"Classes were weighted in the loss: {', '.join(f'{name} {value:g}' for name, value in weights.items())}"
+
+
+def _federation(spec: Spec) -> str:
+    algorithm = spec["algorithm"]
+    settings = {name: value for name, value in algorithm.items() if name not in ("kind", "rounds", "min_sites")}
+    needed = algorithm.get("min_sites")
+    quorum = "every site had to answer" if needed is None else f"at least {counted(needed, 'site')} had to answer"
+    texts = [
+        f"The sites' models were combined over {counted(algorithm['rounds'], 'round')} by {citation(algorithm['kind'])}"
+        f"{_settings(settings)}; in every round {quorum}",
+    ]
+    return " ".join(map(sentence, texts))
+
+
+def citation(kind: str) -> str:
+    """Return an algorithm's name and paper, which is the first line of its own file: "FedAvg (McMahan et al. 2017, …)"."""
+    part = next((part for part in algorithms() if kind_of(part) == kind), None)
+    told = (sys.modules[part.__module__].__doc__ or "") if part else ""
+    name, found, paper = told.strip().partition("\n")[0].rstrip(".").partition(": ")
+    return f"{name[:1].lower() + name[1:] if ' ' in name else name} ({paper})" if found else kind
+
+
+_SYMBOLS = {"beta1": "β₁", "beta2": "β₂", "tau": "τ", "mu": "μ"}
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    named = {_SYMBOLS.get(name, name.replace("_", " ")): value for name, value in settings.items()}
+    pairs = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in named.items()]
+    return f" with {', '.join(pairs)}" if pairs else ""
+
+
+def _privacy(spec: Spec) -> str:
+    return sentence(
+        "No row was part of what a site sent; secure aggregation and differential privacy were not in force"
+        if not (spec.get("privacy") or {}).get("secure_aggregation")
+        else "No row was part of what a site sent, and what it sent was hidden in a sum by secure aggregation"
+    )
+
+
+def _baselines(spec: Spec) -> str:
+    texts = {
+        "centralised": "the same model was trained on all sites' training rows in one place, for as many passes or steps",
+        "local-only": "each site trained the same model on its own training rows alone, for as many passes or steps",
+    }
+    return " ".join(sentence(texts[name]) for name in spec["evaluation"].get("baselines", ()) if name in texts)
+
+
+def _evaluation(spec: Spec, known: Setting) -> str:
+    how = spec["evaluation"]
+    if how.get("test_ids"):
+        texts = [f"Each site kept the rows whose {how.get('id_column', 'ID')} it had listed for testing; the lists stayed there"]
+    else:
+        split = (
+            f"one split (seed {how['split_seed']}) for all repeats"
+            if how.get("split_seed") is not None
+            else "a split of its own for each repeat"
+        )
+        texts = [
+            f"Each site kept {percent(how['test_fraction'])} of its rows for testing, stratified by outcome where each class "
+            f"had enough rows, by {split}"
+        ]
+    if known.outcome == "regression":
+        return " ".join(map(sentence, [*texts, "Errors are given in the outcome's own unit"]))
+    if known.outcome != "multiclass":
+        threshold = how.get("threshold", 0.5)
+        point = "from the point of the pooled ROC curve with the largest Youden index" if threshold == "youden" else f"from a predicted probability of {threshold:g}"
+        texts += [f"A patient counted as positive {point}"]
+    texts += [
+        "Pooled ROC and precision-recall curves were read from the sum of the sites' score histograms (2\u202f048 bins), "
+        "so that no score left a site with its row"
+    ]
+    return " ".join(map(sentence, texts))
+
+
+def _statistics(spec: Spec, each: Mapping[str, Spec], first: Spec) -> str:
+    repeats, seed = spec["study"].get("repeats", 1), spec["study"].get("seed", 0)
+    samples = first["evaluation"].get("bootstrap", 0)
+    if repeats == 1:
+        texts = [f"The study was run once, with seed {seed}"]
+        if samples:
+            texts += [f"Intervals are 95 % bootstrap percentile intervals over test rows ({whole(samples)} samples); they do not cover the randomness of training"]
+        return " ".join(map(sentence, texts))
+    texts = [
+        f"The study was repeated {repeats} times, with seeds {seed} to {seed + repeats - 1}; means over the repeats are given with "
+        "95 % t-intervals",
+    ]
+    if len(each) > 1 or first["evaluation"].get("baselines"):
+        one_split = first["evaluation"].get("split_seed") is not None or first["evaluation"].get("test_ids")
+        test = (
+            "the paired t-test, which speaks of the randomness of training on this one split"
+            if one_split
+            else "the corrected resampled t-test (Nadeau & Bengio 2003), as the repeats' training rows overlap"
+        )
+        texts += [f"Ways of learning were compared over the same seeds by {test}, with Holm's correction over all comparisons"]
+    return " ".join(map(sentence, texts))
+
+
+def _software(known: Setting) -> str:
+    if not known.versions:
+        return ""
+    names = {"medfl": "MEDfl", "python": "Python", "numpy": "NumPy", "pandas": "pandas", "scipy": "SciPy", "torch": "PyTorch"}
+    ordered = sorted(known.versions.items(), key=lambda item: (item[0] != "medfl", item[0] != "python", item[0]))
+    used: Sequence[str] = [f"{names.get(package, package)} {version}" for package, version in ordered]
+    return sentence(f"{listed(used, at_most=20)} did the arithmetic")

@@ -1,0 +1,254 @@
+"""Figures drawn: sites side by side, differences between ways of learning, who took part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from medfl.publish.drawing import (
+    ALARM,
+    COLOURS,
+    FULL,
+    INK,
+    MUTED,
+    RULE,
+    SMALL,
+    TEXT,
+    axes,
+    look,
+    sheet,
+    svg,
+    title,
+)
+from medfl.publish.figures import Compared, Forest, ForestRow, Participation
+from medfl.publish.ways import Mark
+from medfl.publish.wording import in_sentence, label, metric_of, p_value, shortened, whole, with_interval
+from medfl.store.comparison import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CROWD = 24
+"""Sites from which on only the outermost are drawn at full height."""
+ENDS = 8
+"""Sites at each end that keep their full height and name in a crowd."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a row is drawn: its height in points from the top, its own height, and whether it is named."""
+
+    row: ForestRow
+    y: float
+    height: float
+    named: bool
+
+
+def forest_plot(view: Forest, *, name: str) -> str:
+    """Draw each site under each way of learning, with 95 % intervals; in a crowd the middle is drawn small."""
+    places = list(_places(view))
+    bottom = places[-1].y + places[-1].height / 2 + 6
+    with sheet(FULL, (bottom + 66) / 72) as figure:
+        title(figure, f"{label(view.metric)} at each site")
+        ax = axes(figure, left=172, right=104, top=34, bottom=32)
+        ax.grid(visible=False)
+        ax.grid(axis="x", color=RULE, linewidth=0.6)
+        ax.set_yticks([])
+        ax.set_ylim(bottom, 0)
+        ax.set_xlim(_span(view))
+        for place in places:
+            _draw_row(ax, place, view)
+        _head(ax, view)
+        return svg(figure, name=name, description=_in_words(view))
+
+
+def _places(view: Forest) -> Iterator[_Place]:
+    """Yield the sites from the top down, then all of them together."""
+    step = 9.0 * len(view.marks) + 9
+    crowd = len(view.rows) > CROWD
+    rows = sorted(view.rows, key=_federated) if crowd else view.rows
+    y = 4.0
+    for index, row in enumerate(rows):
+        named = not crowd or index < ENDS or index >= len(rows) - ENDS
+        height = step if named else 2.6
+        yield _Place(row, y + height / 2, height, named)
+        y += height
+    if len(view.rows) > 1:
+        yield _Place(view.pooled, y + 6 + step / 2, step, True)
+
+
+def _federated(row: ForestRow) -> float:
+    arm = next((estimate for mark, estimate in row.estimates if mark.role == "arm"), None)
+    return arm.mean if arm else float("inf")
+
+
+def _draw_row(ax: Axes, place: _Place, view: Forest) -> None:
+    row, count = place.row, len(view.marks)
+    if place.named:
+        together = row is view.pooled
+        if together and len(view.rows) > 1:
+            ax.axhline(place.y - place.height / 2 - 3, color=RULE, linewidth=0.8)
+        weight = "bold" if together else "normal"
+        text = "All sites together" if together else shortened(row.site, 22)
+        _beside(ax, text, -166, place.y, colour=INK, weight=weight)
+        _beside(ax, "–" if row.test_rows is None else whole(row.test_rows), -12, place.y, colour=MUTED, align="right")
+    for index, (mark, estimate) in enumerate(row.estimates):
+        y = place.y + 9.0 * (index - (count - 1) / 2) if place.named else place.y
+        if estimate is not None:
+            _draw_estimate(ax, mark, estimate, y, small=not place.named)
+        if place.named and (estimate is not None or row is not view.pooled):
+            text = with_interval(estimate, metric=view.metric)
+            _beside(ax, text, 8, y, right=True, colour=look(mark).colour if estimate else MUTED, fontsize=7.2)
+
+
+def _draw_estimate(ax: Axes, mark: Mark, estimate: Estimate, y: float, *, small: bool) -> None:
+    style = look(mark)
+    if estimate.low is not None and estimate.high is not None and not (small and mark.role != "arm"):
+        width = 0.5 if small else 1.3
+        ax.plot([estimate.low, estimate.high], [y, y], color=style.colour, linewidth=width, solid_capstyle="butt")
+    ax.plot(
+        [estimate.mean], [y], color=style.colour, marker=style.marker, markersize=1.6 if small else 5,
+        markerfacecolor=style.fill, markeredgewidth=0.4 if small else 1.1, linestyle="none", zorder=4, clip_on=False,
+    )  # fmt: skip
+
+
+def _beside(
+    ax: Axes, text: str, points: float, y: float, *, colour: str = INK, align: str = "left", right: bool = False,
+    weight: str = "normal", fontsize: float = TEXT,
+) -> None:  # fmt: skip
+    """Write text so many points from the left edge of the axes, or from their right one."""
+    ax.annotate(
+        text, (1 if right else 0, y), xytext=(points, 0), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha=align, va="center", color=colour, fontsize=fontsize, fontweight=weight,
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def _head(ax: Axes, view: Forest) -> None:
+    _beside(ax, "Site", -166, -7, colour=MUTED, fontsize=SMALL)
+    _beside(ax, "test rows", -12, -7, colour=MUTED, align="right", fontsize=SMALL)
+    offset = 6.0
+    for mark in view.marks:
+        style = look(mark)
+        ax.annotate(
+            "", (0, -7), xycoords=("axes fraction", "data"), annotation_clip=False
+        )
+        text = shortened(mark.label, 18)
+        _marker_at(ax, mark, offset)
+        _beside(ax, text, offset + 6, -7, colour=style.colour, fontsize=SMALL)
+        offset += 5.0 * len(text) + 22
+    _beside(ax, f"{label(view.metric)} (95 % interval)", 8, -7, right=True, colour=MUTED, fontsize=7.2)
+    if len(view.rows) > CROWD:
+        small = len(view.rows) - 2 * ENDS
+        first = 4.0 + ENDS * (9.0 * len(view.marks) + 9)
+        _beside(ax, f"{small} sites between,\ndrawn small", -166, first + 1.3 * small, colour=MUTED)
+
+
+def _marker_at(ax: Axes, mark: Mark, points: float) -> None:
+    from matplotlib.transforms import ScaledTranslation, blended_transform_factory
+
+    style = look(mark)
+    figure = ax.get_figure(root=True)
+    shift = ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)  # type: ignore[union-attr]
+    ax.plot(
+        [0], [-7], transform=blended_transform_factory(ax.transAxes, ax.transData) + shift, color=style.colour,
+        marker=style.marker, markersize=5, markerfacecolor=style.fill, markeredgewidth=1.1, clip_on=False,
+    )  # fmt: skip
+
+
+def _span(view: Forest) -> tuple[float, float]:
+    """Return x limits: what the estimates need, of an interval no more than keeps them readable."""
+    every = [estimate for row in (*view.rows, view.pooled) for _, estimate in row.estimates if estimate]
+    ends = [end for estimate in every for end in (estimate.mean, estimate.low, estimate.high) if end is not None]
+    low, high = min(ends), max(ends)
+    room = 0.03 * (high - low) or 0.05
+    known = metric_of(view.metric)
+    low = low - room if known.low is None else max(low - room, known.low)
+    return low, high + room if known.high is None else min(high + room, known.high + 0.004)
+
+
+def _in_words(view: Forest) -> str:
+    parts = [
+        f"{mark.label} {with_interval(estimate, metric=view.metric)}" for mark, estimate in view.pooled.estimates if estimate
+    ]
+    return f"{label(view.metric)} at {len(view.rows)} sites, by way of learning. All sites together: {', '.join(parts)}"
+
+
+def difference_plot(rows: Sequence[Compared], *, name: str) -> str:
+    """Draw each difference with its interval around zero, and the test's verdict beside it."""
+    metric = rows[0].result.metric
+    with sheet(FULL, (26 * len(rows) + 74) / 72) as figure:
+        title(figure, f"Difference in {in_sentence(metric)}")
+        ax = axes(figure, left=196, right=176, top=34, bottom=38)
+        ax.grid(visible=False)
+        ax.set_yticks([])
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        reach = max(abs(end) for row in rows for end in _ends(row)) * 1.12 or 1.0
+        ax.set_xlim(-reach, reach)
+        ax.axvline(0, color=MUTED, linewidth=0.9)
+        _directions(ax, metric)
+        for y, row in enumerate(rows):
+            _draw_difference(ax, row, y)
+        _beside(ax, "difference (95 % interval)", 8, -0.86, right=True, colour=MUTED, fontsize=SMALL)
+        words = "; ".join(f"{row.first.label} minus {row.second.label} {with_interval(row.result.difference)}" for row in rows)
+        return svg(figure, name=name, description=f"Differences in {in_sentence(metric)}: {words}")
+
+
+def _draw_difference(ax: Axes, row: Compared, y: int) -> None:
+    difference, style = row.result.difference, look(row.first)
+    if difference is None:
+        return
+    if difference.low is not None and difference.high is not None:
+        ax.plot([difference.low, difference.high], [y, y], color=style.colour, linewidth=1.5, solid_capstyle="butt")
+    ax.plot([difference.mean], [y], color=style.colour, marker=style.marker, markersize=6, linestyle="none")
+    _beside(ax, f"{shortened(row.first.label, 17)} − {shortened(row.second.label, 17)}", -190, y)
+    verdict = p_value(row.result.p_holm) or "no test"
+    text = f"{with_interval(difference, metric=row.result.metric)}   {verdict}"
+    _beside(ax, text, 8, y, right=True, colour=INK)
+
+
+def _ends(row: Compared) -> list[float]:
+    found = row.result.difference
+    return [end for end in (found.mean, found.low, found.high) if end is not None] if found else []
+
+
+def _directions(ax: Axes, metric: str) -> None:
+    better = metric_of(metric).higher_is_better
+    if better is None:
+        return
+    left, right = ("second is better", "first is better") if better else ("first is better", "second is better")
+    for text, x, side in ((f"← {left}", 0.0, "left"), (f"{right} →", 1.0, "right")):
+        ax.annotate(
+            text, (x, 0), xytext=(0, -26), xycoords="axes fraction", textcoords="offset points", ha=side, va="center",
+            fontsize=SMALL, color=MUTED,
+        )  # fmt: skip
+
+
+def participation_map(view: Participation, *, name: str) -> str:
+    """Draw the sites that failed by round: a light cell took part, a crossed one failed."""
+    sites = list(view.failed)
+    with sheet(FULL, (14 * len(sites) + 62) / 72) as figure:
+        title(figure, "Sites that failed, by round")
+        ax = axes(figure, left=150, right=12, top=26, bottom=30)
+        ax.grid(visible=False)
+        ax.spines["bottom"].set_visible(False)
+        ax.set_xlim(0.5, view.rounds + 0.5)
+        ax.set_ylim(len(sites) - 0.5, -0.5)
+        for y, site in enumerate(sites):
+            ax.plot([0.5, view.rounds + 0.5], [y, y], color=RULE, linewidth=8, solid_capstyle="butt")
+            failed = sorted(view.failed[site])
+            ax.plot(failed, [y] * len(failed), color=ALARM, marker="x", markersize=6, markeredgewidth=1.6, linestyle="none")
+            if view.runs > 1:
+                for number in failed:
+                    ax.annotate(
+                        str(view.failed[site][number]), (number, y), xytext=(6, 0), textcoords="offset points",
+                        fontsize=7, va="center", color=COLOURS["alarm"],
+                    )  # fmt: skip
+        ax.set_yticks(range(len(sites)), [shortened(site, 24) for site in sites])
+        ax.set_xlabel("Round", loc="left")
+        from matplotlib.ticker import MaxNLocator
+
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
+        words = "; ".join(f"{site} in rounds {', '.join(map(str, sorted(view.failed[site])))}" for site in sites)
+        return svg(figure, name=name, description=f"Failures: {words}")

@@ -1,0 +1,66 @@
+"""The ways of learning that a study compares: each has one name, one place and one look, wherever it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medfl.events import Role
+from medfl.store.views import ExecutionView, RunView
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Who a line, a point or a row of a table speaks of.
+
+    Parameters
+    ----------
+    label
+        "alone", "centralised", and for an arm its name, or "federated" where there is no other.
+    role, place
+        They choose the look: the role, and for an arm its place in the spec, from 0.
+    """
+
+    label: str
+    role: Role
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of learning and its runs, one a repeat."""
+
+    mark: Mark
+    runs: tuple[RunView, ...]
+
+    @property
+    def finished(self) -> tuple[RunView, ...]:
+        """Those runs whose last model was judged."""
+        return tuple(run for run in self.runs if run.final is not None)
+
+
+ALONE = Mark("alone", "local-only")
+CENTRALISED = Mark("centralised", "centralised")
+
+
+def ways(execution: ExecutionView) -> tuple[Way, ...]:
+    """Return the ways that were planned: each site alone, each arm, all rows in one place."""
+    found = (Way(ALONE, execution.baseline("local-only")), *arms(execution))
+    found += (Way(CENTRALISED, execution.baseline("centralised")),)
+    return tuple(way for way in found if way.runs)
+
+
+def arms(execution: ExecutionView) -> tuple[Way, ...]:
+    """Return the arms, each in the place it has in the spec even if it is the only one that was run."""
+    names = [arm["name"] for arm in execution.spec.get("arm", ())] or list(execution.arms)
+    only = len(names) == 1
+    return tuple(
+        Way(Mark("federated" if only else name, "arm", names.index(name)), runs)
+        for name, runs in execution.arms.items()
+    )
+
+
+def mark_of(execution: ExecutionView, name: str) -> Mark:
+    """Return the mark of an arm or a baseline by its name."""
+    if name in ("local-only", "centralised"):
+        return ALONE if name == "local-only" else CENTRALISED
+    return next(way.mark for way in arms(execution) if way.runs[0].arm == name)

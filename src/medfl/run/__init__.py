@@ -1,0 +1,1 @@
+"""HOW IT HAPPENS: plan, loop, engines."""

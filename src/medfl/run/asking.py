@@ -1,0 +1,188 @@
+"""Asks all sites for one thing, says who answered and who did not, and adds up what they sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from medfl.errors import Complaint, DivergedError, MedflError, by_code
+from medfl.events import Event, SiteAnswered, SiteFailed
+from medfl.learn.statistic import ZERO, Statistic
+from medfl.messages import Arrays, Json, Refusal, Reply, Request, Task, nbytes
+from medfl.run.engine import Engine
+
+
+@dataclass(slots=True)
+class Answers:
+    """What came back from one exchange.
+
+    Parameters
+    ----------
+    said
+        What each site said besides numbers, by name in sorted order.
+    total
+        The sum of what they sent.
+    """
+
+    said: dict[str, Json] = field(default_factory=dict)
+    total: Statistic = ZERO
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Who answered, sorted."""
+        return tuple(self.said)
+
+
+Asked: TypeAlias = Generator[Event, None, Answers]
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The hub's voice in one run.
+
+    Parameters
+    ----------
+    run
+        The run's id.
+    study
+        Canonical JSON of the arm.
+    seed
+        The run's seed.
+    engine
+        Carries the requests.
+    min_sites
+        How many sites must answer; all that are asked where None.
+    """
+
+    run: str
+    study: str
+    seed: int
+    engine: Engine
+    min_sites: int | None
+
+    def ask(
+        self,
+        task: Task,
+        sites: Iterable[str],
+        *,
+        round: int = 0,
+        content: Json | None = None,
+        arrays: Arrays | None = None,
+    ) -> Asked:
+        """Ask these sites and return what they answered, added up in the order of their names.
+
+        Yields
+        ------
+        Event
+            ``SiteAnswered`` for training, ``SiteFailed`` for whoever did not answer.
+
+        Raises
+        ------
+        MedflError
+            If fewer sites answer than must, or a model diverged: with every failing site's own complaints.
+        """
+        order = sorted(sites)
+        request = _template(self, task, round, content or {}, arrays or {})
+        fold = _Fold(order)
+        for answer in self.engine.exchange(request(site) for site in order):
+            fold.add(answer)
+            yield from self._told(answer, task, round, arrays or {})
+        answers, refusals = fold.result()
+        self._judge(refusals, len(order), round)
+        return answers
+
+    def _told(self, answer: Reply | Refusal, task: Task, round: int, arrays: Arrays) -> list[Event]:
+        if isinstance(answer, Refusal):
+            return [
+                SiteFailed(
+                    run=self.run, round=round, site=answer.site, stage=task, code=answer.code, reason=answer.reason
+                )
+            ]
+        if task != "train":
+            return []
+        received, sent = nbytes(arrays), nbytes(answer.arrays)
+        return [
+            SiteAnswered(
+                run=self.run,
+                round=round,
+                site=answer.site,
+                seconds=answer.seconds,
+                received=received,
+                sent=sent,
+                loss=answer.content.get("loss"),
+            )
+        ]
+
+    def _judge(self, refusals: list[Refusal], asked: int, round: int) -> None:
+        diverged = [refusal for refusal in refusals if refusal.code == DivergedError.code]
+        needed = self.min_sites if self.min_sites is not None else asked
+        if diverged:
+            raise _error(diverged, round)
+        if asked - len(refusals) < needed:
+            raise _error(refusals, round)
+
+
+def _template(asking: Asking, task: Task, round: int, content: Json, arrays: Arrays) -> Callable[[str], Request]:
+    def request(site: str) -> Request:
+        return Request(
+            run=asking.run,
+            round=round,
+            site=site,
+            task=task,
+            study=asking.study,
+            seed=asking.seed,
+            content=content,
+            arrays=arrays,
+        )
+
+    return request
+
+
+def _error(refusals: list[Refusal], round: int) -> MedflError:
+    """Return one error with every site's complaints, each naming its site and round."""
+    complaints = [_placed(complaint, refusal.site, round) for refusal in refusals for complaint in refusal.complaints]
+    faults = [by_code(refusal.code) for refusal in refusals]
+    worst = max(faults, key=lambda kind: (kind.exit_code == 1, kind.code))
+    return worst.of(complaints)
+
+
+def _placed(complaint: Complaint, site: str, round: int) -> Complaint:
+    place = f"site {site}" + (f", round {round}" if round else "")
+    where = f"{place}, {complaint.where}" if complaint.where else place
+    return Complaint(complaint.what, where, complaint.received, complaint.remedy)
+
+
+class _Fold:
+    """Adds up replies in the order of the sites' names, whatever the order in which they arrive.
+
+    A reply is added as soon as all before it are known, so that no more are held than must be.
+    """
+
+    def __init__(self, order: list[str]) -> None:
+        self._waiting: dict[str, Reply | Refusal] = {}
+        self._order = iter(order)
+        self._next = next(self._order, None)
+        self._answers = Answers()
+        self._refusals: list[Refusal] = []
+
+    def add(self, answer: Reply | Refusal) -> None:
+        self._waiting[answer.site] = answer
+        while self._next in self._waiting:
+            self._take(self._waiting.pop(self._next))
+            self._next = next(self._order, None)
+
+    def _take(self, answer: Reply | Refusal) -> None:
+        if isinstance(answer, Refusal):
+            self._refusals.append(answer)
+            return
+        self._answers.said[answer.site] = answer.content
+        self._answers.total = self._answers.total + Statistic(answer.arrays)
+
+    def result(self) -> tuple[Answers, list[Refusal]]:
+        return self._answers, self._refusals
+
+
+def said(answers: Answers, key: str) -> Mapping[str, Any]:
+    """Return what each site said under a key."""
+    return {site: content[key] for site, content in answers.said.items()}

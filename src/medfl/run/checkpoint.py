@@ -1,0 +1,51 @@
+"""A run's state between two rounds, as two artefacts: the model, and the rest of the algorithm's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from medfl.learn.algorithm import State
+from medfl.learn.model import Layout
+
+Keep: TypeAlias = Callable[[bytes], str]
+"""Stores a body durably and returns its sha256."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where an interrupted run goes on.
+
+    Parameters
+    ----------
+    round
+        The last finished round.
+    model, state
+        The bodies of its two artefacts.
+    """
+
+    round: int
+    model: bytes
+    state: bytes
+
+
+def stored(state: State, layout: Layout, keep: Keep) -> tuple[str, str]:
+    """Store a state; return the digests of its model and of the rest."""
+    rest = {f"shared/{name}": array for name, array in state.shared.items() if name != "weights"}
+    rest |= {f"kept/{name}": array for name, array in state.kept.items()}
+    named = {name: np.ascontiguousarray(array) for name, array in layout.split(state.weights).items()}
+    return keep(save(named)), keep(save(rest))
+
+
+def restored(checkpoint: Checkpoint, layout: Layout) -> State:
+    """Return the state that was stored."""
+    rest = load(checkpoint.state)
+    parts: dict[str, dict[str, np.ndarray]] = {"shared": {}, "kept": {}}
+    for name, array in rest.items():
+        part, _, key = name.partition("/")
+        parts[part][key] = array
+    return State(parts["shared"] | {"weights": layout.join(load(checkpoint.model))}, parts["kept"])

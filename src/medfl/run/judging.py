@@ -1,0 +1,94 @@
+"""Judges the global model on the sites' test rows, from what adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from medfl import seeds
+from medfl.events import Evaluated, Event
+from medfl.learn.metrics import judge
+from medfl.learn.model import Floats, Outcome
+from medfl.learn.statistic import Statistic
+from medfl.run.asking import Answers, Asking, said
+from medfl.run.preparing import Setting
+from medfl.spec.evaluation import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Asks for evaluations and tells them as events."""
+
+    asking: Asking
+    setting: Setting
+    how: Evaluation
+
+    @property
+    def during(self) -> dict[str, Any]:
+        """What a site is told about judging the incoming model of a round."""
+        return {"threshold": self._threshold, "samples": 0}
+
+    @property
+    def final(self) -> dict[str, Any]:
+        """What a site is told about judging the last model."""
+        return {"threshold": self._threshold, "samples": self.how.bootstrap}
+
+    def during_training(self, round: int, answers: Answers) -> Event:
+        """Tell how a round's model did, as seen at the start of the next."""
+        pooled = judge.metrics(self._outcome, answers.total.under("evaluation"), threshold=self._threshold)
+        return Evaluated(run=self.asking.run, round=round, pooled=pooled, sites=dict(said(answers, "metrics")))
+
+    def finally_(self, round: int, weights: Floats) -> Generator[Event, None, None]:
+        """Judge the last model, with intervals and curves."""
+        how = self.final
+        answers = yield from self._ask(round, weights, how)
+        total = answers.total.under("evaluation")
+        if self._outcome.kind == "binary" and how["threshold"] is None:
+            # The pooled ROC's best point is known only now: ask again, so that every site is judged at it.
+            how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
+            answers = yield from self._ask(round, weights, how)
+            total = answers.total.under("evaluation")
+        yield self._told(round, answers, total, how)
+
+    def each_alone(self, answers: Answers) -> Event:
+        """Tell how each site's own model does on its own test rows."""
+        return Evaluated(
+            run=self.asking.run,
+            round=1,
+            pooled={},
+            sites=dict(said(answers, "metrics")),
+            final=True,
+            site_intervals=dict(said(answers, "intervals")),
+        )
+
+    def _ask(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, Answers]:
+        content = self.setting.content | {"judge": how}
+        arrays = {"weights": weights}
+        return (yield from self.asking.ask("evaluate", self.setting.sites, round=round, content=content, arrays=arrays))
+
+    def _told(self, round: int, answers: Answers, total: Statistic, how: dict[str, Any]) -> Event:
+        samples, threshold = how["samples"], how["threshold"]
+        generator = seeds.generator(self.asking.seed, purpose="pooled bootstrap")
+        return Evaluated(
+            run=self.asking.run,
+            round=round,
+            pooled=judge.metrics(self._outcome, total, threshold=threshold),
+            sites=dict(said(answers, "metrics")),
+            final=True,
+            pooled_intervals=judge.intervals(
+                self._outcome, total, samples=samples, generator=generator, threshold=threshold
+            )
+            if samples
+            else {},
+            site_intervals=dict(said(answers, "intervals")),
+            curves=judge.curves(self._outcome, total),
+        )
+
+    @property
+    def _outcome(self) -> Outcome:
+        return self.setting.agreement.outcome
+
+    @property
+    def _threshold(self) -> float | None:
+        return None if self.how.threshold == "youden" else self.how.threshold

@@ -1,0 +1,214 @@
+"""The round loop: the only one.
+
+A run is a generator of events over any engine. The hub asks, the sites answer, what they send is added up in the order
+of their names, the algorithm turns the sum into the next model, the model is stored, and only then is the next round
+asked for. Nothing here knows where a site is or how it learns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from medfl import seeds
+from medfl.errors import DivergedError, PlanError
+from medfl.events import Event, RoundFinished, RoundStarted, RunFinished, RunStarted
+from medfl.learn.algorithm import Algorithm, State
+from medfl.learn.model import Floats, Model
+from medfl.learn.statistic import Statistic
+from medfl.run.asking import Asking
+from medfl.run.checkpoint import Checkpoint, Keep, restored, stored
+from medfl.run.engine import Engine
+from medfl.run.judging import Judge
+from medfl.run.plan import RunPlan, whole_budget
+from medfl.run.preparing import Setting, prepare
+from medfl.run.provenance import machine, versions
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """Who carries a run out.
+
+    Parameters
+    ----------
+    engine
+        Reaches every site.
+    keep
+        Stores artefacts.
+    pool
+        Reaches one site that has all rows, for the centralised baseline; in simulation only.
+    """
+
+    engine: Engine
+    keep: Keep
+    pool: Engine | None = None
+
+
+def carry_out(
+    run: str, plan: RunPlan, federation: Federation, *, start: Checkpoint | None = None, spent: float = 0.0
+) -> Iterator[Event]:
+    """Carry out one run.
+
+    Parameters
+    ----------
+    run
+        The run's id.
+    plan
+        What is run.
+    federation
+        Who carries it out.
+    start
+        Where an interrupted run goes on; None to start at the first round.
+    spent
+        Seconds worked on it before.
+
+    Yields
+    ------
+    Event
+        What happened, each after it is durable.
+
+    Raises
+    ------
+    MedflError
+        When the run cannot go on; all events up to that point have been yielded.
+    """
+    began = time.perf_counter()
+    sites = tuple(federation.engine.sites())
+    if start is None:
+        yield RunStarted(run=run, versions=versions(), platform=machine(), sites=sites)
+    asking = asking_for(run, plan, federation.engine)
+    setting = yield from prepare(asking, sites)
+    model = setting.model(plan.study.model)
+    course = _Course(plan, federation, asking, setting, model)
+    match plan.role:
+        case "arm":
+            digest = yield from course.federated(start)
+        case "centralised":
+            digest = yield from course.centralised()
+        case "local-only":
+            digest = yield from course.local_only()
+    yield RunFinished(run=run, rounds=plan.rounds, model=digest, seconds=spent + time.perf_counter() - began)
+
+
+Course = Generator[Event, None, str]
+"""Yields what happens and returns the digest of the final model."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    plan: RunPlan
+    federation: Federation
+    asking: Asking
+    setting: Setting
+    model: Model
+
+    def federated(self, start: Checkpoint | None) -> Course:
+        """Round after round: judge the incoming model and train from it, in one request."""
+        algorithm = _algorithm(self.plan)
+        state = restored(start, self.model.layout) if start else algorithm.init(self._fresh())
+        digest = stored(state, self.model.layout, self.federation.keep)[0] if start else ""
+        first = start.round + 1 if start else 1
+        for number in range(first, self.plan.rounds + 1):
+            yield RoundStarted(run=self.asking.run, round=number, sites=self.setting.sites)
+            answers = yield from self.asking.ask(
+                "train",
+                self.setting.sites,
+                round=number,
+                content=self.setting.content | {"judge": self.judge.during},
+                arrays=state.shared,
+            )
+            if number > 1:
+                yield self.judge.during_training(number - 1, answers)
+            total = answers.total.under("update")
+            state = algorithm.at_hub(state, total)
+            _refuse_non_finite(state, number)
+            digest, rest = stored(state, self.model.layout, self.federation.keep)
+            yield RoundFinished(
+                run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=_mean_loss(total)
+            )
+        yield from self.judge.finally_(self.plan.rounds, state.weights)
+        return digest
+
+    def centralised(self) -> Course:
+        """All rows in one place, trained in one go for as many passes as the federation makes."""
+        if self.federation.pool is None:
+            raise PlanError(
+                "the centralised baseline needs all rows in one place",
+                where="[evaluation] baselines",
+                received="a federation whose sites keep their rows",
+                remedy='leave "centralised" out of baselines, or run the study as a simulation',
+            )
+        run, pool = self.asking.run, self.federation.pool
+        plan = whole_budget(self.plan, sites=len(self.setting.sites))
+        algorithm = _algorithm(plan)
+        state = algorithm.init(self._fresh())
+        yield RoundStarted(run=run, round=1, sites=tuple(pool.sites()))
+        answers = yield from asking_for(run, plan, pool).ask(
+            "train", pool.sites(), round=1, content=self.setting.content, arrays=state.shared
+        )
+        total = answers.total.under("update")
+        state = algorithm.at_hub(state, total)
+        _refuse_non_finite(state, 1)
+        digest, rest = stored(state, self.model.layout, self.federation.keep)
+        yield RoundFinished(run=run, round=1, model=digest, state=rest, sites=answers.sites, loss=_mean_loss(total))
+        yield from self.judge.finally_(1, state.weights)
+        return digest
+
+    def local_only(self) -> Course:
+        """Each site by itself, from the same start, for as many passes; only its metrics are told."""
+        plan = whole_budget(self.plan, sites=1)
+        yield RoundStarted(run=self.asking.run, round=1, sites=self.setting.sites)
+        answers = yield from asking_for(self.asking.run, plan, self.federation.engine).ask(
+            "alone",
+            self.setting.sites,
+            round=1,
+            content=self.setting.content | {"judge": self.judge.final},
+            arrays={"weights": self._fresh()},
+        )
+        yield self.judge.each_alone(answers)
+        return ""
+
+    @property
+    def judge(self) -> Judge:
+        return Judge(self.asking, self.setting, self.plan.study.evaluation)
+
+    def _fresh(self) -> Floats:
+        return self.model.init(seeds.generator(self.plan.seed, purpose="init"))
+
+
+def asking_for(run: str, plan: RunPlan, engine: Engine) -> Asking:
+    """Return the hub's voice for a plan."""
+    return Asking(run, plan.study.canonical, plan.seed, engine, plan.study.algorithm.min_sites)
+
+
+def _algorithm(plan: RunPlan) -> Algorithm:
+    algorithm = plan.study.algorithm
+    if not isinstance(algorithm, Algorithm):
+        raise PlanError(
+            "the algorithm says what it is called but not how it works",
+            where="[algorithm] kind",
+            received=algorithm.kind,
+            remedy="give its class the methods init, at_site and at_hub",
+        )
+    return algorithm
+
+
+def _mean_loss(total: Statistic) -> float | None:
+    if "loss" not in total.arrays:
+        return None
+    loss = float(total["loss"] / total["weight"])
+    return loss if np.isfinite(loss) else None
+
+
+def _refuse_non_finite(state: State, number: int) -> None:
+    if not np.isfinite(state.weights).all():
+        raise DivergedError(
+            "the global weights left the finite numbers",
+            where=f"hub, round {number}",
+            received="NaN or infinite weights after aggregation",
+            remedy="lower server_learning_rate in [algorithm], or learning_rate in [training]; "
+            "the model of the last finished round is kept",
+        )

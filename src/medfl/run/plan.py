@@ -1,0 +1,106 @@
+"""From a study to the runs that carry it out, or to every reason why it cannot be.
+
+:func:`compile` is pure: it needs no data and trains nothing. A run is one arm, or one baseline, with one seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medfl.errors import Complaint, PlanError
+from medfl.events import Role
+from medfl.spec.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """One run.
+
+    Parameters
+    ----------
+    role
+        An arm, or the baseline it is.
+    arm
+        The arm's name; the role's for a baseline.
+    seed
+        The run's seed.
+    study
+        The arm as a study of its own.
+    """
+
+    role: Role
+    arm: str
+    seed: int
+    study: Study
+
+    @property
+    def rounds(self) -> int:
+        """Exchanges in which something is trained; a baseline trains in one go."""
+        return self.study.algorithm.rounds if self.role == "arm" else 1
+
+
+def compile(study: Study, *, sites: Sequence[str] | None = None, only: str | None = None) -> tuple[RunPlan, ...]:
+    """Return the runs of a study: every arm for every seed, then every baseline for every seed.
+
+    Parameters
+    ----------
+    study
+        What is asked.
+    sites
+        Names of the sites that will take part, where known.
+    only
+        The one arm to run, without baselines; all of them where None.
+
+    Raises
+    ------
+    PlanError
+        With all reasons at once.
+    """
+    complaints = [*_unknown_arm(study, only), *_too_few_sites(study, sites)]
+    if complaints:
+        raise PlanError.of(complaints)
+    arms = {name: arm for name, arm in study.arms.items() if only in (None, name)}
+    runs = [RunPlan("arm", name, seed, arm) for name, arm in arms.items() for seed in study.seeds]
+    if only is None:
+        base = study.overridden({})
+        runs += [RunPlan(role, role, seed, base) for role in study.evaluation.baselines for seed in study.seeds]
+    return tuple(runs)
+
+
+def _unknown_arm(study: Study, only: str | None) -> list[Complaint]:
+    if only is None or only in study.arms:
+        return []
+    names = ", ".join(study.arms)
+    return [Complaint("the study has no such arm", "--arm", only, f"choose one of: {names}")]
+
+
+def _too_few_sites(study: Study, sites: Sequence[str] | None) -> list[Complaint]:
+    if sites is None:
+        return []
+    return [
+        Complaint(
+            "more sites are required than take part",
+            f"[algorithm] min_sites of arm {name!r}",
+            f"{arm.algorithm.min_sites} required, {len(sites)} take part",
+            f"set min_sites to {len(sites)} or less",
+        )
+        for name, arm in study.arms.items()
+        if arm.algorithm.min_sites is not None and arm.algorithm.min_sites > len(sites)
+    ]
+
+
+def whole_budget(plan: RunPlan, *, sites: int) -> RunPlan:
+    """Return a plan that trains in one round what the study trains in all of them.
+
+    Epochs are passes over the rows and carry over as they are. Steps are not: `sites` sites take steps side by side,
+    so one place that has all their rows takes that many times more.
+    """
+    study, rounds = plan.study, plan.study.algorithm.rounds
+    if study.training.local_steps is not None:
+        budget = {"local_steps": study.training.local_steps * rounds * sites, "local_epochs": None}
+    else:
+        budget = {"local_epochs": study.training.epochs * rounds}
+    change = {"training": {name: value for name, value in budget.items() if value is not None}}
+    whole = study.overridden({**change, "algorithm": {"kind": "fedavg", "rounds": 1}})
+    return RunPlan(plan.role, plan.arm, plan.seed, whole)

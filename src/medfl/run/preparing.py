@@ -1,0 +1,100 @@
+"""Before the first round: what the tables look like, what all sites share, and preprocessing fitted over them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medfl.events import DataDescribed, DataPrepared, Event, Noticed
+from medfl.learn.data.harmonise import Agreement, harmonise
+from medfl.learn.data.preprocess import fit
+from medfl.learn.data.recipe import Recipe, explain
+from medfl.learn.data.schema import Schema
+from medfl.learn.model import Model
+from medfl.learn.models import build
+from medfl.run.asking import Answers, Asking, said
+from medfl.spec.model import Model as ModelPart
+from medfl.spec.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every later request takes as given.
+
+    Parameters
+    ----------
+    sites
+        Who takes part, sorted.
+    agreement
+        Columns, categories and outcome that all sites share.
+    recipe
+        The fitted preprocessing.
+    content
+        Both, as every request carries them.
+    """
+
+    sites: tuple[str, ...]
+    agreement: Agreement
+    recipe: Recipe
+    content: dict[str, Any]
+
+    def model(self, part: ModelPart) -> Model:
+        """Return the model, bound to the input's width and the outcome."""
+        return build(part, features=len(self.recipe.feature_names), outcome=self.agreement.outcome)
+
+
+def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Setting]:
+    """Describe, agree, fit.
+
+    Raises
+    ------
+    DataError
+        With all that does not fit together, over all sites.
+    """
+    study = Study.model_validate_json(asking.study)
+    described = yield from asking.ask("describe", sites)
+    agreement = _agree(study, described)
+    yield DataDescribed(run=asking.run, sites=_fingerprints(described), agreement=agreement.to_json())
+    content: dict[str, Any] = {"agreement": agreement.to_json()}
+    summed = yield from asking.ask("prepare", described.sites, content=content)
+    recipe = fit(summed.total.under("sums"), agreement, preprocess=study.preprocess)
+    yield DataPrepared(
+        run=asking.run, sites=said(summed, "rows"), recipe=recipe.to_json(), explained=tuple(explain(recipe))
+    )
+    yield from _notices(asking.run, study, summed)
+    return Setting(summed.sites, agreement, recipe, content | {"recipe": recipe.to_json()})
+
+
+def _agree(study: Study, described: Answers) -> Agreement:
+    schemas = {site: Schema.from_json(schema) for site, schema in said(described, "schema").items()}
+    keep = study.data.one_class or ("keep" if study.data.simulate is not None else "refuse")
+    return harmonise(schemas, study.data, model_kind=study.model.kind, keep_one_class=keep == "keep")
+
+
+def _fingerprints(described: Answers) -> dict[str, dict[str, Any]]:
+    """Return what identifies each site's table without saying a value of it."""
+    schemas = {site: Schema.from_json(schema) for site, schema in said(described, "schema").items()}
+    return {
+        site: {
+            "rows": schema.rows,
+            "schema": schema.digest,
+            "missing": {column.name: column.missing for column in schema.columns if column.missing},
+        }
+        for site, schema in schemas.items()
+    }
+
+
+def _notices(run: str, study: Study, summed: Answers) -> Generator[Event, None, None]:
+    for site, rows in said(summed, "rows").items():
+        if rows["left_out"]:
+            text = f"{rows['left_out']} rows were left out: the outcome or a feature is missing"
+            yield Noticed(run=run, site=site, text=text)
+        if rows["train_rows"] < study.training.batch_size:
+            text = f"{rows['train_rows']} training rows are fewer than a batch of {study.training.batch_size}"
+            yield Noticed(run=run, site=site, text=f"{text}: each step uses all of them")
+        for part in ("train", "test"):
+            present = [name for name, count in rows[f"{part}_classes"].items() if count]
+            if len(present) == 1:
+                text = f"all {part} rows have one outcome ({present[0]})"
+                yield Noticed(run=run, site=site, text=text + (": its AUC is not defined" if part == "test" else ""))

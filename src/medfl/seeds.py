@@ -1,0 +1,44 @@
+"""The only place where randomness is born.
+
+Every random number of a run comes from a generator that is named by what it is for: the run's seed, the round, the
+site and a purpose. Two processes that ask for the same name draw the same numbers, in any order, before and after a
+crash; that is what makes resuming and comparing engines exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def generator(seed: int, *, round: int = 0, site: str = "", purpose: str) -> np.random.Generator:
+    """Return the generator that belongs to this run seed, round, site and purpose.
+
+    Parameters
+    ----------
+    seed
+        The run's seed, any integer.
+    round
+        The round, from 1; 0 where no round is meant.
+    site
+        The site's name; empty at the hub.
+    purpose
+        What the numbers are for, e.g. ``"shuffle"``; different purposes are independent streams.
+    """
+    return np.random.Generator(np.random.PCG64(_entropy(seed, round, site, purpose)))
+
+
+def integer(seed: int, *, round: int = 0, site: str = "", purpose: str) -> int:
+    """Return one 32-bit integer of the named stream, for libraries that take an integer seed."""
+    return _entropy(seed, round, site, purpose) & 0xFFFF_FFFF
+
+
+def numbered(seed: int) -> np.random.RandomState:
+    """Return NumPy's legacy generator, for splits that must equal scikit-learn's for the same integer."""
+    return np.random.RandomState(seed)
+
+
+def _entropy(seed: int, round: int, site: str, purpose: str) -> int:
+    name = f"{seed}\x1f{round}\x1f{site}\x1f{purpose}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:16], "big")

@@ -1,0 +1,1 @@
+"""WHO DECIDES: a site's answer, its policy, its memory."""

@@ -1,0 +1,183 @@
+"""A site: the one function that runs in simulation and in hospitals alike.
+
+:meth:`Site.answer` asks the policy, learns, asks the policy again, and replies. It is a pure function of the request,
+the site's table and what the site kept from the round before, so a request that comes twice is answered twice the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medfl import seeds
+from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError
+from medfl.learn.algorithm import Algorithm, Local
+from medfl.learn.metrics import judge
+from medfl.learn.model import Floats
+from medfl.learn.statistic import Statistic
+from medfl.messages import Refusal, Reply, Request
+from medfl.site.desk import Desk, Prepared
+from medfl.site.memory import Vault
+from medfl.site.policy import AllButRows, Policy, Verdict
+from medfl.spec.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("medfl.site")
+
+
+class Site:
+    """One hospital.
+
+    Parameters
+    ----------
+    name
+        The site's name.
+    table
+        Opens its table.
+    vault
+        Keeps the site's memory between rounds.
+    policy
+        What it allows.
+    base
+        Folder that the study's relative paths start from at this site.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        table: Callable[[], pd.DataFrame],
+        *,
+        vault: Vault,
+        policy: Policy | None = None,
+        base: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.desk = Desk(name, table, base or Path())
+        self._vault = vault
+        self._policy = policy or AllButRows()
+
+    def answer(self, request: Request) -> Reply | Refusal:
+        """Answer a request, or say why not.
+
+        This is the boundary at which anything that goes wrong at a site becomes a sentence: errors on purpose travel as
+        they are, since they name no value; of any other only its kind travels, and the trace stays here.
+        """
+        began = time.perf_counter()
+        try:
+            _require(self._policy.admits(request), self.name)
+            content, statistic = self._work(request)
+            reply = Reply(
+                request=request.id,
+                site=self.name,
+                content=content,
+                arrays=statistic.arrays,
+                seconds=time.perf_counter() - began,
+            )
+            _require(self._policy.releases(reply), self.name)
+            return reply
+        except MedflError as error:
+            return Refusal(request=request.id, site=self.name, code=error.code, complaints=error.complaints)
+        except Exception as error:
+            log.exception("site %s failed at %s", self.name, request.id)
+            return Refusal(
+                request=request.id, site=self.name, code=SiteError.code, complaints=(_redacted(error, request),)
+            )
+
+    def _work(self, request: Request) -> tuple[dict[str, Any], Statistic]:
+        study = self.desk.study(request.study)
+        match request.task:
+            case "describe":
+                return {"schema": self.desk.schema(study).to_json()}, Statistic()
+            case "prepare":
+                return self.desk.summed(study, request)
+            case "train":
+                return self._train(study, request)
+            case "evaluate":
+                prepared = self.desk.prepared(study, request)
+                return self._judged(prepared, request.arrays["weights"], request)
+            case "alone":
+                return self._alone(study, request)
+
+    def _train(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Judge the incoming model, where asked to, and train from it."""
+        prepared = self.desk.prepared(study, request)
+        words: dict[str, Any] = {}
+        evaluation = Statistic()
+        if "judge" in request.content:
+            words, evaluation = self._judged(prepared, request.arrays["weights"], request)
+        algorithm = study.algorithm
+        if not isinstance(algorithm, Algorithm):
+            raise SiteError("this algorithm cannot train", where=self.name, received=algorithm.kind)
+        memory = self._vault.recall(request.run, request.round - 1)
+        local = _local(prepared, study, request)
+        update, memory = algorithm.at_site(request.arrays, local, memory, request.seed)
+        _refuse_non_finite(update, study)
+        self._vault.keep(request.run, request.round, memory)
+        if "loss" in update.arrays:
+            words["loss"] = float(update["loss"] / update["weight"])
+        return words, update.prefixed("update") + evaluation
+
+    def _alone(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Train without anybody else; only metrics leave."""
+        prepared = self.desk.prepared(study, request)
+        trained = _local(prepared, study, request).train(request.arrays["weights"], seed=request.seed)
+        _refuse_non_finite(Statistic({"weights": trained.weights}), study)
+        words, _ = self._judged(prepared, trained.weights, request)
+        return words, Statistic()
+
+    def _judged(self, prepared: Prepared, weights: Floats, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Judge weights on the test rows: metrics for people, sums for the pooled figures."""
+        how, outcome = request.content["judge"], prepared.agreement.outcome
+        samples, threshold = how["samples"], how["threshold"]
+        scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
+        truth = prepared.recipe.restored(prepared.test.outcome)
+        generator = seeds.generator(request.seed, site=self.name, purpose="bootstrap")
+        statistic = judge.measure(outcome, scores, truth, threshold=threshold)
+        words: dict[str, Any] = {"metrics": judge.metrics(outcome, statistic, threshold=threshold)}
+        if samples:
+            words["intervals"] = judge.intervals(
+                outcome, statistic, samples=samples, generator=generator, threshold=threshold
+            )
+        else:
+            words["intervals"] = {}
+        return words, statistic.prefixed("evaluation")
+
+
+def _local(prepared: Prepared, study: Study, request: Request) -> Local:
+    return Local(prepared.model, prepared.train, study.training, prepared.class_weights, request.site, request.round)
+
+
+def _require(verdict: Verdict, site: str) -> None:
+    if not verdict.allowed:
+        raise RefusedError(
+            f"the site's policy says no: {verdict.reason}",
+            where=f"rule {verdict.rule}",
+            remedy=f"ask {site} to change its policy, or change the study",
+        )
+
+
+def _refuse_non_finite(update: Statistic, study: Study) -> None:
+    if all(np.isfinite(array).all() for array in update.arrays.values()):
+        return
+    rate = study.training.learning_rate
+    raise DivergedError(
+        "training left the finite numbers",
+        received=f"NaN or infinite weights with learning_rate = {rate:g}",
+        remedy=f"lower learning_rate in [training] (try {rate / 10:g}) or set clip_norm = 1.0; "
+        "the model of the last finished round is kept",
+    )
+
+
+def _redacted(error: Exception, request: Request) -> Complaint:
+    return Complaint(
+        f"the site failed at the stage {request.task!r}",
+        received=type(error).__name__,
+        remedy="the full trace is in the site's own log; report it if it comes again",
+    )

@@ -1,0 +1,189 @@
+"""What a site has on its desk: its table, read once, and the rows made ready for the study at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfl import seeds
+from medfl.errors import DataError, listed
+from medfl.learn.data.clean import Clean, clean
+from medfl.learn.data.harmonise import Agreement
+from medfl.learn.data.preprocess import localise, sums
+from medfl.learn.data.recipe import Recipe, examples
+from medfl.learn.data.schema import Schema, infer
+from medfl.learn.data.split import by_ids, split
+from medfl.learn.model import Examples, Floats, Model
+from medfl.learn.models import build
+from medfl.learn.statistic import Statistic
+from medfl.messages import Request
+from medfl.spec.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows ready to train and to test on.
+
+    Parameters
+    ----------
+    agreement
+        Columns and outcome shared by all sites.
+    recipe
+        The preprocessing, with this site's own numbers where it is per site.
+    model
+        The model, bound to the input's width.
+    train, test
+        The rows of each part.
+    class_weights
+        Weight of each class in the loss; None for equal ones.
+    """
+
+    agreement: Agreement
+    recipe: Recipe
+    model: Model
+    train: Examples
+    test: Examples
+    class_weights: Floats | None
+
+
+class Desk:
+    """Reads the table once and keeps the last preparation, which all rounds of a run share."""
+
+    def __init__(self, name: str, table: Callable[[], pd.DataFrame], base: Path) -> None:
+        self._name, self._open, self._base = name, table, base
+        self._studies: dict[str, Study] = {}
+        self._table: pd.DataFrame | None = None
+        self._split: tuple[object, tuple[Clean, Clean]] | None = None
+        self._prepared: tuple[object, Prepared] | None = None
+
+    def study(self, text: str) -> Study:
+        """Read a study's canonical text; the last one is remembered."""
+        if text not in self._studies:
+            self._studies = {text: Study.model_validate_json(text)}
+        return self._studies[text]
+
+    def table(self) -> pd.DataFrame:
+        """Return the site's table."""
+        if self._table is None:
+            self._table = self._open()
+        return self._table
+
+    def schema(self, study: Study) -> Schema:
+        """Return what the table looks like; the ID column is nobody's feature."""
+        identifier = study.evaluation.id_column
+        return infer(self.table().drop(columns=[identifier] if identifier else [], errors="ignore"), study.data)
+
+    def summed(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Return how many rows there are of what, and the sums that preprocessing is fitted from."""
+        agreement = Agreement.from_json(request.content["agreement"])
+        train, test = self._parts(study, agreement, request.seed)
+        rows = {
+            "train_rows": len(train),
+            "test_rows": len(test),
+            "left_out": train.left_out + train.dropped,
+            "train_classes": _classes(train, agreement),
+            "test_classes": _classes(test, agreement),
+        }
+        return {"rows": rows}, sums(train, agreement, preprocess=study.preprocess).prefixed("sums")
+
+    def prepared(self, study: Study, request: Request) -> Prepared:
+        """Return the rows as numbers, by the agreed recipe."""
+        key = (request.study, request.seed, request.content["recipe"])
+        if self._prepared is None or self._prepared[0] != key:
+            self._prepared = (key, self._prepare(study, request))
+        return self._prepared[1]
+
+    def _prepare(self, study: Study, request: Request) -> Prepared:
+        agreement = Agreement.from_json(request.content["agreement"])
+        train, test = self._parts(study, agreement, request.seed)
+        recipe = Recipe.from_json(request.content["recipe"])
+        recipe = localise(recipe, train, agreement=agreement, preprocess=study.preprocess)
+        model = build(study.model, features=len(recipe.feature_names), outcome=agreement.outcome)
+        weights = _class_weights(study, recipe)
+        return Prepared(agreement, recipe, model, examples(recipe, train), examples(recipe, test), weights)
+
+    def _parts(self, study: Study, agreement: Agreement, seed: int) -> tuple[Clean, Clean]:
+        """Return the usable rows, split for training and testing."""
+        key = (study.data, study.preprocess, study.evaluation, str(agreement.to_json()), seed)
+        if self._split is None or self._split[0] != key:
+            rows = clean(self.table(), agreement, data=study.data, preprocess=study.preprocess)
+            train, test = self._divide(rows, study, agreement, seed)
+            self._split = (key, (rows.take(train), rows.take(test)))
+        return self._split[1]
+
+    def _divide(
+        self, rows: Clean, study: Study, agreement: Agreement, seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        how = study.evaluation
+        if how.test_ids is not None:
+            ids = self.table()[how.id_column].to_numpy()[rows.kept]
+            return by_ids(ids, self._listed(how.test_ids))
+        drawn = seeds.integer(seed, site=self._name, purpose="split")
+        labels = None if agreement.outcome.kind == "regression" else rows.outcome
+        return split(
+            labels, len(rows), fraction=how.test_fraction, seed=drawn if how.split_seed is None else how.split_seed
+        )
+
+    def _listed(self, files: dict[str, str]) -> list[str]:
+        if self._name not in files:
+            raise DataError(
+                "no list of test IDs for this site",
+                where="[evaluation] test_ids",
+                received=f"lists for {', '.join(sorted(files))}",
+                remedy=f'add {self._name} = "FILE" with one ID a line',
+            )
+        path = self._base / files[self._name]
+        try:
+            return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                "the list of test IDs cannot be read",
+                where=str(path),
+                received=type(error).__name__,
+                remedy="give a UTF-8 text file with one ID a line",
+            ) from error
+
+
+def _class_weights(study: Study, recipe: Recipe) -> Floats | None:
+    """Return the loss's weight of each class, in the classes' order.
+
+    Raises
+    ------
+    DataError
+        If the study weights a class that does not exist, or classes where there are none.
+    """
+    asked, names = study.training.class_weight, recipe.outcome.classes
+    if asked is None:
+        return None
+    if not names:
+        raise DataError(
+            "a numeric outcome has no classes to weight",
+            where="[training] class_weight",
+            remedy="leave class_weight out",
+        )
+    if asked == "balanced":
+        return np.array(recipe.class_weights, np.float32)
+    unknown = sorted(set(asked) - set(names))
+    if unknown:
+        raise DataError(
+            "the outcome has no such class",
+            where="[training] class_weight",
+            received=listed(unknown),
+            remedy=f"the classes are {listed(names, 20)}",
+        )
+    return np.array([asked.get(name, 1.0) for name in names], np.float32)
+
+
+def _classes(rows: Clean, agreement: Agreement) -> dict[str, int]:
+    if agreement.outcome.kind == "regression" or rows.outcome is None:
+        return {}
+    counts = np.bincount(rows.outcome.astype(np.int64), minlength=len(agreement.outcome.classes))
+    return {name: int(count) for name, count in zip(agreement.outcome.classes, counts, strict=True)}

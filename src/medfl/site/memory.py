@@ -1,0 +1,62 @@
+"""What a site keeps between rounds and never sends, such as a control variate.
+
+A round reads what the round before it kept, so that a round asked twice gives the same answer twice.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from medfl.learn.algorithm import Memory
+
+
+class Vault(Protocol):
+    """Keeps the memory of each run and round."""
+
+    def recall(self, run: str, round: int) -> Memory:
+        """Return what was kept after this round; nothing if there was none."""
+        ...
+
+    def keep(self, run: str, round: int, memory: Memory) -> None:
+        """Keep it, durably, before the reply leaves."""
+        ...
+
+
+class FolderVault:
+    """One safetensors file a round; only the last two are needed.
+
+    Parameters
+    ----------
+    folder
+        Made when first needed, readable by its owner only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def recall(self, run: str, round: int) -> Memory:
+        """Read the file of that round, if there is one."""
+        path = self._path(run, round)
+        return load(path.read_bytes()) if path.exists() else {}
+
+    def keep(self, run: str, round: int, memory: Memory) -> None:
+        """Write a file and forget what no request can ask for any more."""
+        if not memory:
+            return
+        path = self._path(run, round)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(save({name: np.ascontiguousarray(array) for name, array in memory.items()}))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        self._path(run, round - 2).unlink(missing_ok=True)
+
+    def _path(self, run: str, round: int) -> Path:
+        return self._folder / run / f"{round}.safetensors"

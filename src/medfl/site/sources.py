@@ -1,0 +1,118 @@
+"""Opens the sites of a study: one file each, one data frame each, or one table dealt out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfl.errors import DataError, PlanError
+from medfl.learn.data.partition import deal
+from medfl.learn.data.tables import as_frame, bundled, read_table
+from medfl.site.answer import Site
+from medfl.site.memory import FolderVault
+from medfl.spec.data import Data, Simulate
+from medfl.spec.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Tables = Mapping[str, object] | object
+"""A data frame for each site by name, or one data frame to be dealt out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where tables come from.
+
+    Parameters
+    ----------
+    base
+        Folder that the study's relative paths start from.
+    vaults
+        Folder where simulated sites keep what they never send.
+    tables
+        Data frames passed from Python, instead of files.
+    """
+
+    base: Path
+    vaults: Path
+    tables: Tables | None = None
+
+    def sites(self, study: Study) -> dict[str, Site]:
+        """Return the study's sites by name, sorted.
+
+        Raises
+        ------
+        DataError
+            If the one table to be dealt out cannot be read or dealt. (A site's own file is opened by the site.)
+        PlanError
+            If the study does not say where the rows are.
+        """
+        openers = self._openers(study)
+        return {name: self._site(name, openers[name]) for name in sorted(openers)}
+
+    def _site(self, name: str, table: Callable[[], pd.DataFrame]) -> Site:
+        return Site(name, table, vault=FolderVault(self.vaults / name), base=self.base)
+
+    def _openers(self, study: Study) -> dict[str, Callable[[], pd.DataFrame]]:
+        data = study.data
+        if data.simulate is not None:
+            return _dealt(self._one_table(data, data.simulate), data, data.simulate, study.study.seed)
+        if isinstance(self.tables, Mapping):
+            return {str(name): partial(as_frame, table) for name, table in self.tables.items()}
+        if self.tables is not None:
+            raise PlanError(
+                "one table was passed, and the study does not say how to deal it out",
+                where="[data]",
+                remedy="pass a mapping of site name to data frame, or add [data.simulate] with sites and partition",
+            )
+        if data.sites is None:
+            raise PlanError(
+                "the study does not say where the rows are",
+                where="[data]",
+                remedy="add [data.sites] with one file a site, or [data.simulate] with a table to deal out, "
+                "or pass data frames to medfl.simulate",
+            )
+        return {name: partial(self._file, data, path) for name, path in data.sites.items()}
+
+    def _file(self, data: Data, path: str) -> pd.DataFrame:
+        return read_table(self.base / path, columns=data.columns, missing=data.missing)
+
+    def _one_table(self, data: Data, simulate: Simulate) -> pd.DataFrame:
+        if self.tables is not None:
+            return as_frame(self.tables)
+        if simulate.bundled is not None:
+            return bundled(simulate.bundled)
+        if simulate.table is None:
+            raise PlanError(
+                "there is no table to deal out",
+                where="[data.simulate]",
+                remedy='add table = "FILE.csv", or pass a data frame to medfl.simulate',
+            )
+        return self._file(data, simulate.table)
+
+
+def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> dict[str, Callable[[], pd.DataFrame]]:
+    if data.target not in frame.columns:
+        raise DataError(
+            "the table has no such column",
+            where="[data] target",
+            received=data.target,
+            remedy=f"the columns are: {', '.join(map(str, frame.columns))}",
+        )
+    if simulate.partition.kind == "column":
+        left = frame.drop(columns=[simulate.partition.column], errors="ignore")
+    else:
+        left = frame
+    parts = deal(frame, simulate, target=data.target, seed=seed)
+    return {name: partial(_rows, left, rows) for name, rows in parts.items()}
+
+
+def _rows(frame: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
+    return frame.iloc[rows]

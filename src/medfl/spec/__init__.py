@@ -1,0 +1,1 @@
+"""WHAT IS ASKED: the study, its parts, its arms; reading, digest and schema."""

@@ -1,0 +1,297 @@
+"""What the parts of a study must agree on, as far as it can be said without data."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles, Simulate
+from medfl.spec.examine import examined, refusal
+from medfl.spec.finding import Finding, closest
+from medfl.spec.lines import KeyPath
+from medfl.spec.model import Linear, Logistic
+from medfl.spec.study import Study, merge
+
+SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+COMPARISON = re.compile(r"\s*(?:[<>]=?|[=!]?=)(.*)")
+
+
+def check(study: Study) -> None:
+    """Refuse a study whose parts contradict each other; for studies that were built in Python.
+
+    Raises
+    ------
+    SpecError
+        With everything that is wrong at once.
+    """
+    if found := contradictions(study):
+        raise refusal(found, study.model_dump(mode="json", exclude_none=True))
+
+
+def contradictions(study: Study) -> list[Finding]:
+    """Return what the parts of a study disagree on, in any of its arms.
+
+    What is wrong in every arm is told once, of the study; what an arm brings in is told of the arm.
+    """
+    base = study.model_dump(mode="json", exclude_none=True)
+    by_arm: list[list[Finding]] = []
+    for arm in study.arm:
+        variant, found = examined(merge(base, arm.overrides))
+        by_arm.append([*found, *(_findings(variant, study) if variant else ())])
+    shared = [finding for finding in _findings(study, study) if all(finding in found for found in by_arm)]
+    own = [
+        replace(finding, path=("arm", position, *finding.path))
+        for position, found in enumerate(by_arm)
+        for finding in found
+        if finding not in shared
+    ]
+    return [*_arms(study), *shared, *own]
+
+
+def _findings(study: Study, whole: Study) -> list[Finding]:
+    """Return what is wrong with one arm; `whole` is the study with all its arms."""
+    checks = (
+        _twice(study),
+        _columns(study, whole),
+        _target(study),
+        _outcome(study),
+        _sites(study),
+        _dealing(study),
+        _test_rows(study),
+        _protection(study),
+    )
+    return list(chain.from_iterable(checks))
+
+
+def _arms(study: Study) -> Iterator[Finding]:
+    for position, arm in enumerate(study.arm):
+        if arm.name in study.evaluation.baselines:
+            what = f"{arm.name} is the name of a baseline of this study"
+            yield Finding(("arm", position, "name"), what, "give the arm another name")
+
+
+def _twice(study: Study) -> Iterator[Finding]:
+    """Find names that a list has twice."""
+    simulate = study.data.simulate
+    lists: dict[KeyPath, Sequence[str]] = {
+        ("data", "features"): study.data.features or (),
+        ("data", "categorical"): study.data.categorical,
+        ("data", "columns"): study.data.columns or (),
+        ("data", "missing"): study.data.missing,
+        ("data", "simulate", "names"): (simulate.names if simulate else None) or (),
+        ("evaluation", "baselines"): study.evaluation.baselines,
+    }
+    for path, names in lists.items():
+        for position, name in enumerate(names):
+            if name in names[:position]:
+                yield Finding((*path, position), f"{path[-1]} has {name} twice", "keep one of them")
+
+
+def _columns(study: Study, whole: Study) -> Iterator[Finding]:
+    """Find names of columns that no table will have."""
+    data = study.data
+    speaking = list(_column_names(study))
+    known: tuple[str, ...]
+    if data.columns is not None:
+        known, there = data.columns, "data.columns"
+    elif data.features is not None:
+        # An arm may learn from fewer features; what it does not use any more may stay marked as categorical.
+        known, there = (*data.features, *(whole.data.features or ()), data.target), "data.features"
+        speaking = [(path, name) for path, name in speaking if path[:2] in (("data", "categorical"), ("data", "units"))]
+    else:
+        return
+    for path, name in speaking:
+        if name not in known:
+            meant = closest(name, known)
+            remedy = f"did you mean {meant}?" if meant else f"add it to {there}, or leave it out"
+            yield Finding(path, f"there is no column {name} in {there}", remedy)
+
+
+def _column_names(study: Study) -> Iterator[tuple[KeyPath, str]]:
+    """Yield every name of a column that a study speaks of, with its key."""
+    data = study.data
+    yield ("data", "target"), data.target
+    for key, names in (("features", data.features or ()), ("categorical", data.categorical)):
+        yield from ((("data", key, position), name) for position, name in enumerate(names))
+    yield from ((("data", "units", name), name) for name in data.units)
+    if data.simulate and isinstance(data.simulate.partition, ByColumn | Quantiles):
+        yield ("data", "simulate", "partition", "column"), data.simulate.partition.column
+    if study.evaluation.id_column is not None:
+        yield ("evaluation", "id_column"), study.evaluation.id_column
+
+
+def _target(study: Study) -> Iterator[Finding]:
+    """Find columns that play two parts of which one gives the other away."""
+    data, features = study.data, study.data.features or ()
+    if data.target in features:
+        path = ("data", "features", features.index(data.target))
+        what = f"the target {data.target} is among the features, which would give the answer away"
+        yield Finding(path, what, "take it out of the features")
+    identifier = study.evaluation.id_column
+    if identifier is not None and identifier in (data.target, *features):
+        role = "the target" if identifier == data.target else "a feature"
+        what = f"{identifier} identifies rows and is {role} as well"
+        yield Finding(("evaluation", "id_column"), what, "name another column, or take it out there")
+    partition = data.simulate.partition if data.simulate else None
+    if isinstance(partition, ByColumn) and partition.column in features:
+        path = ("data", "features", features.index(partition.column))
+        what = f"{partition.column} deals the rows: all rows of a site have the same, so it cannot be a feature"
+        yield Finding(path, what, "take it out of the features")
+    by_target = isinstance(partition, ByColumn | Quantiles) and partition.column == data.target
+    if by_target and not (isinstance(partition, Quantiles) and _is_regression(study)):
+        what = f"rows are dealt by the target {data.target}: a site would have one outcome only"
+        remedy = 'name another column; for sites that differ in outcome choose { kind = "dirichlet", alpha = 0.5 }'
+        yield Finding(("data", "simulate", "partition", "column"), what, remedy)
+
+
+def _outcome(study: Study) -> Iterator[Finding]:
+    """Find what does not fit the kind of outcome."""
+    data, linear = study.data, isinstance(study.model, Linear)
+    if linear and data.outcome in ("binary", "multiclass"):
+        what = f"a linear model predicts numbers; the outcome is {data.outcome}"
+        yield Finding(("model", "kind"), what, 'choose kind = "logistic" or "mlp"')
+    if isinstance(study.model, Logistic) and data.outcome == "regression":
+        what = "a logistic model predicts classes; the outcome is a number"
+        yield Finding(("model", "kind"), what, 'choose kind = "linear" or "mlp"')
+    if data.positive is not None:
+        yield from _positive(study, data.positive)
+    if _is_regression(study):
+        yield from _needs_classes(study)
+    if data.outcome == "multiclass" and study.evaluation.threshold != 0.5:
+        what = "a threshold divides two classes; the outcome is multiclass"
+        yield Finding(("evaluation", "threshold"), what, "leave threshold out")
+
+
+def _positive(study: Study, positive: str) -> Iterator[Finding]:
+    path = ("data", "positive")
+    if study.data.outcome in ("multiclass", "regression") or isinstance(study.model, Linear):
+        kind = study.data.outcome or "regression"
+        what = f"positive makes a yes or no of the target; the outcome is {kind}"
+        yield Finding(path, what, 'leave positive out, or set outcome = "binary" and choose a model for it')
+    comparison = COMPARISON.fullmatch(positive)
+    if not positive.strip() or (comparison and not _is_number(comparison[1])):
+        what = "a comparison needs a number behind its sign"
+        yield Finding(path, what, 'write a comparison such as "> 0", or the positive value alone, such as "yes"')
+
+
+def _needs_classes(study: Study) -> Iterator[Finding]:
+    """Find what only makes sense for classes in a study whose outcome is a number."""
+    if study.training.class_weight is not None:
+        what = "class_weight weighs classes; the outcome is a number"
+        yield Finding(("training", "class_weight"), what, "leave class_weight out")
+    if study.evaluation.threshold != 0.5:
+        what = "a threshold divides classes; the outcome is a number"
+        yield Finding(("evaluation", "threshold"), what, "leave threshold out")
+    if study.data.simulate and isinstance(study.data.simulate.partition, Dirichlet):
+        what = "a Dirichlet partition shares out classes; the outcome is a number"
+        remedy = f'choose "iid", or {{ kind = "quantiles", column = "{study.data.target}" }}'
+        yield Finding(("data", "simulate", "partition", "kind"), what, remedy)
+
+
+def _is_regression(study: Study) -> bool:
+    return study.data.outcome == "regression" or isinstance(study.model, Linear)
+
+
+def _sites(study: Study) -> Iterator[Finding]:
+    """Find names of sites that cannot be used, and sites that are asked for but do not exist."""
+    for path, name in _site_paths(study.data):
+        if not SITE.fullmatch(name):
+            plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:80]
+            remedy = f"use letters, digits, dots, dashes and underscores only{f', such as {plain}' if plain else ''}"
+            yield Finding(path, f"the site name {name!r} would become part of file names and cannot be used", remedy)
+    names = _site_names(study.data)
+    least = study.algorithm.min_sites
+    if names and least is not None and least > len(names):
+        what = f"min_sites asks for {least} sites; there are {len(names)}"
+        yield Finding(("algorithm", "min_sites"), what, f"write {len(names)} at most, or leave it out: all must answer")
+    yield from _same_file(("data", "sites"), study.data.sites or {})
+    yield from _same_file(("evaluation", "test_ids"), study.evaluation.test_ids or {})
+
+
+def _site_paths(data: Data) -> list[tuple[KeyPath, str]]:
+    if data.sites is not None:
+        return [(("data", "sites", name), name) for name in data.sites]
+    names = (data.simulate.names if data.simulate else None) or ()
+    return [(("data", "simulate", "names", position), name) for position, name in enumerate(names)]
+
+
+def _site_names(data: Data) -> tuple[str, ...]:
+    """Return the names of the sites; nothing where they follow from data that are not at hand."""
+    written = tuple(name for _, name in _site_paths(data))
+    simulate = data.simulate
+    if written or simulate is None or simulate.sites is None or isinstance(simulate.partition, ByColumn):
+        return written
+    return tuple(f"site-{number}" for number in range(1, simulate.sites + 1))
+
+
+def _same_file(path: KeyPath, files: dict[str, str]) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for name, file in files.items():
+        if not file.strip():
+            yield Finding((*path, name), f"{name} has no file", "write the file's path, relative to the study")
+        elif file in first:
+            what = f"{name} reads the same file as {first[file]}: the same people would count twice"
+            yield Finding((*path, name), what, f"give {name} its own file")
+        first.setdefault(file, name)
+
+
+def _dealing(study: Study) -> Iterator[Finding]:
+    """Find what does not fit the way in which one table is dealt out."""
+    data, simulate = study.data, study.data.simulate
+    if simulate is None:
+        return
+    partition = simulate.partition
+    if simulate.bundled is not None and data.columns is not None:
+        what = f"the bundled data set {simulate.bundled} has column names of its own"
+        yield Finding(("data", "columns"), what, "leave columns out")
+    if isinstance(partition, Quantiles) and partition.column in data.categorical:
+        what = f"{partition.column} is categorical; quantiles need a column of quantities"
+        remedy = f'name another column, or write partition = {{ kind = "column", column = "{partition.column}" }}'
+        yield Finding(("data", "simulate", "partition", "column"), what, remedy)
+    if simulate.table is not None and not simulate.table.strip():
+        yield Finding(("data", "simulate", "table"), "table names no file", "write its path, relative to the study")
+    if isinstance(partition, Dirichlet):
+        yield from _smallest_site(study, simulate, partition.min_rows)
+
+
+def _smallest_site(study: Study, simulate: Simulate, rows: int) -> Iterator[Finding]:
+    share = study.evaluation.test_fraction
+    if study.evaluation.test_ids is None and rows - math.ceil(share * rows) < 1:
+        what = f"of a site's {rows} rows, which min_rows allows, test_fraction = {share:g} leaves none to train on"
+        yield Finding(("evaluation", "test_fraction"), what, "lower test_fraction, or raise min_rows of the partition")
+
+
+def _test_rows(study: Study) -> Iterator[Finding]:
+    """Find lists of test rows that cannot be matched to rows or sites."""
+    evaluation, names = study.evaluation, _site_names(study.data)
+    if evaluation.test_ids is None:
+        return
+    if evaluation.id_column is None:
+        what = "test_ids lists the IDs of test rows, but no column is said to hold them"
+        yield Finding(("evaluation", "test_ids"), what, 'name the column: id_column = "…"')
+    for name in evaluation.test_ids:
+        if names and name not in names:
+            meant = closest(name, names)
+            remedy = f"did you mean {meant}?" if meant else f"the sites are {', '.join(names[:10])}"
+            yield Finding(("evaluation", "test_ids", name), f"there is no site {name}", remedy)
+    if missing := [name for name in names if name not in evaluation.test_ids]:
+        what = f"test_ids has no list for {', '.join(missing[:10])}{'…' if len(missing) > 10 else ''}"
+        remedy = f'add {missing[0]} = "FILE" with one ID a line, for every site'
+        yield Finding(("evaluation", "test_ids"), what, remedy)
+
+
+def _protection(study: Study) -> Iterator[Finding]:
+    if study.privacy.secure_aggregation:
+        what = "secure aggregation is not available in this version of MEDfl: the hub sees each site's contribution"
+        remedy = "leave secure_aggregation out, or set it to false, if the study may run without it"
+        yield Finding(("privacy", "secure_aggregation"), what, remedy)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,51 @@
+"""Which model is learned."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from medfl.spec.part import Part, tagged
+
+Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "leaky-relu", "elu"]
+Scalar = bool | int | float | str
+
+
+class Logistic(Part):
+    """Logistic regression; multinomial when the outcome has more than two classes."""
+
+    kind: Literal["logistic"] = "logistic"
+
+
+class Linear(Part):
+    """Linear regression of a numeric outcome, by least squares."""
+
+    kind: Literal["linear"] = "linear"
+
+
+class MLP(Part):
+    """A multilayer perceptron: fully connected layers with an activation between them."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(default=(64, 32), min_length=1, max_length=64)
+    """Width of each hidden layer, from the input on."""
+    activation: Activation = "relu"
+    """Function between the layers."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of hidden units left out at random at each training step."""
+    layer_norm: bool = False
+    """Normalise each hidden layer over its units (Ba et al. 2016), before the activation."""
+
+
+class Torch(Part):
+    """A PyTorch module of your own, registered by name with ``medfl.torch_model``; needs ``medfl[torch]``."""
+
+    kind: Literal["torch"] = "torch"
+    name: str = Field(min_length=1)
+    """The name it was registered under."""
+    options: dict[str, Scalar] = {}
+    """Keyword arguments of its factory."""
+
+
+Model = Annotated[Logistic | Linear | MLP | Torch, Field(discriminator="kind"), tagged("kind", "logistic")]

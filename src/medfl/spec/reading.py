@@ -1,0 +1,197 @@
+"""Reads a study from TOML, or says everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from medfl.errors import NotFoundError, SpecError
+from medfl.spec.checks import contradictions
+from medfl.spec.examine import examined, refusal
+from medfl.spec.finding import Finding, closest
+from medfl.spec.lines import lines
+from medfl.spec.study import VERSION, Study
+
+DEEPEST = 32
+"""Levels of lists and tables; a study needs five, and recursion has its limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A study and where it came from.
+
+    Parameters
+    ----------
+    study
+        The study.
+    path
+        Its file.
+    base
+        Folder that relative paths of the study start from.
+    text
+        The file's text.
+    """
+
+    study: Study
+    path: Path
+    base: Path
+    text: str
+
+
+def read(path: Path) -> Loaded:
+    """Read a study from a file.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    SpecError
+        If it is no text, no TOML or no study; with all that is wrong at once.
+    """
+    text = _text(path)
+    return Loaded(parse(text, source=path.name), path, path.resolve().parent, text)
+
+
+def parse(text: str, *, source: str) -> Study:
+    """Return the study that a TOML text asks for.
+
+    Parameters
+    ----------
+    text
+        The spec.
+    source
+        What complaints call the text, such as its file's name.
+
+    Raises
+    ------
+    SpecError
+        With everything that is wrong at once.
+    """
+    data = _data(text, source)
+    if problem := _version_problem(data):
+        raise refusal([problem], data, source=source, lines=lines(text))
+    study, found = examined(data)
+    if study is not None:
+        found = [*found, *contradictions(study)]
+    if found or study is None:
+        raise refusal(found, data, source=source, lines=lines(text))
+    return study
+
+
+def _version_problem(data: Mapping[str, Any]) -> Finding | None:
+    """Look at the version before anything else: what a newer language means is not known here."""
+    version = data.get("version", VERSION)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        what = "the version of the spec's language must be a whole number, at least 1"
+        return Finding(("version",), what, f"write version = {VERSION}, or leave it out")
+    if version > VERSION:
+        what = f"this study is written for version {version} of the language; this MEDfl reads up to {VERSION}"
+        return Finding(("version",), what, "upgrade: pip install --upgrade medfl")
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise NotFoundError("there is no such file", where=str(path), remedy=_neighbour(path)) from None
+    except IsADirectoryError:
+        raise SpecError(
+            "this is a folder, not a study", where=str(path), remedy=_neighbour(path / "study.toml")
+        ) from None
+    except UnicodeDecodeError as error:
+        line = 1 + error.object.count(b"\n", 0, error.start)
+        raise SpecError(
+            "the file is not UTF-8 text", where=f"{path.name}:{line}", remedy="save it again with the encoding UTF-8"
+        ) from None
+    except OSError as error:
+        raise SpecError(
+            f"the file cannot be read: {error.strerror}", where=str(path), remedy="check its name and its permissions"
+        ) from None
+
+
+def _neighbour(path: Path) -> str:
+    """Say which study next to a path was probably meant."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"check the path: there is no folder {folder} either"
+    studies = sorted(file.name for file in folder.glob("*.toml"))
+    if meant := closest(path.name, studies):
+        return f"did you mean {folder / meant}?"
+    return f"{folder} has {', '.join(studies[:10])}" if studies else f"check the path: {folder} has no .toml file"
+
+
+def _data(text: str, source: str) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(text)
+        deep = _depth(data) > DEEPEST
+    except ValueError as error:
+        raise _syntax_error(str(error), text, source) from None
+    except RecursionError:
+        deep = True
+    if deep:
+        raise SpecError("lists or tables are nested too deeply", where=source, remedy=f"nest {DEEPEST} at most")
+    return data
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
+_PLACED = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL)
+
+
+def _syntax_error(message: str, text: str, source: str) -> SpecError:
+    found = _PLACED.fullmatch(message)
+    what = found["what"] if found else message
+    rows = text.splitlines()
+    if found and found["line"]:
+        line, where = int(found["line"]), f"{source}:{found['line']}, column {found['column']}"
+    else:
+        line, where = len(rows), f"{source}:{len(rows)}, at the end of the text"
+    row = rows[line - 1].strip() if 0 < line <= len(rows) else ""
+    return SpecError(
+        f"this is not TOML: {what[:1].lower()}{what[1:]}", where=where, received=row, remedy=_hint(what, row)
+    )
+
+
+def _hint(what: str, row: str) -> str:
+    """Say what to write instead, for the usual slips."""
+    for sign, hint in _HINTS.items():
+        if sign in what:
+            return hint
+    key, _, value = (side.strip() for side in row.partition("="))
+    word = value.partition("#")[0].strip()
+    if word.lower() in _TRUTH:
+        return f"write {key} = {_TRUTH[word.lower()]}"
+    if re.fullmatch(r"[^\W\d][^\"'=]*", word):
+        return f'put text in quotes: {key} = "{word}"'
+    if re.fullmatch(r"[+-]?\d*,\d+|[+-]?\.\d+|[+-]?\d+\.", word):
+        number = f"0{word}" if word.startswith(".") else word.replace(",", ".")
+        return f"write decimals with a point, digits before and after it: {key} = {number.removesuffix('.')}"
+    return "compare the line with: key = value, [table], [[arm]]; text stands in quotes"
+
+
+_TRUTH = MappingProxyType(dict.fromkeys(("true", "yes", "on"), "true") | dict.fromkeys(("false", "no", "off"), "false"))
+_HINTS = MappingProxyType(
+    {
+        "twice": "open a table once: put its keys together under one header",
+        "overwrite": "write a key once: keep one of them; each arm starts with [[arm]], in two brackets",
+        "immutable": "a table in braces cannot be added to: write all its keys between { and }",
+        "Duplicate inline table key": "write a key once: keep one of them",
+        "Expected '='": "write key = value, with an equals sign",
+        "Expected ']": "close the header with as many brackets as it opens with: [data], [[arm]]",
+        "Unterminated string": "close the text with the quotes it starts with",
+        "Illegal character": "close the text with the quote it starts with, on the same line",
+        "Unclosed": "close the bracket or brace, and put commas between what is inside",
+        "Unescaped": r"write \\ for a backslash, or put the text in single quotes: 'C:\data\study.csv'",
+        "Expected newline": "write one key a line; after a value there is only room for a # comment",
+    }
+)
+"""What to do about each complaint of :mod:`tomllib`, by words that it contains."""

@@ -1,0 +1,273 @@
+"""Turns what pydantic found into plain sentences, with what to write instead."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from medfl.spec.anatomy import bare, chosen, element_of, kind_of, parts_of, tables, tag_of, words_of
+from medfl.spec.expected import in_words
+from medfl.spec.finding import Finding, closest, key_text, one_of, toml, value_at
+from medfl.spec.lines import KeyPath
+from medfl.spec.part import Part
+from medfl.spec.study import Study
+
+DROP = object()
+"""Stands for leaving a key out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """A finding, and what to put in its place to see what else is wrong.
+
+    Parameters
+    ----------
+    finding
+        What is told.
+    at
+        The key to mend.
+    instead
+        A value for it, or :data:`DROP`.
+    """
+
+    finding: Finding
+    at: KeyPath
+    instead: object = DROP
+
+
+def slips(error: ValidationError, data: object) -> list[Slip]:
+    """Return one slip for each key that pydantic complains of."""
+    found: dict[KeyPath, Slip] = {}
+    for detail in error.errors(include_url=False):
+        slip = _slip(detail["type"], detail["msg"], _path(detail["loc"], detail["type"], data), data)
+        found.setdefault(slip.finding.path, slip)
+    # Where a key takes either of two types, the one that was meant is the one that came further.
+    outer = {path[:length] for path in found for length in range(len(path))}
+    return [slip for path, slip in found.items() if path not in outer]
+
+
+def _slip(kind: str, message: str, path: KeyPath, data: object) -> Slip:
+    match kind:
+        case "extra_forbidden":
+            return Slip(Finding(path, *_unknown(path, data)), path)
+        case "missing":
+            return _missing(path, data)
+        case "union_tag_invalid":
+            return _unknown_kind(path, data)
+        case "value_error":
+            return _contradiction(message, path, data)
+    return Slip(Finding(path, *_unfit(path, data)), path)
+
+
+def _path(location: Sequence[int | str], kind: str, data: object) -> KeyPath:
+    """Return the key that is meant; pydantic's location also names kinds and members of unions."""
+    path: KeyPath = ()
+    for position, step in enumerate(location):
+        absent = kind == "missing" and position == len(location) - 1
+        if absent or value_at(data, (*path, step)) is not None:
+            path = (*path, step)
+    return path
+
+
+def _field(path: KeyPath, data: object) -> tuple[type[Part], FieldInfo | None, KeyPath]:
+    """Return the innermost part on the way to a key, its field there, and the field's own key."""
+    part: type[Part] = Study
+    for position, step in enumerate(path):
+        if isinstance(step, int):
+            continue
+        here, field = path[: position + 1], part.model_fields.get(step)
+        inner = chosen(field, value_at(data, here)) if field else None
+        if inner is None or position == len(path) - 1:
+            return part, field, here
+        part = inner
+    return part, None, path
+
+
+def _parts(path: KeyPath, data: object) -> tuple[type[Part], ...]:
+    field = _field(path, data)[1]
+    return parts_of(field) if field else ()
+
+
+def _unknown(path: KeyPath, data: object) -> tuple[str, str]:
+    """Say that a key is unknown, and which one was meant or where it belongs."""
+    part, name = _field(path, data)[0], str(path[-1])
+    own = tuple(part.model_fields)
+    what = f"{name} is not a key here"
+    if other := next((key for key in _OTHERWISE_CALLED.get(name, ()) if key in own), None):
+        return what, f"write {other} instead of {name}"
+    if kinds := [kind_of(kind) for kind in _parts(path[:-1], data) if name in kind.model_fields]:
+        have = "which has it" if len(kinds) == 1 else "which have it"
+        return f"{name} is not a parameter of {kind_of(part)}", f"leave it out, or choose {one_of(kinds)}, {have}"
+    if home := _home(name):
+        return what, f"{name} belongs to {home}"
+    if meant := closest(name, own):
+        return what, f"did you mean {meant}?"
+    if path[0] == "privacy":
+        return _no_such_protection(name)
+    table = key_text(path[:-1], data) or "a study"
+    return what, f"leave it out; {table} has the keys {', '.join(own)}"
+
+
+def _home(name: str) -> str:
+    """Say to which tables a key belongs; nothing for an unknown one."""
+    if name in ("kind", "optimizer"):
+        return ""
+    if name in Study.model_fields:
+        return "the top of the study" + ("" if name == "version" else ", as a table of its own")
+    homes = dict.fromkeys(f"[{'.'.join(path)}]" for path, part in tables() if name in part.model_fields)
+    return one_of(homes) if homes else ""
+
+
+def _no_such_protection(name: str) -> tuple[str, str]:
+    differential = name.startswith(("dp", "diff", "eps", "delta", "noise"))
+    asked = "differential privacy" if differential else name
+    return (
+        f"{asked} is not available in this version of MEDfl, and is not passed over in silence",
+        "leave it out only if the study may run without it",
+    )
+
+
+def _missing(path: KeyPath, data: object) -> Slip:
+    field, name = _field(path, data)[1], path[-1]
+    if parts := _parts(path, data):
+        needs = [f'{key} = "…"' for key, inner in parts[0].model_fields.items() if inner.is_required()]
+        return Slip(Finding(path, f"the table [{name}] is missing", f"add [{name}] with {', '.join(needs)}"), path, {})
+    about = (field.description or "").rstrip(".") if field else ""
+    remedy = f'write {name} = "…"' + (f": {about[0].lower()}{about[1:]}" if about else "")
+    number = "".join(f"-{step}" for step in path if isinstance(step, int))
+    return Slip(Finding(path, f"{name} is missing", remedy), path, f"unnamed{number}")
+
+
+def _unknown_kind(path: KeyPath, data: object) -> Slip:
+    parts = _parts(path, data)
+    tag, known = tag_of(parts[0]) or "kind", tuple(map(kind_of, parts))
+    at = (*path, tag) if isinstance(value_at(data, path), Mapping) else path
+    asked = value_at(data, at)
+    meant = closest(str(asked), known)
+    finding = Finding(at, f"there is no {tag} {toml(asked)}", _choice(meant, known))
+    return Slip(finding, at, meant) if meant else Slip(finding, path)
+
+
+def _choice(meant: str | None, known: Sequence[str]) -> str:
+    choices = f"the choices are {', '.join(map(toml, known))}" if len(known) > 1 else f"write {toml(known[0])}"
+    return f"did you mean {toml(meant)}? {choices}" if meant else choices
+
+
+def _contradiction(message: str, path: KeyPath, data: object) -> Slip:
+    """Tell a part's own sentence, ``key …: remedy``, at the key that it starts with."""
+    what, _, remedy = message.removeprefix("Value error, ").partition(": ")
+    name = what.split(maxsplit=1)[0].rpartition(".")[2]
+    at = (*path, name)
+    if name not in _field(at, data)[0].model_fields:
+        at = path or ("arm",)  # the study as a whole only complains of its arms
+    return Slip(Finding(at, what, remedy), at if value_at(data, at) is not None else path)
+
+
+def _unfit(path: KeyPath, data: object) -> tuple[str, str]:
+    """Say what a key takes instead of what it got."""
+    field, at = _field(path, data)[1:]
+    value = value_at(data, path)
+    if field is None:
+        return "this value is not expected here", "leave it out"
+    name, annotation, metadata = str(at[-1]), field.annotation, tuple(field.metadata)
+    if parts_of(field):
+        return _no_table(name, value)
+    if len(path) > len(at):
+        name = f"each of {name}" if isinstance(path[-1], int) else str(path[-1])
+        annotation, metadata = element_of(annotation), ()
+    takes, words = in_words(annotation, metadata), words_of(bare(annotation))
+    what, remedy = f"{name} must be {takes}", _instead(field, path, at, value)
+    if isinstance(value, str) and words and (takes == one_of(map(toml, words)) or closest(value, words)):
+        return f"{at[-1]} knows no {toml(value)}", _choice(closest(value, words), words)
+    return what, remedy
+
+
+def _no_table(name: str, value: object) -> tuple[str, str]:
+    if name == "arm":
+        return "each arm is a table of its own", "write [[arm]], in two brackets, above each arm"
+    if isinstance(value, list | tuple):
+        return f"{name} is one table, not a list", f"write [{name}], in single brackets, once"
+    return f"{name} must be a table", f"write [{name}], and its keys below"
+
+
+def _instead(field: FieldInfo, path: KeyPath, at: KeyPath, value: object) -> str:
+    if len(path) > len(at):
+        element = element_of(field.annotation)
+        meant = _meant(element, value)
+        return f"write {toml(meant) if meant is not None else in_words(element)}"
+    meant = _meant(Annotated[field.annotation, field], value)  # pydantic reads the bounds from the field
+    if meant is not None:
+        return f"write {at[-1]} = {toml(meant)}"
+    usual = field.get_default(call_default_factory=True)
+    if usual is not None and usual != () and not field.is_required():
+        return f"write for example {at[-1]} = {toml(usual)}, which is the default"
+    return f"write {in_words(field.annotation, field.metadata)}" + ("" if field.is_required() else ", or leave it out")
+
+
+def _meant(annotation: Any, value: object) -> object:
+    """Return another reading of a value that the type takes; None where there is none."""
+    adapter: TypeAdapter[object] = TypeAdapter(annotation)
+    for reading in _readings(value):
+        try:
+            adapter.validate_python(reading, strict=True)
+        except ValidationError:
+            continue
+        return reading
+    return None
+
+
+def _readings(value: object) -> Iterator[object]:
+    """Yield other ways in which a value may have been meant."""
+    match value:
+        case bool():
+            yield str(value).lower()
+        case str():
+            yield from _unquoted(value)
+            yield (value,)
+            yield re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:80]
+        case int() | float():
+            plain = int(value) if isinstance(value, float) and value.is_integer() else value
+            yield plain
+            yield str(plain)
+            yield (plain,)
+
+
+def _unquoted(text: str) -> Iterator[object]:
+    try:
+        yield tomllib.loads(f"value = {text.lower()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return
+
+
+_OTHERWISE_CALLED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "name": ("kind",),
+        "type": ("kind",),
+        "kind": ("optimizer",),
+        "optimiser": ("optimizer",),
+        "lr": ("learning_rate", "server_learning_rate"),
+        "server_lr": ("server_learning_rate",),
+        "epochs": ("local_epochs",),
+        "steps": ("local_steps",),
+        "num_rounds": ("rounds",),
+        "layers": ("hidden",),
+        "hidden_layers": ("hidden",),
+        "label": ("target",),
+        "clients": ("sites",),
+        "hospitals": ("sites",),
+        "file": ("table",),
+        "path": ("table",),
+        "normalize": ("scale",),
+        "normalise": ("scale",),
+        "test_size": ("test_fraction",),
+        "proximal_mu": ("mu",),
+    }
+)
+"""What other libraries, and other people, call a key."""

@@ -1,0 +1,1 @@
+"""What happened: the journal, the artefacts, and what can be read out of them."""

@@ -1,0 +1,117 @@
+"""Finds what was stored: runs by id or its beginning, executions by run, study name or digest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from medfl.errors import Complaint, NotFoundError, did_you_mean, listed
+from medfl.events import (
+    Event,
+    RoundFinished,
+    RunFailed,
+    RunFinished,
+    RunInterrupted,
+    RunPlanned,
+    RunResumed,
+    RunStarted,
+)
+from medfl.store.home import Home
+from medfl.store.journal import Recorded
+from medfl.store.views import ExecutionView, RunView, view_execution, view_run
+
+ENDS: tuple[type[Event], ...] = (RunPlanned, RunStarted, RunResumed, RunFinished, RunFailed, RunInterrupted)
+"""Kinds of event that say where a run stands; a few in each run, however long it is."""
+
+
+def outlines(home: Home) -> list[RunView]:
+    """Return where every run stands, newest first, reading only as much as that takes."""
+    events: dict[str, list[Recorded]] = defaultdict(list)
+    for recorded in home.journal.read(kinds=_names(ENDS)):
+        events[recorded.event.run].append(recorded)
+    return [_outline(home, view_run(told)) for told in reversed(events.values())]
+
+
+def whole_run(home: Home, name: str) -> RunView:
+    """Return all that is known of the run of this id, or of the one run whose id begins so.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none, or more than one.
+    """
+    return _read(home, _matching(name, home.journal.runs()))
+
+
+def whole_execution(home: Home, execution: str) -> ExecutionView:
+    """Return all runs of an execution.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such execution.
+    """
+    runs = [planned.run for planned in _planned(home) if planned.execution == execution]
+    if not runs:
+        raise NotFoundError(
+            "there is no such execution", received=execution, remedy="see what there is with: medfl runs"
+        )
+    return view_execution([_read(home, run) for run in runs])
+
+
+def execution_of(home: Home, name: str) -> str:
+    """Return the execution a name stands for: a run's, or the latest one of a study by its name or digest.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing is called so.
+    """
+    planned = _planned(home)
+    for event in reversed(planned):
+        if name in (event.study, event.execution, event.digest) or (len(name) >= 8 and event.digest.startswith(name)):
+            return event.execution
+    names = [*(event.run for event in planned), *(event.study for event in planned)]
+    run = _matching(name, [event.run for event in planned], names)
+    return next(event.execution for event in planned if event.run == run)
+
+
+def _outline(home: Home, view: RunView) -> RunView:
+    """Count the rounds of a run that did not say so itself by finishing."""
+    if view.status in ("planned", "finished"):
+        return view
+    events = home.journal.read(run=view.run, kinds=_names((*ENDS, RoundFinished)))
+    return view_run(events, alive=home.is_busy(view.run))
+
+
+def _names(kinds: Iterable[type[Event]]) -> list[str]:
+    return [kind.__name__ for kind in kinds]
+
+
+def _planned(home: Home) -> list[RunPlanned]:
+    recorded = home.journal.read(kinds=(RunPlanned.__name__,))
+    return [entry.event for entry in recorded if isinstance(entry.event, RunPlanned)]
+
+
+def _read(home: Home, run: str) -> RunView:
+    return view_run(home.journal.read(run=run), alive=home.is_busy(run))
+
+
+def _matching(name: str, runs: Iterable[str], names: Iterable[str] | None = None) -> str:
+    known = list(runs)
+    if name in known:
+        return name
+    found = [run for run in known if run.startswith(name)] if name else []
+    if len(found) == 1:
+        return found[0]
+    raise NotFoundError.of([_no_match(name, found, list(names) if names is not None else known)])
+
+
+def _no_match(name: str, found: list[str], names: list[str]) -> Complaint:
+    if found:
+        return Complaint(
+            "more than one run begins so", received=name, remedy=f"write more of it: {listed(sorted(found))}"
+        )
+    hint = did_you_mean(name, names)
+    remedy = f"{hint} See what there is with: medfl runs".strip()
+    return Complaint("there is no such run or study", received=name, remedy=remedy)

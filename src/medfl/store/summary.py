@@ -1,0 +1,72 @@
+"""What ``--json`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from medfl.store.views import ExecutionView, RunView
+
+
+def summary(execution: ExecutionView) -> dict[str, Any]:
+    """Return what ``medfl run --json`` and ``medfl resume --json`` print.
+
+    A run that did not finish has what is known of it; one that failed has an ``error`` too.
+    """
+    return {
+        "study": execution.study,
+        "digest": execution.digest,
+        "runs": [_run(run) for run in execution.runs],
+        "baselines": [entry for run in execution.baselines for entry in _baseline(run)],
+    }
+
+
+def listing(views: Iterable[RunView]) -> list[dict[str, Any]]:
+    """Return what ``medfl runs --json`` prints: the arms' runs, the one planned last first."""
+    arms = [view for view in views if view.role == "arm"]
+    return [
+        {
+            "run": view.run,
+            "study": view.study,
+            "arm": view.arm,
+            "seed": view.seed,
+            "status": view.status,
+            "rounds": view.rounds,
+        }
+        for view in sorted(arms, key=lambda view: view.place, reverse=True)
+    ]
+
+
+def _run(run: RunView) -> dict[str, Any]:
+    entry = {
+        "run": run.run,
+        "arm": run.arm,
+        "seed": run.seed,
+        "status": run.status,
+        "rounds": run.rounds,
+        "model": run.model,
+        "wall_s": round(run.seconds, 3),
+        "metrics": dict(run.metrics),
+        "sites": {
+            name: {"train_rows": site.train_rows, "test_rows": site.test_rows, "metrics": dict(site.metrics)}
+            for name, site in run.sites.items()
+        },
+        "privacy": {"secure_aggregation": False, "unit": None, "epsilon": None, "delta": None},
+    }
+    return entry | _error(run)
+
+
+def _baseline(run: RunView) -> Iterator[dict[str, Any]]:
+    """One entry for all rows in one place; one a site where each learns alone; none before anything is known."""
+    if run.latest is None and run.error is None:
+        return
+    entry: dict[str, Any] = {"baseline": run.role, "seed": run.seed}
+    if run.role == "centralised" or run.latest is None:
+        yield entry | {"site": None, "metrics": dict(run.metrics)} | _error(run)
+        return
+    for name, metrics in run.latest.sites.items():
+        yield entry | {"site": name, "metrics": dict(metrics)} | _error(run)
+
+
+def _error(run: RunView) -> dict[str, Any]:
+    return {"error": {"code": run.error.code, "message": run.error.message}} if run.error else {}
