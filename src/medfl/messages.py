@@ -117,7 +117,7 @@ def to_bytes(message: Message) -> bytes:
     """Return the message as a safetensors file."""
     from safetensors.numpy import save
 
-    arrays = {} if isinstance(message, Refusal) else {n: np.ascontiguousarray(a) for n, a in message.arrays.items()}
+    arrays = {} if isinstance(message, Refusal) else {n: np.asarray(a, order="C") for n, a in message.arrays.items()}
     return save(arrays, metadata={"message": json.dumps(_header(message), separators=(",", ":"))})
 
 

@@ -175,16 +175,16 @@ class Tale:
         """Scores that follow the truth the better, the more was learned."""
         truth = self.truth(site)
         draw = generator(plan.seed, site=site, purpose="scores")
-        skill = {"local-only": 1.6, "centralised": 2.9}.get(plan.role, 2.4 + 0.4 * (plan.arm == "fedyogi"))
+        skill = {"local-only": 0.7, "centralised": 1.15}.get(plan.role, 1.0 + 0.1 * (plan.arm == "fedyogi"))
         skill *= 1.0 if plan.role != "arm" else 1 - 0.9 * float(np.exp(-0.6 * number))
         noise = draw.standard_normal((len(truth), 3)).astype(np.float32)
         match self.outcome.kind:
             case "binary":
-                scores = skill * (2 * truth - 1) + 1.3 * noise[:, 0]
+                scores = 0.9 * 2 * skill / 1.3**2 * (skill * (2 * truth - 1) + 1.3 * noise[:, 0])
             case "multiclass":
                 scores = noise + skill * np.eye(3, dtype=np.float32)[truth.astype(int)]
             case "regression":
-                scores = truth + (14 - 3 * skill) * noise[:, 0]
+                scores = truth + (14 - 6 * skill) * noise[:, 0]
         return judge.measure(self.outcome, np.ascontiguousarray(scores, np.float32), truth)
 
 

@@ -142,11 +142,7 @@ class Writer:
         later = {key: value for key, value in content.items() if isinstance(value, Table | Many)}
         for key, value in content.items():
             if key not in later:
-                self.text += self.pick("", "\n", "# x = [\n", "  ")
-                self.noted[(*path, key)] = self.line
-                self.text += self.key(key) + self.pick("=", " = ", "\t= ")
-                self.value(value, (*path, key))
-                self.text += self.pick("\n", " # \"'[{\n", "\r\n")
+                self.pair((*path, key), self.key(key), value)
         for key, value in later.items():
             name = f"{header}.{self.key(key)}" if header else self.key(key)
             if isinstance(value, Table):
@@ -161,9 +157,24 @@ class Writer:
                     self.text += f"[[ {name} ]] # ]\n"
                     self.table(inner, (*path, key, position), name)
 
+    def pair(self, path: KeyPath, key: str, value: object) -> None:
+        if isinstance(value, dict) and value and self.pick("inline", "dotted") == "dotted":
+            for name, inner in value.items():
+                self.pair((*path, name), f"{key}{self.pick('.', ' . ')}{self.key(name)}", inner)
+            self.noted[path] = self.noted[(*path, next(iter(value)))]
+            return
+        self.text += self.pick("", "\n", "# x = [\n", "  ")
+        self.noted[path] = self.line
+        self.text += key + self.pick("=", " = ", "\t= ")
+        self.value(value, path)
+        self.text += self.pick("\n", " # \"'[{\n", "\r\n")
+
     def key(self, key: str) -> str:
-        bare = key.isascii() and key.replace("-", "").replace("_", "").isalnum()
-        ways = [json.dumps(key, ensure_ascii=False)] + ([key] * 2 if bare else []) + ([f"'{key}'"] if "'" not in key else [])
+        ways = [json.dumps(key, ensure_ascii=False)]
+        if key.isascii() and key.replace("-", "").replace("_", "").isalnum():
+            ways += [key, key]
+        if "'" not in key:
+            ways.append(f"'{key}'")
         return self.pick(*ways)
 
     def value(self, value: object, path: KeyPath) -> None:
@@ -197,6 +208,8 @@ class Writer:
             ways.append(f"'{value}'")
         if "'''" not in value and not value.endswith("'"):
             ways.append(f"'''\n{value}'''")
+        if '"""' not in value:
+            ways.append('"""\n{}"""'.format(value.replace("\\", "\\\\")))
         return self.pick(*ways)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -177,11 +176,12 @@ def test_what_the_system_says(number: int, what: str) -> None:
 
 
 FULL_JOURNAL = """
-import sys
+import resource, sys
 from medfl.errors import StoreError
 from medfl.store.sql import SqlJournal
 from medfl.testing.journal_contract import notices
 
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 journal = SqlJournal.open(sys.argv[1])
 for number in range(10_000):
     try:
@@ -193,14 +193,7 @@ for number in range(10_000):
 
 
 def test_a_full_disk_keeps_what_was_acknowledged(path: Path) -> None:
-    limit = 200_000
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_JOURNAL, str(path)],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = subprocess.run([sys.executable, "-c", FULL_JOURNAL, str(path)], capture_output=True, text=True, check=True)
     number, _, said = done.stdout.partition(" ")
     assert "no room left" in said
     assert str(path) in said

@@ -64,7 +64,7 @@ def _roc_line(way: Way, name: str = "") -> Line:
         x, y = tables[0].T
         return Line(mark=way.mark, name=way.mark.label, x=_floats(x), y=_floats(y))
     # Vertical averaging (Fawcett 2006, algorithm 3): sensitivity over the repeats at each false positive rate.
-    stacked = np.array([_highest_at(table, FALSE_POSITIVE_GRID) for table in tables]).reshape(len(tables), -1)
+    stacked = np.array([np.interp(FALSE_POSITIVE_GRID, *table.T) for table in tables]).reshape(len(tables), -1)
     return _from_origin(way.mark, stacked)
 
 
@@ -73,12 +73,6 @@ def _from_origin(mark: Mark, stacked: Reals) -> Line:
         return Line(mark=mark, name=mark.label, x=(), y=())
     mean, low, high = ((0.0, *_floats(part)) for part in (stacked.mean(0), stacked.min(0), stacked.max(0)))
     return Line(mark=mark, name=mark.label, x=(0.0, *_floats(FALSE_POSITIVE_GRID)), y=mean, low=low, high=high)
-
-
-def _highest_at(table: Reals, grid: Reals) -> Reals:
-    """Interpolate a rising path that may step straight up: at a step, its upper end."""
-    x, last = np.unique(table[::-1, 0], return_index=True)
-    return np.interp(grid, x, table[::-1, 1][last])
 
 
 def _operating(way: Way) -> Iterable[Operating]:
@@ -111,7 +105,7 @@ def _pr_line(way: Way) -> Line:
     if len(tables) == 1:
         x, y = tables[0].T
         return Line(mark=way.mark, name=way.mark.label, x=_floats(x), y=_floats(y))
-    stacked = np.array([np.interp(RECALL_GRID, *np.unique(table, axis=0).T) for table in tables])
+    stacked = np.array([np.interp(RECALL_GRID, *table.T) for table in tables])
     mean, low, high = (_floats(part) for part in (stacked.mean(0), stacked.min(0), stacked.max(0)))
     return Line(mark=way.mark, name=way.mark.label, x=_floats(RECALL_GRID), y=mean, low=low, high=high)
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from medfl.publish.ways import Mark, Way, arms, mark_of, ways
 from medfl.publish.wording import (
     counted,
+    difference,
     in_sentence,
+    interval,
     label,
     limits_of,
     listed,
@@ -27,6 +29,9 @@ from medfl.store.views import ExecutionView
 SIGNIFICANT = 0.05
 FEW_ROWS = 200
 """With fewer test rows than this, an interval of an AUC is wider than most differences one looks for."""
+
+_FEW = 3
+"""Comparisons of one kind that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,7 @@ def _interval_note(estimate: Estimate, metric: str) -> str:
     limits = limits_of(estimate, metric=metric)
     if limits is None:
         return "one run, no interval"
-    low, high = (number(limit, metric=metric) for limit in limits)
-    return f"95 % interval {low} to {high}"
+    return f"95 %: {interval(*limits, metric=metric)}"
 
 
 def _together(execution: ExecutionView, metric: str) -> Iterator[str]:
@@ -112,7 +116,7 @@ def _together(execution: ExecutionView, metric: str) -> Iterator[str]:
         )
     yield sentence(
         f"Together, {who} reach{'es' if len(run.sites) == 1 else ''} {name} of {told}, measured on {whole(rows)} test rows "
-        "that were kept out of training; in parentheses the 95 % interval"
+        f"that were kept out of training{'; in parentheses the 95 % interval' if federated[0][1].low is not None else ''}"
     )
 
 
@@ -143,7 +147,7 @@ def _alone(execution: ExecutionView, metric: str) -> Iterator[str]:
     )
     if shared:
         yield sentence(
-            f"At {counted(len(clear), 'site')} of {len(shared)} the two intervals do not even overlap"
+            f"At {len(clear)} of {len(shared)} sites the two intervals do not even overlap"
             if clear
             else "At every site the two intervals overlap, so a gain at any single site is not shown by these numbers"
         )
@@ -157,36 +161,83 @@ def _range(by_site: dict[str, Estimate], metric: str) -> str:
     return f"between {ends[0]} and {ends[1]}"
 
 
+_FAMILIES = {"": "the other arms", "centralised": "all rows in one place", "local-only": "training alone"}
+
+
 def _versus(execution: ExecutionView, results: Sequence[Comparison], metric: str) -> Iterator[str]:
-    chosen = [result for result in results if result.second != "local-only" or len(results) < 4]
-    for result in chosen[:4]:
-        if result.difference is not None:
-            yield sentence(_verdict(execution, result, metric))
+    """Tell one comparison of a kind in full, a few in short, and of many only how many are clear."""
+    for baseline, name in _FAMILIES.items():
+        family = [
+            result
+            for result in results
+            if result.difference is not None and (result.second if result.second in _FAMILIES else "") == baseline
+        ]
+        if len(family) == 1:
+            yield sentence(_verdict(execution, family[0], metric))
+        elif family:
+            yield sentence(_in_short(family, name, metric))
+
+
+def _in_short(family: Sequence[Comparison], name: str, metric: str) -> str:
+    tested = [result for result in family if result.p_holm is not None]
+    clear = [result.first for result in tested if (result.p_holm or 0.0) < SIGNIFICANT]
+    if not tested:
+        verdict = "without a test, which takes more than one repeat"
+    elif len(family) > _FEW:
+        return f"Of {len(family)} differences to {name}, {len(clear)} are more than chance would explain, after Holm's correction"
+    else:
+        verdict = _who_differs(clear, len(family))
+    told = ", ".join(f"{result.first} {_gap(result, metric)}{_maybe_p(result)}" for result in family[:_FEW])
+    rest = f" and {len(family) - _FEW} more" if len(family) > _FEW else ""
+    over = f"mean {in_sentence(metric)} over the sites" if family[0].scope == "average of sites" else in_sentence(metric)
+    return f"Difference in {over} to {name}: {told}{rest}; {verdict}"
+
+
+def _who_differs(clear: Sequence[str], count: int) -> str:
+    if not clear:
+        return "none more than chance would explain"
+    return f"{'each' if len(clear) == count else f'only {listed(clear)}'} more than chance would explain"
+
+
+def _gap(result: Comparison, metric: str) -> str:
+    found = result.difference
+    return number(found.mean if found else None, metric=metric)
+
+
+def _maybe_p(result: Comparison) -> str:
+    return f" ({p_value(result.p_holm)})" if result.p_holm is not None else ""
 
 
 def _verdict(execution: ExecutionView, result: Comparison, metric: str) -> str:
-    first, second = (_spoken(mark_of(execution, name)) for name in (result.first, result.second))
-    difference = with_interval(result.difference)
-    over = " (mean over the sites)" if result.scope == "average of sites" else ""
-    told = f"{_capital(first)} differs from {second} by {difference} in {in_sentence(metric)}{over}"
+    first, second = (mark_of(execution, name) for name in (result.first, result.second))
+    told = _difference(first, second, result, metric)
     if result.p_holm is not None:
         known = "more than chance would explain" if result.p_holm < SIGNIFICANT else "which chance alone could explain"
         return f"{told}, {known} ({p_value(result.p_holm)}, {result.n} repeats)"
-    pair = [across(way.finished, metric) for name in (result.first, result.second) for way in ways(execution) if way.runs[0].arm == name]
-    if result.scope == "pooled" and len(pair) == 2 and pair[0] and pair[1] and pair[0].low is not None and pair[1].low is not None:
-        if _apart(pair[0], pair[1], metric):
-            return f"{told}; the intervals do not overlap, but with one repeat the chance of training itself was not measured"
-        return f"{told}; the intervals overlap, so this run does not show that one is better than the other"
-    return f"{told}; {result.reason or 'there was no test'}"
+    pair = [across(way.finished, metric) for way in ways(execution) if way.mark in (first, second)]
+    if result.n != 1 or result.scope != "pooled" or any(found is None or found.low is None for found in pair):
+        return f"{told}; {result.reason}" if result.reason else told
+    if _apart(*(found for found in pair if found), metric):
+        return f"{told}; the intervals do not overlap, but with one repeat the chance of training itself was not measured"
+    return f"{told}; the intervals overlap, so this run does not show that one is better than the other"
+
+
+def _difference(first: Mark, second: Mark, result: Comparison, metric: str) -> str:
+    """Return "The AUC of the federation is 0.004 lower than that of all rows in one place"."""
+    found = result.difference
+    if found is None:
+        return ""
+    gap = number(abs(found.mean), metric=metric)
+    way = "as high as" if found.mean == 0 else f"{gap} {'higher' if found.mean > 0 else 'lower'} than"
+    over = "mean " if result.scope == "average of sites" else ""
+    sites = " over the sites" if over else ""
+    limits = "" if found.low is None or found.high is None else f" (difference {difference(found, metric=metric)})"
+    return f"The {over}{in_sentence(metric)}{sites} of {_spoken(first)} is {way} that of {_spoken(second)}{limits}"
 
 
 def _spoken(mark: Mark) -> str:
     names = {"local-only": "training alone", "centralised": "all rows in one place"}
-    return names.get(mark.role) or ("the federation" if mark.label == "federated" else mark.label)
-
-
-def _capital(text: str) -> str:
-    return text if text == text.lower() and " " not in text else text[:1].upper() + text[1:]
+    return names.get(mark.role) or ("the federation" if mark.label == "federated" else f"arm {mark.label}")
 
 
 def _worst(execution: ExecutionView, metric: str) -> Iterator[str]:

@@ -30,6 +30,8 @@ from medfl.publish.wording import number, shortened, with_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_FIFTHS_NAMED = ("0", "0.2", "0.4", "0.6", "0.8", "1")
 _CHARACTER = 5.0
 """Points that a character of a label takes, on the wide side."""
 
@@ -175,9 +177,8 @@ def pr_curve(view: PrecisionRecall, *, name: str) -> str:
 def _unit_square(ax: Axes, *, x: str, y: str) -> Axes:
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
-    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    ax.set_xticks(ticks)
-    ax.set_yticks(ticks)
+    ax.set_xticks(_FIFTHS, _FIFTHS_NAMED)
+    ax.set_yticks(_FIFTHS, _FIFTHS_NAMED)
     ax.set_xlabel(x, loc="left")
     ax.set_ylabel(y, loc="bottom")
     return ax
@@ -185,8 +186,8 @@ def _unit_square(ax: Axes, *, x: str, y: str) -> Axes:
 
 def _draw_curve(ax: Axes, line: Line) -> None:
     style = look(line.mark)
-    if line.low:
-        ax.fill_between(line.x, line.low, line.high, color=style.colour, alpha=0.12, linewidth=0)
+    if line.low and line.mark.role == "arm":
+        ax.fill_between(line.x, line.low, line.high, color=style.colour, alpha=0.1, linewidth=0)
     ax.plot(line.x, line.y, color=style.colour, linestyle=style.dash, linewidth=style.width, solid_joinstyle="round")
 
 
@@ -247,10 +248,10 @@ def _score_strip(ax: Axes, view: Calibration) -> None:
     peak = max((*positives, *negatives), default=1.0) or 1.0
     ax.set_xlim(0, 1)
     ax.set_ylim(-1.1 * peak, 1.1 * peak)
-    ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    ax.set_xticks(_FIFTHS, _FIFTHS_NAMED)
     ax.set_yticks([])
     ax.axhline(0, color=RULE, linewidth=0.8)
-    ax.text(0.99, 0.97, "with the outcome", transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=look(view.mark).colour)
+    ax.text(0.01, 0.97, "with the outcome", transform=ax.transAxes, ha="left", va="top", fontsize=SMALL, color=look(view.mark).colour)
     ax.text(0.99, 0.03, "without", transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL, color=COLOURS["alone"])
 
 

@@ -23,7 +23,17 @@ from medfl.publish.drawing import (
 )
 from medfl.publish.figures import Compared, Forest, ForestRow, Participation
 from medfl.publish.ways import Mark
-from medfl.publish.wording import in_sentence, label, metric_of, p_value, shortened, whole, with_interval
+from medfl.publish.wording import (
+    difference,
+    in_sentence,
+    label,
+    limits_of,
+    metric_of,
+    p_value,
+    shortened,
+    whole,
+    with_interval,
+)
 from medfl.store.comparison import Estimate
 
 if TYPE_CHECKING:
@@ -91,22 +101,22 @@ def _draw_row(ax: Axes, place: _Place, view: Forest) -> None:
             ax.axhline(place.y - place.height / 2 - 3, color=RULE, linewidth=0.8)
         weight = "bold" if together else "normal"
         text = "All sites together" if together else shortened(row.site, 22)
-        _beside(ax, text, -166, place.y, colour=INK, weight=weight)
+        _beside(ax, text, -172, place.y, colour=INK, weight=weight)
         _beside(ax, "–" if row.test_rows is None else whole(row.test_rows), -12, place.y, colour=MUTED, align="right")
     for index, (mark, estimate) in enumerate(row.estimates):
         y = place.y + 9.0 * (index - (count - 1) / 2) if place.named else place.y
         if estimate is not None:
-            _draw_estimate(ax, mark, estimate, y, small=not place.named)
+            _draw_estimate(ax, mark, estimate, y, metric=view.metric, small=not place.named)
         if place.named and (estimate is not None or row is not view.pooled):
             text = with_interval(estimate, metric=view.metric)
             _beside(ax, text, 8, y, right=True, colour=look(mark).colour if estimate else MUTED, fontsize=7.2)
 
 
-def _draw_estimate(ax: Axes, mark: Mark, estimate: Estimate, y: float, *, small: bool) -> None:
-    style = look(mark)
-    if estimate.low is not None and estimate.high is not None and not (small and mark.role != "arm"):
+def _draw_estimate(ax: Axes, mark: Mark, estimate: Estimate, y: float, *, metric: str, small: bool) -> None:
+    style, limits = look(mark), limits_of(estimate, metric=metric)
+    if limits is not None and not (small and mark.role != "arm"):
         width = 0.5 if small else 1.3
-        ax.plot([estimate.low, estimate.high], [y, y], color=style.colour, linewidth=width, solid_capstyle="butt")
+        ax.plot(limits, [y, y], color=style.colour, linewidth=width, solid_capstyle="butt")
     ax.plot(
         [estimate.mean], [y], color=style.colour, marker=style.marker, markersize=1.6 if small else 5,
         markerfacecolor=style.fill, markeredgewidth=0.4 if small else 1.1, linestyle="none", zorder=4, clip_on=False,
@@ -126,14 +136,11 @@ def _beside(
 
 
 def _head(ax: Axes, view: Forest) -> None:
-    _beside(ax, "Site", -166, -7, colour=MUTED, fontsize=SMALL)
+    _beside(ax, "Site", -172, -7, colour=MUTED, fontsize=SMALL)
     _beside(ax, "test rows", -12, -7, colour=MUTED, align="right", fontsize=SMALL)
     offset = 6.0
     for mark in view.marks:
         style = look(mark)
-        ax.annotate(
-            "", (0, -7), xycoords=("axes fraction", "data"), annotation_clip=False
-        )
         text = shortened(mark.label, 18)
         _marker_at(ax, mark, offset)
         _beside(ax, text, offset + 6, -7, colour=style.colour, fontsize=SMALL)
@@ -142,7 +149,7 @@ def _head(ax: Axes, view: Forest) -> None:
     if len(view.rows) > CROWD:
         small = len(view.rows) - 2 * ENDS
         first = 4.0 + ENDS * (9.0 * len(view.marks) + 9)
-        _beside(ax, f"{small} sites between,\ndrawn small", -166, first + 1.3 * small, colour=MUTED)
+        _beside(ax, f"{small} sites between,\ndrawn small", -172, first + 1.3 * small, colour=MUTED)
 
 
 def _marker_at(ax: Axes, mark: Mark, points: float) -> None:
@@ -191,20 +198,20 @@ def difference_plot(rows: Sequence[Compared], *, name: str) -> str:
         for y, row in enumerate(rows):
             _draw_difference(ax, row, y)
         _beside(ax, "difference (95 % interval)", 8, -0.86, right=True, colour=MUTED, fontsize=SMALL)
-        words = "; ".join(f"{row.first.label} minus {row.second.label} {with_interval(row.result.difference)}" for row in rows)
+        words = "; ".join(f"{row.first.label} minus {row.second.label} {difference(row.result.difference, metric=metric)}" for row in rows)
         return svg(figure, name=name, description=f"Differences in {in_sentence(metric)}: {words}")
 
 
 def _draw_difference(ax: Axes, row: Compared, y: int) -> None:
-    difference, style = row.result.difference, look(row.first)
-    if difference is None:
+    found, style = row.result.difference, look(row.first)
+    if found is None:
         return
-    if difference.low is not None and difference.high is not None:
-        ax.plot([difference.low, difference.high], [y, y], color=style.colour, linewidth=1.5, solid_capstyle="butt")
-    ax.plot([difference.mean], [y], color=style.colour, marker=style.marker, markersize=6, linestyle="none")
-    _beside(ax, f"{shortened(row.first.label, 17)} − {shortened(row.second.label, 17)}", -190, y)
+    if found.low is not None and found.high is not None:
+        ax.plot([found.low, found.high], [y, y], color=style.colour, linewidth=1.5, solid_capstyle="butt")
+    ax.plot([found.mean], [y], color=style.colour, marker=style.marker, markersize=6, linestyle="none")
+    _beside(ax, f"{shortened(row.first.label, 17)} − {shortened(row.second.label, 17)}", -196, y)
     verdict = p_value(row.result.p_holm) or "no test"
-    text = f"{with_interval(difference, metric=row.result.metric)}   {verdict}"
+    text = f"{difference(found, metric=row.result.metric)}   {verdict}"
     _beside(ax, text, 8, y, right=True, colour=INK)
 
 

@@ -61,6 +61,13 @@ def with_interval(estimate: Estimate | None, *, metric: str = "") -> str:
     return f"{text} ({interval(*limits, metric=metric)})" if limits else text
 
 
+def difference(estimate: Estimate | None, *, metric: str = "") -> str:
+    """Return a difference in a metric with its interval, which the metric's own range does not bound."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return number(estimate.mean if estimate else None, metric=metric)
+    return f"{number(estimate.mean, metric=metric)} ({interval(estimate.low, estimate.high, metric=metric)})"
+
+
 def limits_of(estimate: Estimate, *, metric: str = "") -> tuple[float, float] | None:
     """Return an interval's ends inside what the metric can be: a t-interval knows no bounds, an AUC of 1.01 does not exist."""
     if estimate.low is None or estimate.high is None:
@@ -79,8 +86,8 @@ def p_value(p: float | None) -> str:
 
 
 def percent(part: float) -> str:
-    """Return a share as a percentage with three digits at most, 0.085 as "8.5 %"."""
-    return f"{100 * part:.3g} %"
+    """Return a share as a percentage with one decimal where it has one, 0.085 as "8.5 %"."""
+    return f"{100 * part:.1f}".removesuffix(".0") + " %"
 
 
 def whole(value: int) -> str:

@@ -37,7 +37,7 @@ def stored(state: State, layout: Layout, keep: Keep) -> tuple[str, str]:
     """Store a state; return the digests of its model and of the rest."""
     rest = {f"shared/{name}": array for name, array in state.shared.items() if name != "weights"}
     rest |= {f"kept/{name}": array for name, array in state.kept.items()}
-    named = {name: np.ascontiguousarray(array) for name, array in layout.split(state.weights).items()}
+    named = {name: np.asarray(array, order="C") for name, array in layout.split(state.weights).items()}
     return keep(save(named)), keep(save(rest))
 
 

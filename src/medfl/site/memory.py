@@ -52,7 +52,7 @@ class FolderVault:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(save({name: np.ascontiguousarray(array) for name, array in memory.items()}))
+            file.write(save({name: np.asarray(array, order="C") for name, array in memory.items()}))
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

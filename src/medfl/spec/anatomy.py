@@ -35,7 +35,7 @@ def parts_of(field: FieldInfo) -> tuple[type[Part], ...]:
 
 def element_of(annotation: object) -> object:
     """Return the type of what a list or table holds; None where it is neither."""
-    for member in members(annotation):
+    for member in map(bare, members(annotation)):
         if get_origin(member) is tuple:
             return get_args(member)[0]
         if get_origin(member) is dict:

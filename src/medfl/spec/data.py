@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from medfl.spec.part import Part, tagged
+from medfl.spec.part import FrozenDict, Part, Table, tagged
 
 
 class IID(Part):
@@ -16,7 +16,10 @@ class IID(Part):
 
 
 class Dirichlet(Part):
-    """Each class is shared out by proportions drawn from a Dirichlet distribution (Hsu et al. 2019); small α: sites that differ much."""
+    """Each class is shared out by proportions drawn from a Dirichlet distribution (Yurochkin et al. 2019).
+
+    Small α: sites that differ much.
+    """
 
     kind: Literal["dirichlet"] = "dirichlet"
     alpha: float = Field(default=0.5, gt=0.0)
@@ -88,11 +91,11 @@ class Data(Part):
     """Column names, for files that have no header line."""
     missing: tuple[str, ...] = ()
     """Further spellings of a missing value; empty cells, NA and NaN always are."""
-    units: dict[str, str] = {}
+    units: Table[str] = FrozenDict()
     """Unit of a column, as text; shown, compared between sites, never converted."""
     one_class: Literal["refuse", "keep"] | None = None
-    """What to do with a site whose rows all have one outcome; left out: "keep" when rows are dealt in simulation, else "refuse"."""
-    sites: dict[str, str] | None = None
+    """What to do with a site whose rows all have one outcome; left out: "keep" where rows are dealt out, else "refuse"."""
+    sites: Table[str] | None = None
     """One file for each site, relative to the spec's file."""
     simulate: Simulate | None = None
     """One table dealt out to simulated sites, instead of `sites`."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medfl.spec.part import Part
+from medfl.spec.part import Part, Table
 
 Baseline = Literal["centralised", "local-only"]
 
@@ -17,10 +17,10 @@ class Evaluation(Part):
     test_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of each site's rows kept for testing, stratified by outcome where each class has enough rows."""
     split_seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
-    """One split for all repeats, drawn as scikit-learn's train_test_split does for this random_state; else each repeat draws its own."""
+    """One split for all repeats, as scikit-learn's train_test_split for this random_state; else each repeat draws its own."""
     id_column: str | None = None
     """Column that identifies a patient or row, used with test_ids and never as a feature."""
-    test_ids: dict[str, str] | None = None
+    test_ids: Table[str] | None = None
     """For each site, a file with the IDs of its test rows, one a line. The file stays at the site."""
     baselines: tuple[Baseline, ...] = ()
     """What the federation is compared with: all rows in one place, each site alone."""

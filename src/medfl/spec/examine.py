@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from medfl.errors import Complaint, MedflError, SpecError
 from medfl.spec.finding import Finding, key_text, toml, value_at
 from medfl.spec.lines import KeyPath, nearest
+from medfl.spec.part import frozen
 from medfl.spec.study import Study
 from medfl.spec.wording import DROP, Slip, slips
 
@@ -27,7 +27,7 @@ def examined(data: Mapping[str, object]) -> tuple[Study | None, list[Finding]]:
     found: dict[KeyPath, Finding] = {}
     while True:
         try:
-            return Study.model_validate(_with_tuples(data), strict=True), list(found.values())
+            return Study.model_validate(frozen(data), strict=True), list(found.values())
         except ValidationError as error:
             seen = slips(error, data)
         for slip in seen:
@@ -78,7 +78,7 @@ def _complaint(finding: Finding, data: Mapping[str, object], source: str, line: 
 
 def _mended(data: Mapping[str, object], seen: Sequence[Slip]) -> dict[str, object]:
     """Return the data without what is wrong, or with something plausible in its place."""
-    mended = copy.deepcopy(dict(data))
+    mended = {key: _loose(value) for key, value in data.items()}
     for slip in seen:
         at = slip.at
         while at and isinstance(at[-1], int):
@@ -93,10 +93,8 @@ def _mended(data: Mapping[str, object], seen: Sequence[Slip]) -> dict[str, objec
     return mended
 
 
-def _with_tuples(value: object) -> object:
-    """Return the data with tuples for lists, as strict validation wants them."""
+def _loose(value: object) -> object:
+    """Return a copy that can be changed."""
     if isinstance(value, Mapping):
-        return {key: _with_tuples(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return tuple(_with_tuples(inner) for inner in value)
-    return value
+        return {key: _loose(inner) for key, inner in value.items()}
+    return [_loose(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -31,7 +31,7 @@ def nearest(path: KeyPath, known: Mapping[KeyPath, int]) -> int | None:
     return None
 
 
-_BLANK = re.compile(r"(?:\s)*")
+_BLANK = re.compile(r"(?:\s|#[^\n]*)*")
 _KEY = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|[\w-]+')
 _STRING = re.compile(r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\])*"|\'[^\']*\'', re.DOTALL)
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\d \d[^\s,\]}#]*|[^\s,\]}#]+")

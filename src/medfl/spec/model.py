@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medfl.spec.part import Part, tagged
+from medfl.spec.part import FrozenDict, Part, Table, tagged
 
 Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "leaky-relu", "elu"]
 Scalar = bool | int | float | str
@@ -44,7 +44,7 @@ class Torch(Part):
     kind: Literal["torch"] = "torch"
     name: str = Field(min_length=1)
     """The name it was registered under."""
-    options: dict[str, Scalar] = {}
+    options: Table[Scalar] = FrozenDict()
     """Keyword arguments of its factory."""
 
 

@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+V = TypeVar("V")
+
+
+class FrozenDict(dict[str, V]):
+    """A dictionary that stays as it is, so that a study is frozen all the way down."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a study does not change; build another one")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __deepcopy__(self, memo: object) -> FrozenDict[V]:
+        return self
+
+
+def frozen(value: Any) -> Any:
+    """Return plain data with nothing in it that can be changed."""
+    if isinstance(value, dict):
+        return FrozenDict({key: frozen(inner) for key, inner in value.items()})
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
+
+Table: TypeAlias = Annotated[dict[str, V], AfterValidator(frozen)]
+"""A table whose keys the user names."""
 
 
 class Part(BaseModel):
@@ -15,7 +41,7 @@ class Part(BaseModel):
 
 
 def tagged(key: str, default: str | None = None) -> BeforeValidator:
-    """Let a choice be written by its name alone, ``"iid"`` for ``{kind = "iid"}``, or without a name where one is usual."""
+    """Let a choice be written by its name alone, ``"iid"`` for ``{kind = "iid"}``, or without a name for the usual one."""
     return BeforeValidator(_named(key, default))
 
 

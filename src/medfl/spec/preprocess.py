@@ -23,7 +23,7 @@ class OneHot(Part):
 
 
 class Ordinal(Part):
-    """The category's position in sorted order: 0, 1, 2…"""
+    """The category's position in sorted order, from 0."""
 
     kind: Literal["ordinal"] = "ordinal"
 
@@ -35,7 +35,10 @@ class Preprocess(Part):
     """Missing values, categories, scales; in this order."""
 
     impute: Impute = "none"
-    """What fills a missing value: "none" refuses tables that have any, "drop" leaves such rows out. Categories always take the most frequent."""
+    """What fills a missing value; "none" refuses tables that have any, "drop" leaves such rows out.
+
+    Categories always take the most frequent.
+    """
     encode: Encode = OneHot()
     """How categories become numbers; the kind alone may be written: encode = "one-hot"."""
     scale: Scale = "standard"

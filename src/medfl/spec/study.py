@@ -17,14 +17,14 @@ from medfl.spec.data import Data
 from medfl.spec.discover import algorithms
 from medfl.spec.evaluation import Evaluation
 from medfl.spec.model import Logistic, Model
-from medfl.spec.part import Part, tagged
+from medfl.spec.part import Part, Table, tagged
 from medfl.spec.preprocess import Preprocess
 from medfl.spec.privacy import Privacy
 from medfl.spec.training import SGD, Training
 
 VERSION = 1
 PARTS = ("data", "preprocess", "model", "training", "algorithm", "evaluation", "privacy")
-Override: TypeAlias = dict[str, Any] | str
+Override: TypeAlias = Table[Any] | str
 
 if TYPE_CHECKING:
     Algorithm: TypeAlias = AlgorithmPart

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from medfl.spec.part import Part, tagged
+from medfl.spec.part import Part, Table, tagged
 
 
 class LocalTraining(Part):
@@ -22,7 +22,7 @@ class LocalTraining(Part):
     """L2 penalty: added to the gradient for SGD and Adam, decoupled for AdamW."""
     clip_norm: float | None = Field(default=None, gt=0.0)
     """Largest Euclidean norm of a step's gradient over all parameters; a longer one is scaled down."""
-    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0.0)]] | None = None
+    class_weight: Literal["balanced"] | Table[Annotated[float, Field(gt=0.0)]] | None = None
     """Weight of each class in the loss: "balanced" (from the classes' counts over all sites), or one number a class."""
 
     @model_validator(mode="after")

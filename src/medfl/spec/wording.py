@@ -176,7 +176,8 @@ def _unfit(path: KeyPath, data: object) -> tuple[str, str]:
     value = value_at(data, path)
     if field is None:
         return "this value is not expected here", "leave it out"
-    name, annotation, metadata = str(at[-1]), field.annotation, tuple(field.metadata)
+    name, metadata = str(at[-1]), tuple(field.metadata)
+    annotation: object = field.annotation
     if parts_of(field):
         return _no_table(name, value)
     if len(path) > len(at):
@@ -200,10 +201,10 @@ def _no_table(name: str, value: object) -> tuple[str, str]:
 def _instead(field: FieldInfo, path: KeyPath, at: KeyPath, value: object) -> str:
     if len(path) > len(at):
         element = element_of(field.annotation)
-        meant = _meant(element, value)
-        return f"write {toml(meant) if meant is not None else in_words(element)}"
-    meant = _meant(Annotated[field.annotation, field], value)  # pydantic reads the bounds from the field
-    if meant is not None:
+        single = _meant(element, value)
+        return f"write {toml(single) if single is not None else in_words(element)}"
+    whole: Any = Annotated[field.annotation, field]  # pydantic reads the bounds from the field
+    if (meant := _meant(whole, value)) is not None:
         return f"write {at[-1]} = {toml(meant)}"
     usual = field.get_default(call_default_factory=True)
     if usual is not None and usual != () and not field.is_required():

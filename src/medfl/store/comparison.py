@@ -18,6 +18,8 @@ from medfl.store.views import ExecutionView, RunView
 How = Literal["t over repeats", "bootstrap", "single value"]
 Scope = Literal["pooled", "average of sites"]
 CONFIDENCE = 0.95
+ROUNDING = 1e-9
+"""Spread relative to the difference below which it is the computer's rounding, and no spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def _tested(result: Comparison, differences: Sequence[float], *, overlap: float)
         return replace(result, difference=difference, reason="one repeat cannot tell chance from effect: set repeats")
     result = replace(result, difference=_t_interval(differences, overlap=overlap))
     error = _standard_error(differences, overlap)
-    if error == 0.0:
+    if error <= ROUNDING * max(map(abs, differences)):
         return replace(result, reason="the difference is the same in every repeat: nothing to test it against")
     return replace(result, p=float(2.0 * stdtr(n - 1, -abs(fmean(differences)) / error)))
 

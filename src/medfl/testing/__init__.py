@@ -1,0 +1,1 @@
+"""CONTRACTS, SHIPPED: what every engine, journal, algorithm and model must hold to, and tiny federations."""

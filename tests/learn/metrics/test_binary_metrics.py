@@ -208,9 +208,10 @@ def test_scores_that_are_not_finite_are_refused_without_showing_a_row(broken: fl
 @some
 @given(cases())
 def test_half_a_probability_is_an_edge_so_the_histogram_counts_there_exactly(case: Case) -> None:
-    tiny = Case(np.append(case.scores, np.float32([-1e-30, 0.0, 1e-30])), np.append(case.truth, np.float32([0, 1, 1])))
+    scores, truth = np.append(case.scores, [-1e-30, 0.0, 1e-30]), np.append(case.truth, [0, 1, 1])
+    close = Case(scores.astype(np.float32), truth.astype(np.float32))
 
-    assert tiny.metrics() == judge.metrics(BINARY, tiny.statistic(threshold=None), threshold=0.5)
+    assert close.metrics() == judge.metrics(BINARY, close.statistic(threshold=None), threshold=0.5)
 
 
 @some
@@ -246,6 +247,15 @@ def test_the_pooled_threshold_is_applied_at_each_site_to_the_same_edge() -> None
 
     assert {found["threshold"] for found in local} == {pooled["threshold"]}
     assert near(pooled["accuracy"], sum(found["accuracy"] or 0.0 for found in local) / 3)
+
+
+def test_sites_that_counted_at_different_thresholds_are_all_judged_at_the_nearest_edge() -> None:
+    one, other = drawn(1, 300), drawn(2, 200)
+    found = judge.metrics(BINARY, one.statistic(0.3) + other.statistic(0.4), threshold=0.3)
+    expected = one.statistic(0.3) + other.statistic(0.3)
+
+    assert near(found["threshold"], 0.3, 1e-3)
+    assert near(found["accuracy"], judge.metrics(BINARY, expected, threshold=0.3)["accuracy"] or 0.0, 0.01)
 
 
 def test_bins_rise_with_the_logit_and_their_middles_lie_inside() -> None:

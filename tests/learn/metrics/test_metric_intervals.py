@@ -142,4 +142,4 @@ def test_one_newton_step_is_close_to_fitting_each_replicate() -> None:
         full[:, filled] = replicate
         fits.append(calibration.recalibration(full))
 
-    assert np.allclose(np.column_stack([slopes, intercepts]), fits, atol=0.01)
+    assert np.allclose(np.column_stack([slopes, intercepts]), fits, atol=0.03)

@@ -35,6 +35,15 @@ OPTIMISERS: dict[str, Training] = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny products are slower on many threads, by far where the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("activation", get_args(Activation))
 @pytest.mark.parametrize("kind", OUTCOMES)
 @pytest.mark.parametrize("optimiser", OPTIMISERS)

@@ -20,4 +20,5 @@ class FedYogi(AdaptiveServer):
 
     def second_moment(self, before: Array, square: Array) -> Array:
         """Move towards the square by a share of it."""
-        return before - (1 - self.beta2) * square * np.sign(before - square)
+        direction: Array = np.sign(before - square)
+        return before - (1 - self.beta2) * square * direction

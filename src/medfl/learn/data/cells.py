@@ -38,6 +38,13 @@ class Numbers:
 
     values: NDArray[np.float64]
 
+    @property
+    def distinct(self) -> int:
+        """How many different numbers there are."""
+        import pandas as pd
+
+        return int((~np.isnan(pd.unique(self.values))).sum())
+
     def texts(self) -> Texts:
         """Return the same cells with each number taken as a code."""
         import pandas as pd

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfl.errors import Complaint, DataError
+from medfl.errors import Complaint, DataError, did_you_mean, listed
 from medfl.learn.data import cells, positive
 from medfl.learn.data.cells import Texts
 from medfl.learn.data.harmonise import Agreement
-from medfl.learn.data.nearest import did_you_mean, listed
 from medfl.learn.data.schema import Column
 from medfl.learn.model import Floats
 from medfl.spec.data import Data
@@ -197,8 +196,10 @@ def _refused(rows: Clean, agreement: Agreement) -> DataError:
         **dict(zip((c.name for c in agreement.categorical), (rows.codes < 0).sum(axis=0), strict=True)),
     }
     said = [f"{column.name!r} in {counts[column.name]}" for column in agreement.features if counts[column.name]]
+    strange = sum(rows.unseen.values())
+    also = f", counting {strange} cells with a category that training never met" if strange else ""
     return DataError(
-        f"values are missing: {listed(said, 12)} of {len(rows)} rows",
+        f"values are missing: {listed(said, 12)} of {len(rows)} rows{also}",
         remedy='say in preprocess.impute what fills them, such as "median", or "drop" to leave such rows out',
     )
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from medfl.errors import Complaint, DataError
+from medfl.errors import Complaint, DataError, did_you_mean, listed
 from medfl.learn.data import cells
-from medfl.learn.data.nearest import did_you_mean, listed
 from medfl.learn.data.outcome import Decision, decide
 from medfl.learn.data.schema import Column, Schema
 from medfl.learn.model import Outcome
@@ -131,10 +130,11 @@ def _about_names(data: Data, schemas: Mapping[str, Schema]) -> Iterable[Complain
         yield Complaint(f"{who} the target {data.target!r}", "data.target", "", hint)
     if data.features is not None and data.target in data.features:
         yield Complaint(f"the target {data.target!r} is also a feature", "data.features", "", "remove it there")
-    for name in data.categorical:
-        if name not in known:
-            hint = did_you_mean(name, known) or "remove it there"
-            yield Complaint(f"no site has a column {name!r}", "data.categorical", "", hint)
+    for key, names in (("data.categorical", data.categorical), ("data.units", data.units)):
+        for name in names:
+            if name not in known:
+                hint = did_you_mean(name, known) or "remove it there"
+                yield Complaint(f"no site has a column {name!r}", key, "", hint)
 
 
 def _about_rows(target: str, schemas: Mapping[str, Schema]) -> Iterable[Complaint]:

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfl import seeds
-from medfl.errors import DataError
+from medfl.errors import DataError, did_you_mean, listed
 from medfl.learn.data import cells
 from medfl.learn.data.cells import Numbers
-from medfl.learn.data.nearest import did_you_mean, listed
 from medfl.spec.data import Dirichlet, Simulate
 
 if TYPE_CHECKING:
@@ -138,13 +137,12 @@ def _by_quantiles(frame: pd.DataFrame, name: str, sites: int) -> Rows:
 def _classes(frame: pd.DataFrame, target: str) -> Rows:
     """Return each row's class of the target; rows without a value are a class of their own."""
     found = cells.read(_column(frame, target, "data.target"))
-    texts = found.texts()
-    if isinstance(found, Numbers) and len(texts.distinct) > _MOST_VALUES:
-        known = np.flatnonzero(~np.isnan(found.values))
-        classes = np.zeros(len(frame), np.int64)
-        classes[known[np.argsort(found.values[known], kind="stable")]] = 1 + _even(len(known), _BINS)
-        return classes
-    return texts.codes + 1
+    if not isinstance(found, Numbers) or found.distinct <= _MOST_VALUES:
+        return found.texts().codes + 1
+    known = np.flatnonzero(~np.isnan(found.values))
+    classes = np.zeros(len(frame), np.int64)
+    classes[known[np.argsort(found.values[known], kind="stable")]] = 1 + _even(len(known), _BINS)
+    return classes
 
 
 def _dirichlet(classes: Rows, sites: int, *, how: Dirichlet, generator: np.random.Generator) -> Rows:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -167,17 +167,7 @@ def _target(series: pd.Series[Any], data: Data) -> Column | Complaint:
         return column
     if not column.integral and data.outcome is None:
         return column
-    values = found.texts().distinct
-    return Column(
-        name,
-        "numeric",
-        unit,
-        values if len(values) <= MOST_CATEGORIES else (),
-        column.missing,
-        column.minimum,
-        column.maximum,
-        column.integral,
-    )
+    return replace(column, categories=found.texts().distinct) if found.distinct <= MOST_CATEGORIES else column
 
 
 def _decided(name: str, unit: str, rule: positive.Positive, found: Numbers | Texts) -> Column:

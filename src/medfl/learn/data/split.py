@@ -60,39 +60,42 @@ def split(labels: NDArray[Any] | None, rows: int, *, fraction: float, seed: int)
     return order[test:], order[:test]
 
 
-def by_ids(ids: NDArray[Any], test_ids: Collection[object]) -> tuple[Rows, Rows]:
+def by_ids(ids: NDArray[Any], test_ids: Collection[object], *, kept: Rows | None = None) -> tuple[Rows, Rows]:
     """Take as test rows those whose ID is listed.
 
     Parameters
     ----------
     ids
-        ID of each row, shape (rows,); several rows may have one.
+        ID of each row of the table, shape (rows,); several rows may have one.
     test_ids
         The listed IDs.
+    kept
+        The rows of the table that can be used, rising; all where left out. The split counts these only, so that a
+        listed patient whose row was left out is no error.
 
     Raises
     ------
     DataError
         If a listed ID is not in the table, or no row is left to train or to test on; an ID is never quoted.
     """
-    listed = {spelled(one) for one in test_ids}
+    wanted = {spelled(one) for one in test_ids}
     own = [spelled(one) for one in ids.tolist()]
-    unknown = len(listed - set(own))
+    unknown = len(wanted.difference(own))
     if unknown:
         raise DataError(
-            f"{unknown} of {len(listed)} listed test IDs are not in the table",
+            f"{unknown} of {len(wanted)} listed test IDs are not in the table",
             where="evaluation.test_ids",
             remedy="check that evaluation.id_column names the right column and that the list is this site's",
         )
-    chosen = np.fromiter((one in listed for one in own), dtype=bool, count=len(own))
-    if chosen.all() or not chosen.any():
-        side = "test" if chosen.all() else "training"
+    chosen = np.fromiter((one in wanted for one in own), dtype=np.bool_, count=len(own))
+    usable = chosen if kept is None else chosen[kept]
+    if usable.all() or not usable.any():
         raise DataError(
-            f"all {len(own)} rows are {side} rows",
+            f"{int(usable.sum())} of {len(usable)} usable rows are listed as test rows",
             where="evaluation.test_ids",
             remedy="list some of the IDs, not all or none",
         )
-    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+    return np.flatnonzero(~usable), np.flatnonzero(usable)
 
 
 def _members(labels: NDArray[Any]) -> list[Rows]:
@@ -116,7 +119,7 @@ def _stratified(members: list[Rows], train: int, test: int, *, generator: np.ran
 def _allot(sizes: Rows, draws: int, *, generator: np.random.RandomState) -> Rows:
     """Share `draws` out in proportion to `sizes`: whole parts first, then largest remainders; ties are drawn by lot."""
     exact = sizes / sizes.sum() * draws
-    allotted = np.floor(exact).astype(np.int64)
+    allotted: Rows = np.floor(exact).astype(np.int64)
     remainders = exact - np.floor(exact)
     wanting = draws - int(allotted.sum())
     for remainder in np.unique(remainders)[::-1]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medfl.errors import DataError, MissingExtraError
+from medfl.errors import DataError, MissingExtraError, did_you_mean, listed
 from medfl.learn.data.cells import MISSING, is_number
-from medfl.learn.data.nearest import did_you_mean, listed
 
-_DELIMITERS = ",;\t"
+_DELIMITERS = MappingProxyType({",": "commas", ";": "semicolons", "\t": "tabs"})
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
@@ -48,12 +50,6 @@ def read_table(path: Path, *, columns: Sequence[str] | None = None, missing: Seq
             "the table has a header but no rows", where=str(path), remedy="give a file with at least one row"
         )
     return _with_unique_text_names(frame, str(path))
-
-
-def read_ids(path: Path) -> list[str]:
-    """Return the IDs of a file that has one a line; blank lines do not count."""
-    _require_file(path)
-    return [line.strip() for line in _decoded(path, path.read_bytes()).splitlines() if line.strip()]
 
 
 def bundled(name: str) -> pd.DataFrame:
@@ -124,22 +120,23 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _csv(path: Path, columns: Sequence[str] | None, missing: Sequence[str]) -> pd.DataFrame:
-    text = _decoded(path, path.read_bytes())
-    if not text.strip():
+    body = _utf8(path)
+    if not body.strip():
         raise DataError("the file is empty", where=str(path), remedy="give a CSV file with a header line and rows")
-    delimiter = _delimiter(text)
-    first = [name.strip() for name in next(_records(text, delimiter))[1]]
+    delimiter = _delimiter(body)
+    first = [name.strip() for name in next(_records(path, body, delimiter))[1]]
     names = _checked_names(path, first) if columns is None else _fitting_names(path, first, columns)
-    ragged = _first_ragged(text, delimiter, len(names))
+    _require_unique(names, str(path))
+    ragged = _first_ragged(path, body, delimiter=delimiter, width=len(names))
     if ragged is not None:
         line, found = ragged
         raise DataError(
             f"a row has {found} cells where the table has {len(names)} columns",
             where=f"{path}, line {line}",
-            remedy=f"mend that line: cells are separated by {_spoken(delimiter)}; quote a text that contains one",
+            remedy=f"mend that line: cells are separated by {_DELIMITERS[delimiter]}; quote a text that contains one",
         )
     return pd.read_csv(
-        io.StringIO(text),
+        io.BytesIO(body),
         sep=delimiter,
         header=None if columns is not None else 0,
         names=list(names),
@@ -148,18 +145,26 @@ def _csv(path: Path, columns: Sequence[str] | None, missing: Sequence[str]) -> p
         keep_default_na=False,
         skipinitialspace=True,
         low_memory=False,
-        float_precision="round_trip",
     )
 
 
-def _decoded(path: Path, raw: bytes) -> str:
-    """Return the text with plain newlines and without a byte order mark."""
-    if raw.startswith(_EXCEL):
+def _utf8(path: Path) -> bytes:
+    """Return a text file's bytes, checked to be UTF-8, with plain newlines and without a byte order mark."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or ""
         raise DataError(
-            "an Excel workbook or zip archive, not a CSV file", where=str(path), remedy="save the table as CSV (UTF-8)"
+            "the file cannot be read", where=str(path), received=reason, remedy="check its permissions"
+        ) from None
+    if raw.startswith(_EXCEL) or b"\0" in raw:
+        raise DataError(
+            "a workbook, an archive or another binary file, not text",
+            where=str(path),
+            remedy="save the table as CSV (UTF-8)",
         )
     try:
-        text = raw.decode("utf-8-sig")
+        raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -168,23 +173,29 @@ def _decoded(path: Path, raw: bytes) -> str:
             remedy="save it as UTF-8; if it is latin-1, as older Windows programs write: "
             f"iconv -f latin1 -t utf-8 {path.name} > utf8.csv",
         ) from None
-    if "\0" in text:
-        raise DataError("the file is not text", where=str(path), remedy="save the table as CSV (UTF-8)")
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    return raw.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _delimiter(text: str) -> str:
+def _delimiter(body: bytes) -> str:
     """Return the separator that occurs most often, outside quotes, in the first line with something in it."""
-    line = re.sub(r'"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
-    return max(_DELIMITERS, key=line.count)
+    line = re.sub(rb'"[^"]*"', b"", body.lstrip(b"\n").partition(b"\n")[0])
+    return max(_DELIMITERS, key=lambda delimiter: line.count(delimiter.encode()))
 
 
-def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, body: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of its last line, cells) for each record that is not blank."""
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    for cells in reader:
-        if len(cells) > 1 or any(cell.strip() for cell in cells):
-            yield reader.line_num, cells
+    lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8", newline="\n")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        for cells in reader:
+            if len(cells) > 1 or any(cell.strip() for cell in cells):
+                yield reader.line_num, cells
+    except csv.Error:
+        raise DataError(
+            "a quote is opened and not closed, or stands inside a quoted text",
+            where=f"{path}, up to line {reader.line_num}",
+            remedy='close it; write a quote inside a quoted text twice: ""',
+        ) from None
 
 
 def _checked_names(path: Path, names: Sequence[str]) -> Sequence[str]:
@@ -221,36 +232,36 @@ def _fitting_names(path: Path, first: Sequence[str], columns: Sequence[str]) -> 
     return columns
 
 
-def _first_ragged(text: str, delimiter: str, width: int) -> tuple[int, int] | None:
+def _first_ragged(path: Path, body: bytes, *, delimiter: str, width: int) -> tuple[int, int] | None:
     """Return (line, cells) of the first record without `width` cells; pandas would fill or shift it silently."""
-    if '"' in text:
-        return next(((line, len(cells)) for line, cells in _records(text, delimiter) if len(cells) != width), None)
-    raw = text.encode()
-    buffer = np.frombuffer(raw, np.uint8)
-    ends = np.append(np.flatnonzero(buffer == ord("\n")), len(raw))
+    if b'"' in body:
+        records = _records(path, body, delimiter)
+        return next(((line, len(cells)) for line, cells in records if len(cells) != width), None)
+    buffer = np.frombuffer(body, np.uint8)
+    ends = np.append(np.flatnonzero(buffer == ord("\n")), len(body))
     separators = np.searchsorted(np.flatnonzero(buffer == ord(delimiter)), ends)
     counts = np.diff(separators, prepend=0)
     for index in np.flatnonzero(counts != width - 1):
         start = ends[index - 1] + 1 if index else 0
-        if raw[start : ends[index]].strip():
+        if body[start : ends[index]].strip():
             return int(index) + 1, int(counts[index]) + 1
     return None
-
-
-def _spoken(delimiter: str) -> str:
-    return {",": "commas", ";": "semicolons", "\t": "tabs"}[delimiter]
 
 
 def _with_unique_text_names(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     if isinstance(frame.columns, pd.MultiIndex):
         raise DataError("column names have several levels", where=where, remedy="give each column one name")
     names = [str(name) for name in frame.columns]
-    twice = [name for name, times in Counter(names).items() if times > 1]
+    _require_unique(names, where)
+    return frame if names == list(frame.columns) else frame.set_axis(names, axis=1)
+
+
+def _require_unique(names: Sequence[str], where: str) -> None:
+    twice = [repr(name) for name, times in Counter(names).items() if times > 1]
     if twice:
         raise DataError(
-            f"duplicate column names: {listed(map(repr, twice))}", where=where, remedy="give each column its own name"
+            f"duplicate column names: {listed(twice)}", where=where, remedy="give each column a name of its own"
         )
-    return frame if names == list(frame.columns) else frame.set_axis(names, axis=1)
 
 
 def _foreign(table: Any) -> pd.DataFrame:
@@ -263,12 +274,14 @@ def _foreign(table: Any) -> pd.DataFrame:
 
 def _from_arrow(table: Any) -> pd.DataFrame:
     try:
-        return pd.DataFrame.from_arrow(table)
-    except ImportError:
+        pyarrow = import_module("pyarrow")
+    except ModuleNotFoundError:
         raise MissingExtraError(
             f"turning a {type(table).__name__} into a pandas frame needs pyarrow, which is not installed",
             remedy="pip install pyarrow",
         ) from None
+    frame: pd.DataFrame = pyarrow.table(table).to_pandas()
+    return frame
 
 
 def _from_columns(table: Mapping[Any, Any]) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def measure(scores: Floats, truth: Floats, *, threshold: float | None) -> Statis
     arrays = {
         "scores": ranking.tally(ranking.bins(logits), labels, ranking.BINS),
         "reliability": ranking.tally(shares, labels, calibration.SHARES),
-        "predicted": np.bincount(shares, weights=probabilities, minlength=calibration.SHARES),
+        "predicted": ranking.add_up(shares, probabilities, calibration.SHARES),
         "losses": resampling.moments(squared_errors, log_losses),
     }
     if threshold is not None:
@@ -89,9 +89,12 @@ def intervals(
 
 def _operating_point(statistic: Statistic, threshold: float | None) -> tuple[float, Counts]:
     """Return the probability used and the confusion matrix at it."""
-    if threshold is not None and _counted_at(threshold) in statistic.arrays:
-        return threshold, statistic[_counted_at(threshold)]
     histogram = statistic["scores"]
+    if threshold is not None:
+        counts = statistic.arrays.get(_counted_at(threshold))
+        # Sites that counted at another threshold would be missing in it.
+        if counts is not None and counts.sum() == histogram.sum():
+            return threshold, counts
     edge = ranking.youden(histogram) if threshold is None else ranking.edge_near(threshold)
     return float(expit(ranking.logits_at(np.array(edge)))), ranking.split_at(histogram, edge)
 

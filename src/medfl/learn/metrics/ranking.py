@@ -40,6 +40,12 @@ def tally(groups: Counts, labels: Counts, size: int) -> Counts:
     return np.bincount(groups + size * labels, minlength=2 * size).reshape(2, size)
 
 
+def add_up(groups: Counts, numbers: Reals, size: int) -> Reals:
+    """Return the sum of the numbers in each group, shape (size,)."""
+    # NumPy's bincount of no rows is whole even if its weights are not.
+    return np.bincount(groups, weights=numbers, minlength=size).astype(np.float64, copy=False)
+
+
 def auc(histogram: Counts) -> Reals:
     """Return the area under the ROC curve, shape (…), half credit for ties in a bin; NaN where a class has no rows.
 
@@ -58,7 +64,7 @@ def auprc(histogram: Counts) -> Reals:
     """Return the average precision, shape (…), each bin's lower edge taken as a threshold; NaN without positives."""
     above = _at_or_above(histogram)
     precision = above[..., 1, :] / np.maximum(above.sum(axis=-2), 1)
-    return ratio((histogram[..., 1, :] * precision).sum(axis=-1), above[..., 1, 0])
+    return ratio((histogram[..., 1, :] * precision).sum(axis=-1), histogram[..., 1, :].sum(axis=-1))
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> Reals:

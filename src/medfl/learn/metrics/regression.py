@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from medfl.learn.metrics import calibration, resampling
-from medfl.learn.metrics.ranking import Counts, Reals, ratio
+from medfl.learn.metrics.ranking import Counts, Reals, add_up, ratio
 from medfl.learn.metrics.resampling import Interval
 from medfl.learn.model import Floats
 from medfl.learn.statistic import Statistic
@@ -29,12 +29,11 @@ def measure(predicted: Floats, truth: Floats) -> Statistic:
     predictions, values = predicted.astype(np.float64), truth.astype(np.float64)
     errors, squares = predictions - values, values * values
     place = _bins(predictions)
-    sums = [np.bincount(place, weights=numbers, minlength=2 * SIDE) for numbers in (predictions, values, squares)]
     return Statistic(
         {
             "moments": resampling.moments(errors, np.abs(errors), errors * errors, values, squares),
             "rows": np.bincount(place, minlength=2 * SIDE),
-            "numbers": np.stack(sums),
+            "numbers": np.stack([add_up(place, numbers, 2 * SIDE) for numbers in (predictions, values, squares)]),
         }
     )
 

@@ -25,7 +25,8 @@ def resampled(counts: Counts, *, samples: int, generator: np.random.Generator) -
     by_row = rows <= ROWS_A_CELL * len(cells)
     draw = partial(_drawn_rows if by_row else _drawn_cells, counts.ravel(), cells, generator=generator)
     for start in range(0, samples, size):
-        yield draw(samples=min(size, samples - start)).reshape(-1, *counts.shape)
+        count = min(size, samples - start)
+        yield draw(samples=count).reshape(count, *counts.shape)
 
 
 def moments(*columns: Reals) -> Reals:

@@ -25,8 +25,13 @@ def build(spec: Logistic | Linear | MLP | Torch, *, features: int, outcome: Outc
         case Torch():
             return TorchModel(spec, features=features, outcome=outcome)
         case MLP():
-            widths = (features, *spec.hidden, outcome.scores)
-            return Network(Architecture(widths, spec.activation, spec.dropout, spec.layer_norm), losses.of(outcome))
+            architecture = Architecture(
+                widths=(features, *spec.hidden, outcome.scores),
+                activation=spec.activation,
+                dropout=spec.dropout,
+                layer_norm=spec.layer_norm,
+            )
+            return Network(architecture, losses.of(outcome))
         case Linear() if outcome.kind == "regression":
             return Network(Architecture((features, 1)), losses.of(outcome))
         case Logistic() if outcome.kind != "regression":

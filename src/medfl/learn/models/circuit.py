@@ -88,15 +88,16 @@ class Circuit:
         blocks = architecture.blocks.split(weights)
         slopes = architecture.blocks.split(np.empty_like(weights) if gradient is None else gradient)
         signals = [Signal(units, rows) for units in architecture.widths[1:]]
-        self._entrance = Dense(blocks["layer1"], slopes["layer1"], None, signals[0])
+        self._entrance = Dense(blocks["layer1"], slopes["layer1"], below=None, above=signals[0])
         layers: list[Layer] = [self._entrance]
         for number, (below, above) in enumerate(pairwise(signals), start=1):
             if architecture.layer_norm:
-                layers.append(Normalise(blocks[f"norm{number}"], slopes[f"norm{number}"], below))
+                layers.append(Normalise(blocks[f"norm{number}"], slopes[f"norm{number}"], signal=below))
             layers.append(Activate(architecture.activation, below))
             if architecture.dropout and generator is not None:
-                layers.append(Dropout(architecture.dropout, generator, below))
-            layers.append(Dense(blocks[f"layer{number + 1}"], slopes[f"layer{number + 1}"], below, above))
+                layers.append(Dropout(architecture.dropout, below, generator=generator))
+            name = f"layer{number + 1}"
+            layers.append(Dense(blocks[name], slopes[name], below=below, above=above))
         self._forward = [layer.forward for layer in layers]
         self._backward = [layer.backward for layer in reversed(layers)]
         self.scores = signals[-1].values

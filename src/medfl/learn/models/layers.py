@@ -67,7 +67,7 @@ class Dense:
 
     __slots__ = ("above", "below", "gradient", "inputs", "transposed", "weights")
 
-    def __init__(self, block: Floats, gradient: Floats, below: Signal | None, above: Signal) -> None:
+    def __init__(self, block: Floats, gradient: Floats, *, below: Signal | None, above: Signal) -> None:
         self.transposed = block.T
         self.weights = block[:-1]
         self.gradient = gradient
@@ -122,15 +122,15 @@ class Dropout:
     ----------
     share
         Probability that a unit is left out.
-    generator
-        Draws anew at each step.
     signal
         What it works on.
+    generator
+        Draws anew at each step.
     """
 
     __slots__ = ("draws", "errors", "generator", "keep", "scale", "share", "values")
 
-    def __init__(self, share: float, generator: np.random.Generator, signal: Signal) -> None:
+    def __init__(self, share: float, signal: Signal, *, generator: np.random.Generator) -> None:
         self.share = np.float32(share)
         self.scale = np.float32(1.0 / (1.0 - share))
         self.generator = generator
@@ -163,7 +163,7 @@ class Normalise:
         What it works on.
     """
 
-    def __init__(self, block: Floats, gradient: Floats, signal: Signal) -> None:
+    def __init__(self, block: Floats, gradient: Floats, *, signal: Signal) -> None:
         units, rows = signal.values.shape
         self.gain, self.bias = block[:, :, np.newaxis]
         self.gain_gradient, self.bias_gradient = gradient

@@ -7,7 +7,7 @@ optimiser or option leaves it. What makes the path fast is told in ``docs/decisi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from math import sqrt
 
 import numpy as np
@@ -75,11 +75,12 @@ class Network:
         numbers are returned as they are.
         """
         weights = np.array(weights, np.float32)
-        step = Step(self, Descent(how, pull, weights), weights, generator)
+        step = Step(self, Descent(how, weights, pull=pull), weights=weights, generator=generator)
+        deal = partial(self._chunks, examples, batch_size=how.batch_size, class_weights=class_weights)
         total, divisor = 0.0, 0.0
         with np.errstate(all="ignore"):
             for part in passes(len(examples), how, generator):
-                for chunk in self._chunks(examples, part.order, how.batch_size, class_weights):
+                for chunk in deal(part.order):
                     for batch in chunk.dealt(how.batch_size):
                         step.take(batch)
                     if part.counts:
@@ -101,7 +102,7 @@ class Network:
         return scores[:, 0] if widths[-1] == 1 else scores
 
     def _chunks(
-        self, examples: Examples, order: NDArray[np.int64], batch_size: int, class_weights: Floats | None
+        self, examples: Examples, order: NDArray[np.int64], *, batch_size: int, class_weights: Floats | None
     ) -> Iterator[Batch]:
         """Yield the examples in this order, as many whole batches at once as fit: each step's batch is then a view."""
         widths = self.architecture.widths
@@ -129,7 +130,7 @@ class Step:
         Draws what dropout leaves out.
     """
 
-    def __init__(self, network: Network, descent: Descent, weights: Floats, generator: np.random.Generator) -> None:
+    def __init__(self, network: Network, descent: Descent, *, weights: Floats, generator: np.random.Generator) -> None:
         self.taken = 0
         self._descent = descent
         self._errors = network.loss.errors

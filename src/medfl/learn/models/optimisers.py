@@ -35,16 +35,16 @@ class Descent:
     ----------
     how
         Optimiser and clipping norm.
-    pull
-        What the algorithm adds to the gradient.
     weights
         Flat vector, changed in place.
+    pull
+        What the algorithm adds to the gradient.
     """
 
-    def __init__(self, how: LocalTraining, pull: Pull | None, weights: Floats) -> None:
+    def __init__(self, how: LocalTraining, weights: Floats, *, pull: Pull | None) -> None:
         self._stages: list[Callable[[Floats], None]] = []
         if pull is not None and pull.anchor is not None and pull.mu:
-            self._stages.append(Proximal(pull.mu, pull.anchor, weights).add)
+            self._stages.append(Proximal(pull.mu, pull.anchor, weights=weights).add)
         if pull is not None and pull.correction is not None:
             self._stages.append(Correction(pull.correction).add)
         if how.clip_norm is not None:
@@ -60,7 +60,7 @@ class Descent:
 class Proximal:
     """Pulls the weights to an anchor: μ (w − w₀) (Li et al. 2020, eq. 2)."""
 
-    def __init__(self, mu: float, anchor: Floats, weights: Floats) -> None:
+    def __init__(self, mu: float, anchor: Floats, *, weights: Floats) -> None:
         self.mu = np.float32(mu)
         self.anchor = anchor
         self.weights = weights

@@ -71,9 +71,9 @@ class Registered:
     @classmethod
     def find(cls, name: str) -> Factory:
         """Return the factory of this name: registered here, or else by an installed package."""
-        installed = {entry.name: entry for entry in entry_points(group="medfl.models")}
         if name in cls.factories:
             return cls.factories[name]
+        installed = {entry.name: entry for entry in entry_points(group="medfl.models")}
         if name in installed:
             factory: Factory = installed[name].load()
             return factory
@@ -151,7 +151,7 @@ class TorchModel:
 
         with _reproducible(generator):
             module = self._loaded(weights).train()
-            step = Step(self, module, how, pull)
+            step = Step(self, module, how=how, pull=pull)
             scale = None if class_weights is None else as_tensor(np.array(class_weights, np.float32))
             total, divisor = 0.0, 0.0
             for part in passes(len(examples), how, generator):
@@ -226,7 +226,7 @@ class Step:
         What the algorithm adds to the gradient.
     """
 
-    def __init__(self, model: TorchModel, module: nn.Module, how: LocalTraining, pull: Pull | None) -> None:
+    def __init__(self, model: TorchModel, module: nn.Module, *, how: LocalTraining, pull: Pull | None) -> None:
         self.taken = 0
         self._model = model
         self._module = module
@@ -241,7 +241,7 @@ class Step:
         """Take one step; return the rows' summed loss before it, and what to divide it by for their mean."""
         from torch import autograd, from_numpy, nn
 
-        outcome = from_numpy(examples.outcome)
+        truth = from_numpy(examples.outcome)
         try:
             scores = self._model.logits(self._module, from_numpy(examples.features))
         except ValueError as error:
@@ -252,7 +252,7 @@ class Step:
                 where="training.batch_size",
                 remedy="choose a size that leaves no single row over, or layer instead of batch normalisation",
             ) from error
-        loss, divisor = _loss(self._model.outcome, scores, outcome, class_weights)
+        loss, divisor = _loss(self._model.outcome, scores, truth=truth, class_weights=class_weights)
         self._optimiser.zero_grad()
         autograd.backward(loss)
         self._pull()
@@ -278,7 +278,7 @@ class Step:
         return {} if flat is None else {name: tensor(value) for name, value in self._model.layout.split(flat).items()}
 
 
-def _loss(outcome: Outcome, scores: Tensor, truth: Tensor, class_weights: Tensor | None) -> tuple[Tensor, float]:
+def _loss(outcome: Outcome, scores: Tensor, *, truth: Tensor, class_weights: Tensor | None) -> tuple[Tensor, float]:
     """Return the mean loss of a batch, and what its sum was divided by; see :mod:`medfl.learn.models.losses`."""
     from torch.nn import functional
 

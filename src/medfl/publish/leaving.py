@@ -1,0 +1,109 @@
+"""What left each site, in plain words, and what whoever runs the hub could make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medfl.publish.methods import arms_of
+from medfl.publish.wording import counted, sentence, size, whole
+from medfl.store.views import ExecutionView, RunView
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """One kind of thing that left: when, and what it was."""
+
+    when: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Everything that left, how much of it, and what could be seen."""
+
+    setting: str
+    items: tuple[Left, ...]
+    amount: str
+    seen: str
+
+
+def leaving(execution: ExecutionView) -> Leaving:
+    """Return what left the sites of an execution, from its spec and from what was counted."""
+    first = next(iter(arms_of(execution.spec).values()))
+    return Leaving(_setting(execution), tuple(_items(first)), _amount(execution), _seen(first))
+
+
+def _setting(execution: ExecutionView) -> str:
+    if execution.spec.get("data", {}).get("simulate"):
+        return "This was a simulation on one machine: nothing left a hospital. With real sites, this is what leaves each of them."
+    if all(run.engine in ("in-process", "processes") for run in execution.runs):
+        return "All sites' tables were read on one machine. With sites of their own, this is what leaves each of them."
+    return "This is what left each site."
+
+
+def _items(spec: Mapping[str, Any]) -> Iterator[Left]:
+    yield Left(
+        "Before training",
+        "Names, types, units and categories of its columns, the number of its rows and of missing values in each column, "
+        "and the smallest and largest value of each numeric column (these two are values of single patients, without saying whose).",
+    )
+    if sums := _sums(spec["preprocess"]):
+        yield Left("For preprocessing", sentence(f"Over all its training rows and for each column: {sums}"))
+    yield Left(
+        "In each round",
+        "The change of the model's weights after training on its rows, multiplied by the number of training rows; that number; "
+        "the mean training loss.",
+    )
+    yield Left("For judging", sentence(_judging(spec)))
+    yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
+
+
+def _sums(how: Mapping[str, Any]) -> str:
+    parts = ["counts of its categories"]
+    if how["scale"] == "standard" or how["impute"] == "mean":
+        parts.append("the number of values, their sum and the sum of their squares")
+    if how["impute"] == "median":
+        parts.append(f"a histogram of {whole(how['median_bins'])} bins")
+    if how["scale"] == "min-max":
+        parts.append("the smallest and largest value")
+    return "; ".join(parts)
+
+
+def _judging(spec: Mapping[str, Any]) -> str:
+    if spec["model"]["kind"] == "linear":
+        return "sums of errors and of their squares over its test rows, and its own metrics"
+    return (
+        "two histograms of the model's scores on its test rows (with and without the outcome), counts of right and wrong decisions, "
+        "and its own metrics"
+    )
+
+
+def _amount(execution: ExecutionView) -> str:
+    counted_runs = [run for run in execution.runs if run.table and run.rounds and run.sites]
+    if not counted_runs:
+        return ""
+    sent, received = (sum(map(of, counted_runs)) for of in (_sent, _received))
+    exchanges = sum(len(line.participants) for run in counted_runs for line in run.table if line.round > 0) or 1
+    per = f", {size(sent / exchanges)} a site and round" if exchanges > 1 else ""
+    runs = counted(len(counted_runs), "federated run")
+    return sentence(f"In numbers: over {runs} the sites sent {size(sent)} in all{per}, and received {size(received)}")
+
+
+def _sent(run: RunView) -> int:
+    return sum(line.sent for line in run.table)
+
+
+def _received(run: RunView) -> int:
+    return sum(line.received for line in run.table)
+
+
+def _seen(spec: Mapping[str, Any]) -> str:
+    if (spec.get("privacy") or {}).get("secure_aggregation"):
+        return "Secure aggregation was on: whoever runs the hub sees the sum over the sites, not one site's own contribution."
+    return (
+        "Secure aggregation was off, and no noise was added: whoever runs the hub sees each site's own contribution. A curious one "
+        "could learn from it how the site's patients differ from the others', and from a small site or a large model also whether a "
+        "known patient was among the training rows, or roughly what single rows look like. Rely on it only where the hub is trusted."
+    )

@@ -1,0 +1,153 @@
+"""The figures of a report: which are drawn, side by side with which, and what is written below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from medfl.publish.curves import Calibration, Operating, calibrations, confusions, precision_recall, rocs
+from medfl.publish.figures import compared, course, forest, participation
+from medfl.publish.plots import calibration_plot, confusion_matrix, limits_of, line_panel, pr_curve, roc_curve
+from medfl.publish.plots_by_site import CROWD, ENDS, difference_plot, forest_plot, participation_map
+from medfl.publish.ways import ways
+from medfl.publish.wording import counted, in_sentence, label, number
+from medfl.store.views import ExecutionView
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """Drawings that share a caption.
+
+    Parameters
+    ----------
+    name
+        Names it in the page.
+    drawings
+        Inline SVG.
+    wide
+        Whether each takes the whole width.
+    """
+
+    name: str
+    drawings: tuple[str, ...]
+    caption: str
+    wide: bool = False
+
+
+def plates(execution: ExecutionView, metric: str) -> dict[str, Plate]:
+    """Return every plate that has something to show, by name."""
+    makers = (_course(execution, metric), _curves(execution), _calibration(execution), _confusion(execution))
+    sites = (_forest(execution, metric), _compared(execution, metric), _participation(execution))
+    return {plate.name: plate for maker in (*makers, *sites) for plate in maker}
+
+
+def _repeats(execution: ExecutionView) -> int:
+    return max((len(way.finished) for way in ways(execution)), default=0)
+
+
+def _course(execution: ExecutionView, metric: str) -> Iterator[Plate]:
+    panels = course(execution, metric)
+    if not panels:
+        return
+    by_site = tuple(panel for panel in panels if any(line.faint for line in panel.lines))
+    shared = limits_of(by_site) if by_site else None
+    drawings = tuple(
+        line_panel(panel, name=f"course-{place}", limits=shared if panel in by_site else None)
+        for place, panel in enumerate(panels)
+    )
+    texts = [f"{label(metric)} on the test rows and mean training loss, after each round."]
+    if _repeats(execution) > 1:
+        texts.append("Lines are means over the repeats; the shade reaches from the lowest to the highest repeat.")
+    if by_site:
+        texts.append("Thin lines are single sites; where there are many, only the outermost are named.")
+    if any(panel.levels for panel in panels):
+        texts.append("The dashed level is the model trained with all rows in one place.")
+    yield Plate("course", drawings, " ".join(texts))
+
+
+def _curves(execution: ExecutionView) -> Iterator[Plate]:
+    figures, precision = rocs(execution), precision_recall(execution)
+    drawings = [roc_curve(figure, name=f"roc-{place}") for place, figure in enumerate(figures)]
+    if precision is not None:
+        drawings.append(pr_curve(precision, name="pr"))
+    if not drawings:
+        return
+    texts = ["Over all sites' test rows. The diagonal is what guessing reaches."]
+    points = [point for figure in figures for point in figure.points]
+    if points:
+        texts.append(f"Marks are the operating points with their 95 % intervals{_thresholds(points)}.")
+    if precision is not None and precision.prevalence is not None:
+        texts.append(f"Precision by guessing is the prevalence, {number(precision.prevalence)}.")
+    if _repeats(execution) > 1:
+        texts.append("Curves are means over the repeats; the shade of an arm reaches from the lowest to the highest repeat.")
+    yield Plate("curves", tuple(drawings), " ".join(texts))
+
+
+def _thresholds(points: list[Operating]) -> str:
+    known = {f"{point.threshold:.3g}" for point in points if point.threshold is not None}
+    if len(known) == 1:
+        return f", at a predicted probability of {next(iter(known))}"
+    return f", at predicted probabilities from {min(known)} to {max(known)}" if known else ""
+
+
+def _calibration(execution: ExecutionView) -> Iterator[Plate]:
+    figures = calibrations(execution)
+    if not figures:
+        return
+    drawings = tuple(calibration_plot(figure, name=f"calibration-{place}") for place, figure in enumerate(figures))
+    limits = "the range over the repeats" if _repeats(execution) > 1 else "95 % limits"
+    if not figures[0].edges:
+        text = f"Observed against predicted outcome, in groups of test rows; on the diagonal predictions come true. Vertical lines are {limits}."
+        yield Plate("calibration", drawings, text)
+        return
+    text = (
+        f"Observed share against predicted probability, in about ten groups of equal size; on the diagonal predictions come true. "
+        f"Vertical lines are {limits}. Below, how often each probability was predicted for people with the outcome (up) and without it "
+        f"(down), as a share of each.{_slopes(figures)}"
+    )
+    yield Plate("calibration", drawings, text)
+
+
+def _slopes(figures: tuple[Calibration, ...]) -> str:
+    return " A slope below 1 means that predictions are too extreme." if any(figure.slope for figure in figures) else ""
+
+
+def _confusion(execution: ExecutionView) -> Iterator[Plate]:
+    drawings = tuple(confusion_matrix(figure, name=f"confusion-{place}") for place, figure in enumerate(confusions(execution)))
+    if drawings:
+        over = ", mean over the repeats" if _repeats(execution) > 1 else ""
+        yield Plate("confusion", drawings, f"Test rows by true and predicted class{over}; the shade is the share of the true class.")
+
+
+def _forest(execution: ExecutionView, metric: str) -> Iterator[Plate]:
+    figure = forest(execution, metric)
+    if figure is None:
+        return
+    order = "sorted by size, the largest first"
+    if len(figure.rows) > CROWD:
+        order = f"sorted by the federated result; the {ENDS} at each end are named, those between are drawn small"
+    text = f"{label(metric)} on each site's own test rows with 95 % intervals, {order}."
+    yield Plate("forest", (forest_plot(figure, name="forest"),), text, wide=True)
+
+
+def _compared(execution: ExecutionView, metric: str) -> Iterator[Plate]:
+    rows = compared(execution, metric)
+    if not rows:
+        return
+    tests = {row.result.test for row in rows if row.result.p is not None}
+    reasons = sorted({row.result.reason for row in rows if row.result.reason})
+    verdict = f"p-values are from the {' and the '.join(sorted(tests))}, Holm-corrected over all of these." if tests else ""
+    untested = f"Without a test: {'; '.join(reasons)}." if reasons else ""
+    text = f"First minus second in {in_sentence(metric)}, over the same seeds. {verdict} {untested} Against each site alone, means over the sites are compared."
+    yield Plate("compared", (difference_plot(rows, name="compared"),), " ".join(text.split()), wide=True)
+
+
+def _participation(execution: ExecutionView) -> Iterator[Plate]:
+    figure = participation(execution)
+    if figure is None:
+        return
+    others = figure.sites - len(figure.failed)
+    rest = f" In every round {counted(others, 'other site')} took part." if others else ""
+    runs = f" The number beside a cross counts runs, of {figure.runs}." if figure.runs > 1 else ""
+    text = f"A cross is a round to which a site did not contribute.{runs}{rest}"
+    yield Plate("participation", (participation_map(figure, name="participation"),), text, wide=True)

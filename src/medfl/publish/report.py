@@ -1,0 +1,170 @@
+"""The report: one HTML file that tells a study from its question to its provenance, and loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from medfl.publish.glance import glance
+from medfl.publish.leaving import leaving
+from medfl.publish.methods import Setting, methods
+from medfl.publish.pictures import plates
+from medfl.publish.provenance import provenance
+from medfl.publish.tables import classes_of, cohort, described, results
+from medfl.publish.ways import Mark, arms
+from medfl.publish.wording import counted, listed, moment, sentence
+from medfl.spec.metrics import METRICS
+from medfl.store.results import headline
+from medfl.store.views import ExecutionView, RunView
+
+_EXTRA = ("auprc", "brier", "calibration_slope", "ppv", "npv")
+"""Metrics that a figure speaks of, beside those of the table."""
+
+
+def report(execution: ExecutionView) -> str:
+    """Return the report of an execution, finished or not, as one self-contained HTML page."""
+    return _template().render(_told(execution))
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A run that did not come to its end, and how to go on."""
+
+    what: str
+    why: str
+    resume: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What kept a site from contributing, and how often."""
+
+    site: str
+    where: str
+    reason: str
+
+
+def _told(execution: ExecutionView) -> dict[str, Any]:
+    metrics = headline(execution)
+    shown = glance(execution)
+    return {
+        "study": execution,
+        "title": execution.question or execution.study,
+        "when": moment(execution.started),
+        "status": _status(execution),
+        "troubles": tuple(_troubles(execution)),
+        "glance": shown,
+        "cohort": cohort(execution),
+        "methods": methods(execution.spec, _setting(execution)),
+        "prepared": _prepared(execution),
+        "results": results(execution),
+        "plates": plates(execution, shown.metric) if shown.metric else {},
+        "metric": shown.metric,
+        "leaving": leaving(execution),
+        "failures": tuple(_failures(execution)),
+        "notices": tuple(_notices(execution)),
+        "provenance": provenance(execution),
+        "glossary": [METRICS[name] for name in (*metrics, *_EXTRA) if name in METRICS and _has(execution, name)],
+        "arms": arms(execution),
+    }
+
+
+def _status(execution: ExecutionView) -> str:
+    every = (*execution.runs, *execution.baselines)
+    states = {run.status for run in every}
+    for state in ("failed", "interrupted", "running"):
+        if state in states:
+            return state
+    return "finished" if states == {"finished"} else "planned" if states == {"planned"} else "interrupted"
+
+
+def _troubles(execution: ExecutionView) -> Iterator[Trouble]:
+    for run in (*execution.runs, *execution.baselines):
+        if run.status in ("finished", "planned"):
+            continue
+        done = f"after {run.rounds} of {run.planned_rounds} rounds" if run.role == "arm" else ""
+        why = run.error.message if run.error else ""
+        what = f"{run.arm}, seed {run.seed}, {'is still running' if run.status == 'running' else run.status} {done}"
+        yield Trouble(sentence(what), why, f"medfl resume {run.run}" if run.status != "running" else "")
+
+
+def _setting(execution: ExecutionView) -> Setting:
+    run = described(execution)
+    if run is None:
+        return Setting()
+    rows = [site.rows for site in run.sites.values() if site.rows is not None]
+    return Setting(
+        sites=tuple(run.sites), rows=sum(rows), features=_features(run), outcome=_outcome(run), versions=run.versions
+    )
+
+
+def _features(run: RunView) -> tuple[str, ...]:
+    found = run.agreement.get("features", ())
+    return tuple(str(feature["name"]) if isinstance(feature, dict) else str(feature) for feature in found)
+
+
+def _outcome(run: RunView) -> str:
+    kinds = {0: "regression", 2: "binary"}
+    return kinds.get(len(classes_of(run)), "multiclass")
+
+
+def _prepared(execution: ExecutionView) -> tuple[str, ...]:
+    run = next((run for run in (*execution.runs, *execution.baselines) if run.explained), None)
+    return tuple(map(sentence, run.explained)) if run else ()
+
+
+def _failures(execution: ExecutionView) -> Iterator[Failure]:
+    """Yield each distinct failure once, with the rounds and runs it happened in."""
+    grouped: dict[tuple[str, str, str], list[tuple[RunView, int]]] = {}
+    for run in (*execution.runs, *execution.baselines):
+        for event in run.failures:
+            grouped.setdefault((event.site, event.stage, event.reason), []).append((run, event.round))
+    for (site, stage, reason), places in grouped.items():
+        rounds = listed(dict.fromkeys(str(number) for _, number in places), at_most=10)
+        runs = listed(dict.fromkeys(f"{run.arm} seed {run.seed}" for run, _ in places), at_most=6)
+        yield Failure(site, f"{stage}, round {rounds}, {runs}", reason)
+
+
+def _notices(execution: ExecutionView) -> Iterator[tuple[str, str]]:
+    """Yield site and text of each notice once."""
+    every = (*execution.runs, *execution.baselines)
+    found = dict.fromkeys((event.site, event.text) for run in every for event in run.notices)
+    yield from ((site, sentence(text)) for site, text in found)
+
+
+def _has(execution: ExecutionView, metric: str) -> bool:
+    every = [run.final for run in (*execution.runs, *execution.baselines) if run.final]
+    return any(metric in metrics for final in every for metrics in (final.pooled, *final.sites.values()))
+
+
+_GLYPHS = "●■▲▼✚✖"
+
+
+def _glyph(mark: Mark) -> Markup:
+    """Return the mark of a way of learning as it stands in the figures, as a coloured character."""
+    if mark.role == "arm":
+        return Markup('<i class="arm-{}">{}</i>').format(mark.place % 6, _GLYPHS[(mark.place + mark.place // 6) % 6])
+    return Markup('<i class="{}">{}</i>').format(*(("alone", "○") if mark.role == "local-only" else ("central", "◇")))
+
+
+def _unbroken(text: str) -> str:
+    """Keep a number and its unit, and p and its value, on one line."""
+    return text.replace(" %", "\u00a0%").replace("p = ", "p\u00a0=\u00a0").replace("p < ", "p\u00a0<\u00a0")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("medfl.publish"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"glyph": _glyph, "drawing": Markup, "counted": counted, "prose": _unbroken}
+    return environment.get_template("report.html.j2")

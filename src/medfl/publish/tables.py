@@ -1,0 +1,257 @@
+"""The tables of a report: who took part, and what came out; text in cells, ready to be laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms
+from medfl.publish.wording import (
+    counted,
+    interval,
+    label,
+    limits_of,
+    number,
+    percent,
+    sentence,
+    spread,
+    whole,
+)
+from medfl.store.comparison import Estimate
+from medfl.store.results import Row, headline, results_table
+from medfl.store.views import ExecutionView, RunView, SiteView
+
+CROWD = 24
+"""From more sites than this on, a table is summarised and its lines can be scrolled."""
+_MOST_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CohortLine:
+    """One site: its rows, how they were divided, its outcomes, what is missing."""
+
+    site: str
+    rows: str
+    left_out: str
+    train: str
+    test: str
+    outcomes: tuple[str, ...]
+    missing: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """Who took part.
+
+    Parameters
+    ----------
+    outcomes
+        Heads of the outcome columns: the positive class, or all classes; empty for a numeric outcome.
+    lines, total
+        One a site, and all of them together.
+    summary
+        The table in a sentence.
+    """
+
+    outcomes: tuple[str, ...]
+    lines: tuple[CohortLine, ...]
+    total: CohortLine
+    summary: str
+    crowded: bool
+
+
+def cohort(execution: ExecutionView) -> Cohort | None:
+    """Return the cohort as the first run found it; None where no site has described its table."""
+    run = described(execution)
+    if run is None:
+        return None
+    sites = tuple(run.sites.values())
+    classes = classes_of(run)
+    shown = classes[1:] if len(classes) == 2 else classes
+    total = _everyone(sites)
+    return Cohort(
+        outcomes=shown,
+        lines=tuple(_cohort_line(site, shown) for site in sites),
+        total=_cohort_line(total, shown),
+        summary=_in_a_sentence(sites),
+        crowded=len(sites) > CROWD,
+    )
+
+
+def described(execution: ExecutionView) -> RunView | None:
+    """Return the first run whose sites said what their tables are like."""
+    every = (*execution.runs, *execution.baselines)
+    return next((run for run in every if any(site.rows is not None for site in run.sites.values())), None)
+
+
+def classes_of(run: RunView) -> tuple[str, ...]:
+    """Return the outcome's classes in order, for binary (negative, positive); empty for a numeric outcome."""
+    outcome = run.agreement.get("outcome")
+    if isinstance(outcome, Mapping):
+        return tuple(outcome.get("classes", ()))
+    return tuple(dict.fromkeys(name for site in run.sites.values() for name in (*site.train_classes, *site.test_classes)))
+
+
+def _everyone(sites: Sequence[SiteView]) -> SiteView:
+    names = dict.fromkeys(column for site in sites for column in site.missing)
+    return SiteView(
+        name="All sites",
+        rows=sum(site.rows or 0 for site in sites),
+        left_out=sum(site.left_out or 0 for site in sites),
+        train_rows=sum(site.train_rows or 0 for site in sites),
+        test_rows=sum(site.test_rows or 0 for site in sites),
+        missing={column: sum(site.missing.get(column, 0) for site in sites) for column in names},
+        train_classes=_added([site.train_classes for site in sites]),
+        test_classes=_added([site.test_classes for site in sites]),
+    )
+
+
+def _added(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    names = dict.fromkeys(name for each in counts for name in each)
+    return {name: sum(each.get(name, 0) for each in counts) for name in names}
+
+
+def _cohort_line(site: SiteView, classes: Sequence[str]) -> CohortLine:
+    every = _added([site.train_classes, site.test_classes])
+    total = sum(every.values())
+    outcomes = tuple(f"{whole(every.get(name, 0))} ({percent(every.get(name, 0) / total)})" if total else "–" for name in classes)
+    return CohortLine(
+        site=site.name,
+        rows=_maybe(site.rows),
+        left_out=_maybe(site.left_out),
+        train=_maybe(site.train_rows),
+        test=_maybe(site.test_rows),
+        outcomes=outcomes,
+        missing=_missing(site),
+    )
+
+
+def _maybe(count: int | None) -> str:
+    return "–" if count is None else whole(count)
+
+
+def _missing(site: SiteView) -> str:
+    found = sorted(((count, column) for column, count in site.missing.items() if count), key=lambda pair: (-pair[0], pair[1]))
+    if not found:
+        return "none"
+    rows = site.rows or 1
+    told = [f"{column} {percent(count / rows)}" for count, column in found[:_MOST_COLUMNS]]
+    rest = len(found) - _MOST_COLUMNS
+    return ", ".join(told) + (f" and {counted(rest, 'more column')}" if rest > 0 else "")
+
+
+def _in_a_sentence(sites: Sequence[SiteView]) -> str:
+    rows = [site.rows for site in sites if site.rows is not None]
+    together = f"{counted(len(sites), 'site')} took part with {whole(sum(rows))} rows"
+    if len(rows) < 2:
+        return sentence(together)
+    return sentence(f"{together}, {spread(rows)} at each (median {whole(round(median(rows)))})")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number and, apart, its interval; both empty for what is not defined."""
+
+    text: str = ""
+    interval: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLine:
+    """One way of learning."""
+
+    mark: Mark
+    cells: tuple[Cell, ...]
+    worst: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResultGroup:
+    """The ways of learning, judged on the same rows."""
+
+    title: str
+    note: str
+    lines: tuple[ResultLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultTable:
+    """What came out.
+
+    Parameters
+    ----------
+    metrics, heads
+        Names of the columns' metrics, and how they are written.
+    together
+        All sites' rows, and the mean over the sites.
+    sites
+        The largest first.
+    """
+
+    metrics: tuple[str, ...]
+    heads: tuple[str, ...]
+    together: tuple[ResultGroup, ...]
+    sites: tuple[ResultGroup, ...]
+    crowded: bool
+
+
+def results(execution: ExecutionView) -> ResultTable | None:
+    """Return the results by site, the ways of learning side by side; None where nothing was judged."""
+    metrics = headline(execution)
+    rows = results_table(execution, metrics)
+    if not rows:
+        return None
+    views = _sites(execution)
+    names = dict.fromkeys(row.site for row in rows if row.scope == "site")
+    ordered = sorted(names, key=lambda site: -(views[site].test_rows or 0) if site in views else 0)
+    scopes = (("pooled", "All sites together", "all test rows in one count"), ("average of sites", "Mean of the sites", "every site counts the same"))
+    together = (
+        _group(execution, title, note, [row for row in rows if row.scope == scope], metrics)
+        for scope, title, note in scopes
+    )
+    return ResultTable(
+        metrics=metrics,
+        heads=tuple(map(label, metrics)),
+        together=tuple(group for group in together if group.lines),
+        sites=tuple(
+            _group(execution, site, _rows_note(views.get(site)), [row for row in rows if row.site == site], metrics)
+            for site in ordered
+        ),
+        crowded=len(names) > CROWD,
+    )
+
+
+def _sites(execution: ExecutionView) -> Mapping[str, SiteView]:
+    return {name: site for run in (*execution.baselines, *execution.runs) for name, site in run.sites.items()}
+
+
+def _rows_note(site: SiteView | None) -> str:
+    """Say on how many rows a site's numbers rest, and why some are not defined where all rows have one outcome."""
+    if site is None or site.test_rows is None:
+        return ""
+    present = [name for name, count in site.test_classes.items() if count]
+    only = f", all {present[0]}" if len(present) == 1 else ""
+    return f"{whole(site.test_rows)} test {'row' if site.test_rows == 1 else 'rows'}{only}"
+
+
+def _group(
+    execution: ExecutionView, title: str, note: str, rows: Sequence[Row], metrics: Sequence[str]
+) -> ResultGroup:
+    marks = {way.runs[0].arm: way.mark for way in arms(execution)}
+    fixed = {"alone": ALONE, "centralised": CENTRALISED}
+    lines = (
+        ResultLine(fixed.get(row.learned) or marks[row.arm], tuple(_cells(row, metrics)), row.worst) for row in rows
+    )
+    return ResultGroup(title, note, tuple(lines))
+
+
+def _cells(row: Row, metrics: Sequence[str]) -> Iterator[Cell]:
+    for metric in metrics:
+        estimate = row.estimates.get(metric)
+        yield _cell(estimate, metric) if estimate else Cell()
+
+
+def _cell(estimate: Estimate, metric: str) -> Cell:
+    limits = limits_of(estimate, metric=metric)
+    return Cell(number(estimate.mean, metric=metric), interval(*limits, metric=metric) if limits else "")
