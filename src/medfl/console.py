@@ -227,7 +227,10 @@ def _home(folder: Path | None) -> Home:
 def _console(*, err: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=err, highlight=False)
+    console = Console(stderr=err, highlight=False)
+    if not console.is_terminal:
+        console.width = 100
+    return console
 
 
 def _written(target: Path, text: str) -> None:

@@ -31,7 +31,7 @@ from medfl.spec.checks import check
 from medfl.spec.reading import read
 from medfl.spec.study import Study
 from medfl.store.home import Home
-from medfl.store.shelf import whole_execution
+from medfl.store.shelf import whole_execution, whole_run
 from medfl.store.views import ExecutionView, RunView
 
 if TYPE_CHECKING:
@@ -226,11 +226,12 @@ def carry_on(home: Home, execution: str, *, sources: Sources | None = None, disp
     diverged: list[DivergedError] = []
     with _Engines(sources or _stored_sources(home, runs[0]), runs[0].engine) as engines:
         for run in runs:
-            if run.status == "finished":
-                continue
             try:
                 with home.lock(run.run):
-                    _carry_out(home, run, engines, display)
+                    # Read under the lock: another process may have finished it meanwhile.
+                    known = whole_run(home, run.run)
+                    if known.status != "finished":
+                        _carry_out(home, known, engines, display)
             except DivergedError as error:
                 diverged.append(error)
     if diverged:

@@ -102,7 +102,10 @@ class Tale:
             run=plan.run,
             sites={site: self.split(site) for site in self.sites},
             recipe={},
-            explained=("radius: missing values become the median over all sites", "radius, texture, smooth: scaled to mean 0, standard deviation 1 over all sites"),
+            explained=(
+                "radius: missing values become the median over all sites",
+                "radius, texture, smooth: scaled to mean 0, standard deviation 1 over all sites",
+            ),
         )
         for site in self.one_class:
             text = "all test rows have one outcome (benign): its AUC is not defined"
@@ -163,7 +166,9 @@ class Tale:
             pooled=together,
             sites=metrics,
             final=True,
-            pooled_intervals={} if alone else judge.intervals(self.outcome, pooled, samples=self.samples, generator=draw),
+            pooled_intervals={}
+            if alone
+            else judge.intervals(self.outcome, pooled, samples=self.samples, generator=draw),
             site_intervals={
                 site: judge.intervals(self.outcome, found, samples=self.samples, generator=draw)
                 for site, found in every.items()

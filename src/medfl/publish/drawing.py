@@ -46,7 +46,14 @@ HALF, FULL = 3.9, 7.6
 """Width in inches of a figure that stands beside another, and of one that stands alone."""
 
 _MARKERS = "os^vPX"
-_DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.6, 1.2, 1.6)), (0, (9, 2)), (0, (3, 1, 1, 1)))
+_DASHES: tuple[Any, ...] = (
+    "solid",
+    (0, (5, 1.6)),
+    (0, (1.2, 1.4)),
+    (0, (6, 1.6, 1.2, 1.6)),
+    (0, (9, 2)),
+    (0, (3, 1, 1, 1)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +189,7 @@ def _settings() -> dict[str, Any]:
     }
 
 
-_WIDTH = re.compile(r'<svg [^>]*viewBox="([^"]+)"[^>]*>')
+_HEAD = re.compile(r'<svg [^>]*viewBox="([^"]+)"[^>]*>')
 _STYLE = re.compile(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>\s*", re.DOTALL)
 _ID = re.compile(r' id="([^"]+)"')
 _REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
@@ -196,7 +203,8 @@ def _inline(text: str, name: str, description: str) -> str:
     text = text.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     for variable, colour in COLOURS.items():
         text = text.replace(colour, f"var(--{variable}, {colour})")
-    head = rf'<svg viewBox="\1" role="img" aria-label="{escape(description)}">'.replace("\\", "\\\\").replace(
-        "\\\\1", "\\1"
+    kind, words = name.partition("-")[0], escape(description)
+    text = _HEAD.sub(
+        lambda head: f'<svg class="{kind}" viewBox="{head[1]}" role="img" aria-label="{words}">', text, count=1
     )
-    return _WIDTH.sub(head, re.sub(r"\s*\n\s*", "\n", text), count=1).strip()
+    return re.sub(r"\s*\n\s*", "\n", text).strip()

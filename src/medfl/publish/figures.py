@@ -18,6 +18,7 @@ from medfl.store.comparison import Comparison, Estimate, across, comparisons
 from medfl.store.views import ExecutionView, RoundView, RunView
 
 Numbers: TypeAlias = tuple[float, ...]
+Levels: TypeAlias = tuple[tuple[Mark, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,34 +60,37 @@ class Panel:
 
     title: str
     lines: tuple[Line, ...]
-    levels: tuple[tuple[Mark, float], ...] = ()
+    levels: Levels = ()
     metric: str = ""
 
 
 def course(execution: ExecutionView, metric: str) -> tuple[Panel, ...]:
-    """Return the training by round: the metric and the loss with the arms overlaid, then each arm with its sites."""
+    """Return the training by round: the metric and the loss with the arms overlaid, then each arm with its sites.
+
+    A single arm is shown with its sites at once.
+    """
     federated = arms(execution)
     centralised = across(execution.baseline("centralised"), metric)
     levels = () if centralised is None else ((CENTRALISED, centralised.mean),)
-    overlay = Panel(
-        title=f"{label(metric)}, all sites together",
-        lines=_lines(_by_round(way.mark, way.mark.label, way.runs, _pooled(metric)) for way in federated),
-        levels=levels,
-        metric=metric,
-    )
     loss = Panel(
         title="Training loss",
         lines=_lines(_by_round(way.mark, way.mark.label, way.runs, lambda line: line.loss) for way in federated),
     )
-    sites = (_arm_with_sites(way, metric) for way in federated)
-    return tuple(panel for panel in (overlay, loss, *sites) if panel.lines)
+    if len(federated) == 1:
+        panels = [_arm_with_sites(federated[0], metric, levels), loss]
+    else:
+        pooled = _lines(_by_round(way.mark, way.mark.label, way.runs, _pooled(metric)) for way in federated)
+        together = Panel(title=f"{label(metric)}, all sites together", lines=pooled, levels=levels, metric=metric)
+        panels = [together, loss, *(_arm_with_sites(way, metric) for way in federated)]
+    return tuple(panel for panel in panels if panel.lines)
 
 
-def _arm_with_sites(way: Way, metric: str) -> Panel:
+def _arm_with_sites(way: Way, metric: str, levels: Levels = ()) -> Panel:
     names = dict.fromkeys(chain.from_iterable(run.sites for run in way.runs))
     faint = _lines(_by_round(way.mark, site, way.runs, _at_site(site, metric), faint=True) for site in names)
     pooled = _lines([_by_round(way.mark, "all sites", way.runs, _pooled(metric))])
-    return Panel(title=f"{label(metric)} by site, {way.mark.label}", lines=faint + pooled if faint else (), metric=metric)
+    title = f"{label(metric)} by site, {way.mark.label}"
+    return Panel(title=title, lines=faint + pooled if len(faint) > 1 else pooled, levels=levels, metric=metric)
 
 
 def _pooled(metric: str) -> Callable[[RoundView], float | None]:

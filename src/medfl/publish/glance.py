@@ -67,7 +67,12 @@ def glance(execution: ExecutionView) -> Glance:
     if not metric or not judged:
         return Glance(metric)
     results = comparisons(execution, metric)
-    says = (*_together(execution, metric), *_alone(execution, metric), *_versus(execution, results, metric), *_worst(execution, metric))
+    says = (
+        *_together(execution, metric),
+        *_alone(execution, metric),
+        *_versus(execution, results, metric),
+        *_worst(execution, metric),
+    )
     return Glance(metric, tuple(_tiles(judged, metric)), says, tuple(_cautions(execution, metric)))
 
 
@@ -77,8 +82,17 @@ def _tiles(judged: Sequence[Way], metric: str) -> Iterator[Tile]:
             found = [estimate for _, estimate in _by_site(way, metric)]
             if found:
                 ends = (min(each.mean for each in found), max(each.mean for each in found))
-                value = number(ends[0], metric=metric) if ends[0] == ends[1] else "–".join(number(end, metric=metric) for end in ends)
-                yield Tile(way.mark, "Each site alone", value, "lowest and highest site" if len(found) > 1 else "its own test rows")
+                value = (
+                    number(ends[0], metric=metric)
+                    if ends[0] == ends[1]
+                    else "–".join(number(end, metric=metric) for end in ends)
+                )
+                yield Tile(
+                    way.mark,
+                    "Each site alone",
+                    value,
+                    "lowest and highest site" if len(found) > 1 else "its own test rows",
+                )
             continue
         pooled = across(way.finished, metric)
         if pooled is not None:
@@ -112,7 +126,8 @@ def _together(execution: ExecutionView, metric: str) -> Iterator[str]:
     else:
         several = len(federated) > 1
         told = listed(
-            with_interval(found, metric=metric) + (f" with {way.mark.label}" if several else "") for way, found in federated
+            with_interval(found, metric=metric) + (f" with {way.mark.label}" if several else "")
+            for way, found in federated
         )
     yield sentence(
         f"Together, {who} reach{'es' if len(run.sites) == 1 else ''} {name} of {told}, measured on {whole(rows)} test rows "
@@ -139,7 +154,11 @@ def _alone(execution: ExecutionView, metric: str) -> Iterator[str]:
         return
     shared = {site: found for site, found in _by_site(federated, metric) if site in own}
     better = metric_of(metric).higher_is_better
-    gains = [site for site in shared if better is not None and (shared[site].mean > own[site].mean) == better and shared[site].mean != own[site].mean]
+    gains = [
+        site
+        for site in shared
+        if better is not None and (shared[site].mean > own[site].mean) == better and shared[site].mean != own[site].mean
+    ]
     clear = [site for site in gains if _apart(shared[site], own[site], metric)]
     name = "the federated model" if federated.mark.label == "federated" else f"the model of {federated.mark.label}"
     yield sentence(
@@ -189,7 +208,9 @@ def _in_short(family: Sequence[Comparison], name: str, metric: str) -> str:
         verdict = _who_differs(clear, len(family))
     told = ", ".join(f"{result.first} {_gap(result, metric)}{_maybe_p(result)}" for result in family[:_FEW])
     rest = f" and {len(family) - _FEW} more" if len(family) > _FEW else ""
-    over = f"mean {in_sentence(metric)} over the sites" if family[0].scope == "average of sites" else in_sentence(metric)
+    over = (
+        f"mean {in_sentence(metric)} over the sites" if family[0].scope == "average of sites" else in_sentence(metric)
+    )
     return f"Difference in {over} to {name}: {told}{rest}; {verdict}"
 
 
@@ -218,7 +239,9 @@ def _verdict(execution: ExecutionView, result: Comparison, metric: str) -> str:
     if result.n != 1 or result.scope != "pooled" or any(found is None or found.low is None for found in pair):
         return f"{told}; {result.reason}" if result.reason else told
     if _apart(*(found for found in pair if found), metric):
-        return f"{told}; the intervals do not overlap, but with one repeat the chance of training itself was not measured"
+        return (
+            f"{told}; the intervals do not overlap, but with one repeat the chance of training itself was not measured"
+        )
     return f"{told}; the intervals overlap, so this run does not show that one is better than the other"
 
 
@@ -245,7 +268,9 @@ def _worst(execution: ExecutionView, metric: str) -> Iterator[str]:
         found = worst_site(way.finished, metric)
         if found is not None and len(way.finished[0].sites) > 1:
             name = "The federated model" if way.mark.label == "federated" else f"The model of {way.mark.label}"
-            yield sentence(f"{name} serves {shortened(found[0], 40)} worst: {label(metric)} {with_interval(found[1], metric=metric)}")
+            yield sentence(
+                f"{name} serves {shortened(found[0], 40)} worst: {label(metric)} {with_interval(found[1], metric=metric)}"
+            )
 
 
 def _cautions(execution: ExecutionView, metric: str) -> Iterator[str]:
@@ -253,7 +278,9 @@ def _cautions(execution: ExecutionView, metric: str) -> Iterator[str]:
     run = every[0].finished[0]
     missing = [site for site in run.sites if all(across(way.finished, metric, site=site) is None for way in every)]
     if missing:
-        yield sentence(f"{label(metric)} is not defined at {listed(missing, at_most=4)}: its test rows do not have both outcomes")
+        yield sentence(
+            f"{label(metric)} is not defined at {listed(missing, at_most=4)}: its test rows do not have both outcomes"
+        )
     if max(len(way.finished) for way in every) == 1:
         yield "Everything ran once: the intervals speak of the test rows only, not of the chance in training; set repeats in [study]."
     rows = sum(site.test_rows or 0 for site in run.sites.values())

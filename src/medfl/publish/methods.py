@@ -94,11 +94,17 @@ def _by_arm(each: Mapping[str, Spec], say: Say) -> str:
 
 def _data(spec: Spec, known: Setting) -> str:
     data = spec["data"]
-    kinds = {"binary": "The binary outcome", "multiclass": "The categorical outcome", "regression": "The numeric outcome"}
+    kinds = {
+        "binary": "The binary outcome",
+        "multiclass": "The categorical outcome",
+        "regression": "The numeric outcome",
+    }
     kind = kinds.get(known.outcome or data.get("outcome", ""), "The outcome")
     rule = f" (positive where {data['positive']})" if data.get("positive") else ""
     features = known.features or tuple(data.get("features") or ())
-    columns = f"{counted(len(features), 'column')} ({listed(features, at_most=40)})" if features else "all other columns"
+    columns = (
+        f"{counted(len(features), 'column')} ({listed(features, at_most=40)})" if features else "all other columns"
+    )
     units = ", ".join(f"{column} in {unit}" for column, unit in (data.get("units") or {}).items())
     texts = [f"{kind} {data['target']}{rule} was predicted from {columns}"]
     texts += [f"Units were {units}"] if units else []
@@ -189,7 +195,11 @@ def _model(spec: Spec) -> str:
     return sentence(text)
 
 
-_OPTIMISERS = {"sgd": "stochastic gradient descent", "adam": "Adam (Kingma & Ba 2015)", "adamw": "AdamW (Loshchilov & Hutter 2019)"}
+_OPTIMISERS = {
+    "sgd": "stochastic gradient descent",
+    "adam": "Adam (Kingma & Ba 2015)",
+    "adamw": "AdamW (Loshchilov & Hutter 2019)",
+}
 
 
 def _training(spec: Spec) -> str:
@@ -274,7 +284,9 @@ def _baselines(spec: Spec) -> str:
 def _evaluation(spec: Spec, known: Setting) -> str:
     how = spec["evaluation"]
     if how.get("test_ids"):
-        texts = [f"Each site kept the rows whose {how.get('id_column', 'ID')} it had listed for testing; the lists stayed there"]
+        texts = [
+            f"Each site kept the rows whose {how.get('id_column', 'ID')} it had listed for testing; the lists stayed there"
+        ]
     else:
         split = (
             f"one split (seed {how['split_seed']}) for all repeats"
@@ -289,7 +301,11 @@ def _evaluation(spec: Spec, known: Setting) -> str:
         return " ".join(map(sentence, [*texts, "Errors are given in the outcome's own unit"]))
     if known.outcome != "multiclass":
         threshold = how.get("threshold", 0.5)
-        point = "from the point of the pooled ROC curve with the largest Youden index" if threshold == "youden" else f"from a predicted probability of {threshold:g}"
+        point = (
+            "from the point of the pooled ROC curve with the largest Youden index"
+            if threshold == "youden"
+            else f"from a predicted probability of {threshold:g}"
+        )
         texts += [f"A patient counted as positive {point}"]
     texts += [
         "Pooled ROC and precision-recall curves were read from the sum of the sites' score histograms (2\u202f048 bins), "
@@ -304,7 +320,9 @@ def _statistics(spec: Spec, each: Mapping[str, Spec], first: Spec) -> str:
     if repeats == 1:
         texts = [f"The study was run once, with seed {seed}"]
         if samples:
-            texts += [f"Intervals are 95 % bootstrap percentile intervals over test rows ({whole(samples)} samples); they do not cover the randomness of training"]
+            texts += [
+                f"Intervals are 95 % bootstrap percentile intervals over test rows ({whole(samples)} samples); they do not cover the randomness of training"
+            ]
         return " ".join(map(sentence, texts))
     texts = [
         f"The study was repeated {repeats} times, with seeds {seed} to {seed + repeats - 1}; means over the repeats are given with "
@@ -317,14 +335,23 @@ def _statistics(spec: Spec, each: Mapping[str, Spec], first: Spec) -> str:
             if one_split
             else "the corrected resampled t-test (Nadeau & Bengio 2003), as the repeats' training rows overlap"
         )
-        texts += [f"Ways of learning were compared over the same seeds by {test}, with Holm's correction over all comparisons"]
+        texts += [
+            f"Ways of learning were compared over the same seeds by {test}, with Holm's correction over all comparisons"
+        ]
     return " ".join(map(sentence, texts))
 
 
 def _software(known: Setting) -> str:
     if not known.versions:
         return ""
-    names = {"medfl": "MEDfl", "python": "Python", "numpy": "NumPy", "pandas": "pandas", "scipy": "SciPy", "torch": "PyTorch"}
+    names = {
+        "medfl": "MEDfl",
+        "python": "Python",
+        "numpy": "NumPy",
+        "pandas": "pandas",
+        "scipy": "SciPy",
+        "torch": "PyTorch",
+    }
     ordered = sorted(known.versions.items(), key=lambda item: (item[0] != "medfl", item[0] != "python", item[0]))
     used: Sequence[str] = [f"{names.get(package, package)} {version}" for package, version in ordered]
     return sentence(f"{listed(used, at_most=20)} did the arithmetic")

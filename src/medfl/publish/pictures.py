@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 from medfl.publish.curves import Calibration, Operating, calibrations, confusions, precision_recall, rocs
 from medfl.publish.figures import compared, course, forest, participation
-from medfl.publish.plots import calibration_plot, confusion_matrix, limits_of, line_panel, pr_curve, roc_curve
+from medfl.publish.plots import (
+    MOST_SHADES,
+    calibration_plot,
+    confusion_matrix,
+    limits_of,
+    line_panel,
+    pr_curve,
+    roc_curve,
+)
 from medfl.publish.plots_by_site import CROWD, ENDS, difference_plot, forest_plot, participation_map
-from medfl.publish.ways import ways
+from medfl.publish.ways import arms, ways
 from medfl.publish.wording import counted, in_sentence, label, number
 from medfl.store.views import ExecutionView
 
@@ -79,7 +87,9 @@ def _curves(execution: ExecutionView) -> Iterator[Plate]:
     if precision is not None and precision.prevalence is not None:
         texts.append(f"Precision by guessing is the prevalence, {number(precision.prevalence)}.")
     if _repeats(execution) > 1:
-        texts.append("Curves are means over the repeats; the shade of an arm reaches from the lowest to the highest repeat.")
+        texts.append("Curves are means over the repeats.")
+        if len(arms(execution)) <= MOST_SHADES:
+            texts.append("The shade of an arm reaches from its lowest to its highest repeat.")
     yield Plate("curves", tuple(drawings), " ".join(texts))
 
 
@@ -113,10 +123,16 @@ def _slopes(figures: tuple[Calibration, ...]) -> str:
 
 
 def _confusion(execution: ExecutionView) -> Iterator[Plate]:
-    drawings = tuple(confusion_matrix(figure, name=f"confusion-{place}") for place, figure in enumerate(confusions(execution)))
+    drawings = tuple(
+        confusion_matrix(figure, name=f"confusion-{place}") for place, figure in enumerate(confusions(execution))
+    )
     if drawings:
         over = ", mean over the repeats" if _repeats(execution) > 1 else ""
-        yield Plate("confusion", drawings, f"Test rows by true and predicted class{over}; the shade is the share of the true class.")
+        yield Plate(
+            "confusion",
+            drawings,
+            f"Test rows by true and predicted class{over}; the shade is the share of the true class.",
+        )
 
 
 def _forest(execution: ExecutionView, metric: str) -> Iterator[Plate]:
@@ -136,7 +152,9 @@ def _compared(execution: ExecutionView, metric: str) -> Iterator[Plate]:
         return
     tests = {row.result.test for row in rows if row.result.p is not None}
     reasons = sorted({row.result.reason for row in rows if row.result.reason})
-    verdict = f"p-values are from the {' and the '.join(sorted(tests))}, Holm-corrected over all of these." if tests else ""
+    verdict = (
+        f"p-values are from the {' and the '.join(sorted(tests))}, Holm-corrected over all of these." if tests else ""
+    )
     untested = f"Without a test: {'; '.join(reasons)}." if reasons else ""
     text = f"First minus second in {in_sentence(metric)}, over the same seeds. {verdict} {untested} Against each site alone, means over the sites are compared."
     yield Plate("compared", (difference_plot(rows, name="compared"),), " ".join(text.split()), wide=True)

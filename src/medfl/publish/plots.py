@@ -10,9 +10,7 @@ from medfl.publish.drawing import (
     COLOURS,
     FAINT,
     HALF,
-    INK,
     MUTED,
-    PAPER,
     RULE,
     SMALL,
     TEXT,
@@ -30,6 +28,8 @@ from medfl.publish.wording import number, shortened, with_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_SHADES = 3
+"""More ranges than this on top of each other are mud."""
 _FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _FIFTHS_NAMED = ("0", "0.2", "0.4", "0.6", "0.8", "1")
 _CHARACTER = 5.0
@@ -44,8 +44,9 @@ def line_panel(panel: Panel, *, name: str, limits: tuple[float, float] | None = 
         title(figure, panel.title)
         ax = axes(figure, right=_CHARACTER * longest + 12)
         ax.set_xlabel("Round", loc="left")
+        shaded = sum(bool(line.low) for line in panel.lines) <= MOST_SHADES
         for line in panel.lines:
-            _draw_line(ax, line)
+            _draw_line(ax, line, shaded=shaded)
         end = max(line.x[-1] for line in panel.lines)
         ax.set_xlim(min(line.x[0] for line in panel.lines), end if end > 0 else 1)
         for mark, value in panel.levels:
@@ -62,12 +63,12 @@ def limits_of(panels: Sequence[Panel]) -> tuple[float, float]:
     return min(low for low, _ in each), max(high for _, high in each)
 
 
-def _draw_line(ax: Axes, line: Line) -> None:
+def _draw_line(ax: Axes, line: Line, *, shaded: bool) -> None:
     style = look(line.mark)
     if line.faint:
         ax.plot(line.x, line.y, color=FAINT, linewidth=0.8, solid_capstyle="round")
         return
-    if line.low:
+    if line.low and shaded:
         ax.fill_between(line.x, line.low, line.high, color=style.colour, alpha=0.14, linewidth=0)
     ax.plot(line.x, line.y, color=style.colour, linestyle=style.dash, linewidth=style.width)
     ax.plot(line.x[-1:], line.y[-1:], color=style.colour, marker=style.marker, markersize=4.5, clip_on=False, zorder=5)
@@ -126,15 +127,16 @@ def roc_curve(roc: Roc, *, name: str) -> str:
         title(figure, roc.title)
         ax = _unit_square(axes(figure, left=38, right=12, bottom=34), x="1 − specificity", y="Sensitivity")
         ax.plot([0, 1], [0, 1], color=RULE, linewidth=1)
-        for line in roc.lines:
-            _draw_curve(ax, line)
+        _draw_curves(ax, roc.lines)
         for point in roc.points:
             style = look(point.mark)
             x, y = 1 - point.specificity.mean, point.sensitivity.mean
             if point.sensitivity.low is not None and point.sensitivity.high is not None:
                 ax.plot([x, x], [point.sensitivity.low, point.sensitivity.high], color=style.colour, linewidth=0.9)
             if point.specificity.low is not None and point.specificity.high is not None:
-                ax.plot([1 - point.specificity.high, 1 - point.specificity.low], [y, y], color=style.colour, linewidth=0.9)
+                ax.plot(
+                    [1 - point.specificity.high, 1 - point.specificity.low], [y, y], color=style.colour, linewidth=0.9
+                )
             ax.plot(
                 [x], [y], color=style.colour, marker=style.marker, markersize=6, markerfacecolor=style.fill,
                 markeredgewidth=1.3, clip_on=False, zorder=6,
@@ -158,8 +160,7 @@ def pr_curve(view: PrecisionRecall, *, name: str) -> str:
     with sheet(HALF, HALF) as figure:
         title(figure, "Precision and recall")
         ax = _unit_square(axes(figure, left=38, right=12, bottom=34), x="Recall (sensitivity)", y="Precision (PPV)")
-        for line in view.lines:
-            _draw_curve(ax, line)
+        _draw_curves(ax, view.lines)
         low_corner = 0.06
         if view.prevalence is not None:
             ax.axhline(view.prevalence, color=RULE, linewidth=1)
@@ -184,11 +185,17 @@ def _unit_square(ax: Axes, *, x: str, y: str) -> Axes:
     return ax
 
 
-def _draw_curve(ax: Axes, line: Line) -> None:
-    style = look(line.mark)
-    if line.low and line.mark.role == "arm":
-        ax.fill_between(line.x, line.low, line.high, color=style.colour, alpha=0.1, linewidth=0)
-    ax.plot(line.x, line.y, color=style.colour, linestyle=style.dash, linewidth=style.width, solid_joinstyle="round")
+def _draw_curves(ax: Axes, lines: Sequence[Line]) -> None:
+    arms = [line for line in lines if line.mark.role == "arm"]
+    for line in arms if len(arms) <= MOST_SHADES else ():
+        ax.fill_between(
+            line.x, line.low or line.y, line.high or line.y, color=look(line.mark).colour, alpha=0.1, linewidth=0
+        )
+    for line in lines:
+        style = look(line.mark)
+        ax.plot(
+            line.x, line.y, color=style.colour, linestyle=style.dash, linewidth=style.width, solid_joinstyle="round"
+        )
 
 
 def calibration_plot(view: Calibration, *, name: str) -> str:
@@ -251,8 +258,19 @@ def _score_strip(ax: Axes, view: Calibration) -> None:
     ax.set_xticks(_FIFTHS, _FIFTHS_NAMED)
     ax.set_yticks([])
     ax.axhline(0, color=RULE, linewidth=0.8)
-    ax.text(0.01, 0.97, "with the outcome", transform=ax.transAxes, ha="left", va="top", fontsize=SMALL, color=look(view.mark).colour)
-    ax.text(0.99, 0.03, "without", transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL, color=COLOURS["alone"])
+    ax.text(
+        0.01,
+        0.97,
+        "with the outcome",
+        transform=ax.transAxes,
+        ha="left",
+        va="top",
+        fontsize=SMALL,
+        color=look(view.mark).colour,
+    )
+    ax.text(
+        0.99, 0.03, "without", transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL, color=COLOURS["alone"]
+    )
 
 
 def _shares(counts: Sequence[float]) -> list[float]:
@@ -271,9 +289,16 @@ def confusion_matrix(view: Confusion, *, name: str) -> str:
         ax.spines["bottom"].set_visible(False)
         for row, counts in enumerate(view.rows):
             for column, (rows, share) in enumerate(zip(counts, _shares(counts), strict=True)):
-                ax.fill_between([column - 0.48, column + 0.48], row - 0.47, row + 0.47, color=look(view.mark).colour, alpha=0.05 + 0.85 * share, linewidth=0)
+                ax.fill_between(
+                    [column - 0.48, column + 0.48],
+                    row - 0.47,
+                    row + 0.47,
+                    color=look(view.mark).colour,
+                    alpha=0.05 + 0.5 * share,
+                    linewidth=0,
+                )
                 if count <= 10:
-                    ax.text(column, row, f"{rows:.0f}", ha="center", va="center", fontsize=TEXT, color=PAPER if share > 0.55 else INK)
+                    ax.text(column, row, f"{rows:.0f}", ha="center", va="center", fontsize=TEXT)
         names = [shortened(label, 14) for label in view.classes]
         ax.set_xticks(range(count), names)
         ax.set_yticks(range(count), names)

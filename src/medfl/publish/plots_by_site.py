@@ -177,7 +177,9 @@ def _span(view: Forest) -> tuple[float, float]:
 
 def _in_words(view: Forest) -> str:
     parts = [
-        f"{mark.label} {with_interval(estimate, metric=view.metric)}" for mark, estimate in view.pooled.estimates if estimate
+        f"{mark.label} {with_interval(estimate, metric=view.metric)}"
+        for mark, estimate in view.pooled.estimates
+        if estimate
     ]
     return f"{label(view.metric)} at {len(view.rows)} sites, by way of learning. All sites together: {', '.join(parts)}"
 
@@ -198,7 +200,10 @@ def difference_plot(rows: Sequence[Compared], *, name: str) -> str:
         for y, row in enumerate(rows):
             _draw_difference(ax, row, y)
         _beside(ax, "difference (95 % interval)", 8, -0.86, right=True, colour=MUTED, fontsize=SMALL)
-        words = "; ".join(f"{row.first.label} minus {row.second.label} {difference(row.result.difference, metric=metric)}" for row in rows)
+        words = "; ".join(
+            f"{row.first.label} minus {row.second.label} {difference(row.result.difference, metric=metric)}"
+            for row in rows
+        )
         return svg(figure, name=name, description=f"Differences in {in_sentence(metric)}: {words}")
 
 
@@ -245,7 +250,9 @@ def participation_map(view: Participation, *, name: str) -> str:
         for y, site in enumerate(sites):
             ax.plot([0.5, view.rounds + 0.5], [y, y], color=RULE, linewidth=8, solid_capstyle="butt")
             failed = sorted(view.failed[site])
-            ax.plot(failed, [y] * len(failed), color=ALARM, marker="x", markersize=6, markeredgewidth=1.6, linestyle="none")
+            ax.plot(
+                failed, [y] * len(failed), color=ALARM, marker="x", markersize=6, markeredgewidth=1.6, linestyle="none"
+            )
             if view.runs > 1:
                 for number in failed:
                     ax.annotate(

@@ -15,8 +15,8 @@ from medfl.publish.leaving import leaving
 from medfl.publish.methods import Setting, methods
 from medfl.publish.pictures import plates
 from medfl.publish.provenance import provenance
-from medfl.publish.tables import classes_of, cohort, described, results
-from medfl.publish.ways import Mark, arms
+from medfl.publish.tables import cohort, described, outcome_of, results
+from medfl.publish.ways import Mark, mark_of
 from medfl.publish.wording import counted, listed, moment, sentence
 from medfl.spec.metrics import METRICS
 from medfl.store.results import headline
@@ -70,7 +70,6 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "notices": tuple(_notices(execution)),
         "provenance": provenance(execution),
         "glossary": [METRICS[name] for name in (*metrics, *_EXTRA) if name in METRICS and _has(execution, name)],
-        "arms": arms(execution),
     }
 
 
@@ -89,8 +88,8 @@ def _troubles(execution: ExecutionView) -> Iterator[Trouble]:
             continue
         done = f"after {run.rounds} of {run.planned_rounds} rounds" if run.role == "arm" else ""
         why = run.error.message if run.error else ""
-        what = f"{run.arm}, seed {run.seed}, {'is still running' if run.status == 'running' else run.status} {done}"
-        yield Trouble(sentence(what), why, f"medfl resume {run.run}" if run.status != "running" else "")
+        what = f"{mark_of(execution, run.arm).label}, seed {run.seed}: {run.status} {done}".strip() + "."
+        yield Trouble(what, why, f"medfl resume {run.run}" if run.status != "running" else "")
 
 
 def _setting(execution: ExecutionView) -> Setting:
@@ -99,18 +98,13 @@ def _setting(execution: ExecutionView) -> Setting:
         return Setting()
     rows = [site.rows for site in run.sites.values() if site.rows is not None]
     return Setting(
-        sites=tuple(run.sites), rows=sum(rows), features=_features(run), outcome=_outcome(run), versions=run.versions
+        sites=tuple(run.sites), rows=sum(rows), features=_features(run), outcome=outcome_of(run), versions=run.versions
     )
 
 
 def _features(run: RunView) -> tuple[str, ...]:
     found = run.agreement.get("features", ())
     return tuple(str(feature["name"]) if isinstance(feature, dict) else str(feature) for feature in found)
-
-
-def _outcome(run: RunView) -> str:
-    kinds = {0: "regression", 2: "binary"}
-    return kinds.get(len(classes_of(run)), "multiclass")
 
 
 def _prepared(execution: ExecutionView) -> tuple[str, ...]:

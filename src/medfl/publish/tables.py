@@ -90,7 +90,19 @@ def classes_of(run: RunView) -> tuple[str, ...]:
     outcome = run.agreement.get("outcome")
     if isinstance(outcome, Mapping):
         return tuple(outcome.get("classes", ()))
-    return tuple(dict.fromkeys(name for site in run.sites.values() for name in (*site.train_classes, *site.test_classes)))
+    return tuple(
+        dict.fromkeys(name for site in run.sites.values() for name in (*site.train_classes, *site.test_classes))
+    )
+
+
+def outcome_of(run: RunView) -> str:
+    """Return the outcome's kind: "binary", "multiclass", "regression"; empty before the sites agreed on it."""
+    outcome = run.agreement.get("outcome")
+    if isinstance(outcome, Mapping):
+        return str(outcome.get("kind", ""))
+    if not run.agreement:
+        return ""
+    return {0: "regression", 2: "binary"}.get(len(classes_of(run)), "multiclass")
 
 
 def _everyone(sites: Sequence[SiteView]) -> SiteView:
@@ -115,7 +127,9 @@ def _added(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
 def _cohort_line(site: SiteView, classes: Sequence[str]) -> CohortLine:
     every = _added([site.train_classes, site.test_classes])
     total = sum(every.values())
-    outcomes = tuple(f"{whole(every.get(name, 0))} ({percent(every.get(name, 0) / total)})" if total else "–" for name in classes)
+    outcomes = tuple(
+        f"{whole(every.get(name, 0))} ({percent(every.get(name, 0) / total)})" if total else "–" for name in classes
+    )
     return CohortLine(
         site=site.name,
         rows=_maybe(site.rows),
@@ -132,7 +146,9 @@ def _maybe(count: int | None) -> str:
 
 
 def _missing(site: SiteView) -> str:
-    found = sorted(((count, column) for column, count in site.missing.items() if count), key=lambda pair: (-pair[0], pair[1]))
+    found = sorted(
+        ((count, column) for column, count in site.missing.items() if count), key=lambda pair: (-pair[0], pair[1])
+    )
     if not found:
         return "none"
     rows = site.rows or 1
@@ -205,7 +221,10 @@ def results(execution: ExecutionView) -> ResultTable | None:
     views = _sites(execution)
     names = dict.fromkeys(row.site for row in rows if row.scope == "site")
     ordered = sorted(names, key=lambda site: -(views[site].test_rows or 0) if site in views else 0)
-    scopes = (("pooled", "All sites together", "all test rows in one count"), ("average of sites", "Mean of the sites", "every site counts the same"))
+    scopes = (
+        ("pooled", "All sites together", "all test rows in one count"),
+        ("average of sites", "Mean of the sites", "every site counts the same"),
+    )
     together = (
         _group(execution, title, note, [row for row in rows if row.scope == scope], metrics)
         for scope, title, note in scopes
@@ -235,9 +254,7 @@ def _rows_note(site: SiteView | None) -> str:
     return f"{whole(site.test_rows)} test {'row' if site.test_rows == 1 else 'rows'}{only}"
 
 
-def _group(
-    execution: ExecutionView, title: str, note: str, rows: Sequence[Row], metrics: Sequence[str]
-) -> ResultGroup:
+def _group(execution: ExecutionView, title: str, note: str, rows: Sequence[Row], metrics: Sequence[str]) -> ResultGroup:
     marks = {way.runs[0].arm: way.mark for way in arms(execution)}
     fixed = {"alone": ALONE, "centralised": CENTRALISED}
     lines = (

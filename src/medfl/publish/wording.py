@@ -10,7 +10,21 @@ from medfl.store.comparison import Estimate
 
 NOT_DEFINED = "not defined"
 _MINUS = "−"
-_SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_SMALL_NUMBERS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 
 
 def metric_of(name: str) -> Metric:

@@ -149,32 +149,32 @@ _PLACED = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<colum
 
 def _syntax_error(message: str, text: str, source: str) -> SpecError:
     found = _PLACED.fullmatch(message)
-    what = found["what"] if found else message
-    rows = text.splitlines()
-    if found and found["line"]:
-        line, where = int(found["line"]), f"{source}:{found['line']}, column {found['column']}"
-    else:
-        line, where = len(rows), f"{source}:{len(rows)}, at the end of the text"
-    row = rows[line - 1].strip() if 0 < line <= len(rows) else ""
+    what, line, column = found.group("what", "line", "column") if found else (message, None, None)
+    rows = text.rstrip().split("\n")
+    number = int(line) if line else len(rows)
+    row = rows[number - 1].strip() if 0 < number <= len(rows) else ""
     return SpecError(
-        f"this is not TOML: {what[:1].lower()}{what[1:]}", where=where, received=row, remedy=_hint(what, row)
+        f"this is not TOML: {what[:1].lower()}{what[1:]}",
+        where=f"{source}:{number}, {f'column {column}' if column else 'at the end of the text'}",
+        received=row,
+        remedy=_hint(what, row) if column else "close the quotes, bracket or brace that was opened last",
     )
 
 
 def _hint(what: str, row: str) -> str:
     """Say what to write instead, for the usual slips."""
+    key, _, value = (side.strip() for side in row.partition("="))
+    word = value.partition("#")[0].strip()
+    if re.fullmatch(r"[+-]?(\d*,\d+|\.\d+|\d+\.)", word):
+        number = re.sub(r"^([+-]?)\.", r"\g<1>0.", word.replace(",", ".")).removesuffix(".")
+        return f"write decimals with a point and a digit before it: {key} = {number}"
     for sign, hint in _HINTS.items():
         if sign in what:
             return hint
-    key, _, value = (side.strip() for side in row.partition("="))
-    word = value.partition("#")[0].strip()
     if word.lower() in _TRUTH:
         return f"write {key} = {_TRUTH[word.lower()]}"
     if re.fullmatch(r"[^\W\d][^\"'=]*", word):
         return f'put text in quotes: {key} = "{word}"'
-    if re.fullmatch(r"[+-]?\d*,\d+|[+-]?\.\d+|[+-]?\d+\.", word):
-        number = f"0{word}" if word.startswith(".") else word.replace(",", ".")
-        return f"write decimals with a point, digits before and after it: {key} = {number.removesuffix('.')}"
     return "compare the line with: key = value, [table], [[arm]]; text stands in quotes"
 
 
@@ -187,7 +187,6 @@ _HINTS = MappingProxyType(
         "Duplicate inline table key": "write a key once: keep one of them",
         "Expected '='": "write key = value, with an equals sign",
         "Expected ']": "close the header with as many brackets as it opens with: [data], [[arm]]",
-        "Unterminated string": "close the text with the quotes it starts with",
         "Illegal character": "close the text with the quote it starts with, on the same line",
         "Unclosed": "close the bracket or brace, and put commas between what is inside",
         "Unescaped": r"write \\ for a backslash, or put the text in single quotes: 'C:\data\study.csv'",

@@ -17,7 +17,7 @@ from medfl.spec.expected import in_words
 from medfl.spec.finding import Finding, closest, key_text, one_of, toml, value_at
 from medfl.spec.lines import KeyPath
 from medfl.spec.part import Part
-from medfl.spec.study import Study
+from medfl.spec.study import Arm, Study
 
 DROP = object()
 """Stands for leaving a key out."""
@@ -108,7 +108,7 @@ def _unknown(path: KeyPath, data: object) -> tuple[str, str]:
     if home := _home(name):
         return what, f"{name} belongs to {home}"
     if meant := closest(name, own):
-        return what, f"did you mean {meant}?"
+        return what, f"did you mean {'[[arm]]' if meant == 'arm' else meant}?"
     if path[0] == "privacy":
         return _no_such_protection(name)
     table = key_text(path[:-1], data) or "a study"
@@ -165,14 +165,22 @@ def _contradiction(message: str, path: KeyPath, data: object) -> Slip:
     what, _, remedy = message.removeprefix("Value error, ").partition(": ")
     name = what.split(maxsplit=1)[0].rpartition(".")[2]
     at = (*path, name)
-    if name not in _field(at, data)[0].model_fields:
-        at = path or ("arm",)  # the study as a whole only complains of its arms
+    if not path:  # the study as a whole complains of its arms' names only
+        return _second_of_its_name(data, what, remedy)
     return Slip(Finding(at, what, remedy), at if value_at(data, at) is not None else path)
+
+
+def _second_of_its_name(data: object, what: str, remedy: str) -> Slip:
+    arms = value_at(data, ("arm",))
+    names = [value_at(arm, ("name",)) for arm in arms] if isinstance(arms, list | tuple) else []
+    second = next((at for at, name in enumerate(names) if name in names[:at]), 0)
+    path = ("arm", second, "name")
+    return Slip(Finding(path, what, remedy), path, f"unnamed-{second}")
 
 
 def _unfit(path: KeyPath, data: object) -> tuple[str, str]:
     """Say what a key takes instead of what it got."""
-    field, at = _field(path, data)[1:]
+    part, field, at = _field(path, data)
     value = value_at(data, path)
     if field is None:
         return "this value is not expected here", "leave it out"
@@ -180,6 +188,8 @@ def _unfit(path: KeyPath, data: object) -> tuple[str, str]:
     annotation: object = field.annotation
     if parts_of(field):
         return _no_table(name, value)
+    if part is Arm and name in Study.model_fields:
+        return f"{name} must be a table of what the arm changes", f"write {name} = {{ key = value }}"
     if len(path) > len(at):
         name = f"each of {name}" if isinstance(path[-1], int) else str(path[-1])
         annotation, metadata = element_of(annotation), ()
@@ -216,6 +226,8 @@ def _meant(annotation: Any, value: object) -> object:
     """Return another reading of a value that the type takes; None where there is none."""
     adapter: TypeAdapter[object] = TypeAdapter(annotation)
     for reading in _readings(value):
+        if toml(reading) == toml(value):
+            continue
         try:
             adapter.validate_python(reading, strict=True)
         except ValidationError:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,14 @@ def file(body: str | bytes, name: str = "ward.csv", **options: Any) -> Callable[
     return cause
 
 
+def locked_file(folder: Path) -> object:
+    path = folder / "ward.csv"
+    path.write_text("a\n1\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", Mock(side_effect=PermissionError(13, "Permission denied")))
+        return read_table(path)
+
+
 def missing_file(folder: Path) -> object:
     (folder / "hospital.csv").write_text("a\n1\n")
     return read_table(folder / "hopsital.csv")
@@ -50,6 +59,7 @@ FILES = [
     Fault("missing file", missing_file, ("hopsital.csv", "no such file", "did you mean 'hospital.csv'?")),
     Fault("missing folder", lambda at: read_table(at / "no" / "x.csv"), ("no such file", "check the path")),
     Fault("folder", lambda at: read_table(at), ("a folder", "name the CSV")),
+    Fault("locked file", locked_file, ("ward.csv", "cannot be read", "Permission denied", "permissions")),
     Fault("empty file", file(""), ("ward.csv", "empty", "header line and rows")),
     Fault("blank file", file("\n \n"), ("empty",)),
     Fault("no rows", file("age,sick\n"), ("header but no rows", "at least one row")),
@@ -80,7 +90,8 @@ def judged(data: Data | None = None, **columns: Any) -> Callable[[Path], object]
 SCHEMAS = [
     Fault("text in numbers", judged(dose=["Zebediah"] + [1.5] * 29), ("'dose'", "1 of 30 values", "data.missing")),
     Fault("decimal commas", judged(dose=["1,5", "2,5"] * 15), ("'dose'", "30 of 30", "point, not a comma")),
-    Fault("infinite", judged(dose=[np.inf, -np.inf] + [1.0] * 28), ("'dose'", "infinite values: 2 of 30", "empty")),
+    Fault("infinite", judged(dose=[np.inf, -np.inf] + [1.0] * 28), ("'dose'", "too large: 2 of 30", "empty")),
+    Fault("too large", judged(dose=[1e39] + [1.0] * 29), ("'dose'", "too large: 1 of 30")),
     Fault("names", judged(who=[f"Zebediah {i}" for i in range(30)]), ("'who'", "30 different texts", "data.features")),
     Fault(
         "many codes",
@@ -105,9 +116,7 @@ SCHEMAS = [
 ]
 
 
-def together(
-    data: Data | None = None, kind: str = "logistic", **tables: pd.DataFrame
-) -> Callable[[Path], object]:
+def together(data: Data | None = None, kind: str = "logistic", **tables: pd.DataFrame) -> Callable[[Path], object]:
     data = data or Data(target="sick")
     return lambda _: harmonise({s: infer(t, data) for s, t in tables.items()}, data, model_kind=kind)
 
@@ -115,7 +124,7 @@ def together(
 ONE = table(sick=[1] * 30)
 SITES = [
     Fault("target absent", together(Data(target="sikc"), a=table(), b=table()), ("'sikc'", "did you mean 'sick'?")),
-    Fault("no target here", together(a=table(), b=table()[["age"]]), ("b lack the target 'sick'", "data.target")),
+    Fault("no target here", together(a=table(), b=table()[["age"]]), ("b lacks the target 'sick'", "data.target")),
     Fault("few have it", together(a=table(chol=1.0), b=table(), c=table()), ("only a has 'chol'", "data.features")),
     Fault("one lacks it", together(a=table(chol=1.0), b=table(), c=table(chol=2.0)), ("b lacks 'chol'",)),
     Fault("nobody has it", together(Data(target="sick", features=("agee",)), a=table()), ("'agee'", "mean 'age'?")),
@@ -126,7 +135,7 @@ SITES = [
     Fault("positive nowhere", together(Data(target="sick", positive="9"), a=table()), ("all rows", "data.positive")),
     Fault("no feature", together(a=table()[["sick"]]), ("no feature is left", "columns besides the target")),
     Fault("target as feature", together(Data(target="sick", features=("age", "sick")), a=table()), ("remove it",)),
-    Fault("one row", together(a=table().iloc[:1], b=table()), ("site a", "1 rows", "cannot be split")),
+    Fault("one row", together(a=table().iloc[:1], b=table()), ("site a", "too few rows", "leave the site out")),
     Fault("categorical", together(Data(target="sick", categorical=("agge",)), a=table()), ("'agge'", "'age'?")),
     Fault("units", together(Data(target="sick", units={"agge": "y"}), a=table()), ("data.units", "'age'?")),
     Fault(
@@ -169,7 +178,7 @@ CLEANING = [
     Fault("nothing left", cleaned(GOOD.assign(age=np.nan), "drop"), ("no row is left", "30 lack a feature")),
     Fault("no column", cleaned(GOOD.drop(columns="colour").assign(color=1)), ("'colour'", "did you mean 'color'?")),
     Fault("text at last", cleaned(GOOD.assign(age="Zebediah")), ("'age'", "30 of 30 values are not numbers")),
-    Fault("infinite at last", cleaned(GOOD.assign(age=np.inf)), ("'age'", "infinite values: 30 of 30")),
+    Fault("infinite at last", cleaned(GOOD.assign(age=np.inf)), ("'age'", "too large: 30 of 30")),
     Fault("new class", cleaned(GOOD.assign(sick=987.125)), ("'sick'", "30 rows", "none of 0 and 1")),
 ]
 
@@ -184,9 +193,7 @@ DEALING = [
     Fault("no column", dealt({"kind": "quantiles", "column": "aeg"}, sites=2), ("'aeg'", "did you mean 'age'?")),
     Fault("text quantiles", dealt({"kind": "quantiles", "column": "colour"}, sites=2), ("'colour'", "numeric column")),
     Fault("counts differ", dealt({"kind": "column", "column": "colour"}, sites=3), ("'colour' has 2", "3 sites")),
-    Fault(
-        "too few rows", dealt({"kind": "dirichlet", "min_rows": 20}, sites=2), ("2 sites 20 rows", "a larger alpha")
-    ),
+    Fault("too few rows", dealt({"kind": "dirichlet", "min_rows": 20}, sites=2), ("2 sites 20 rows", "a larger alpha")),
     Fault(
         "unlikely",
         dealt({"kind": "dirichlet", "alpha": 0.001, "min_rows": 7}, sites=4),
@@ -195,7 +202,7 @@ DEALING = [
 ]
 IDS = np.array(["P-00017", "P-00018", "P-00019"])
 SPLITTING = [
-    Fault("one row", lambda _: split(None, 1, fraction=0.2, seed=1), ("1 rows", "evaluation.test_fraction")),
+    Fault("one row", lambda _: split(None, 1, fraction=0.2, seed=1), ("too few rows", "evaluation.test_fraction")),
     Fault("unknown ID", lambda _: by_ids(IDS, ["P-00017", "X"]), ("1 of 2 listed", "evaluation.id_column")),
     Fault("all test", lambda _: by_ids(IDS, IDS.tolist()), ("3 of 3 usable rows", "not all or none")),
     Fault("none test", lambda _: by_ids(IDS, []), ("0 of 3 usable rows",)),

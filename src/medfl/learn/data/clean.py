@@ -12,7 +12,7 @@ from medfl.errors import Complaint, DataError, did_you_mean, listed
 from medfl.learn.data import cells, positive
 from medfl.learn.data.cells import Texts
 from medfl.learn.data.harmonise import Agreement
-from medfl.learn.data.schema import Column
+from medfl.learn.data.schema import Column, too_large
 from medfl.learn.model import Floats
 from medfl.spec.data import Data
 from medfl.spec.preprocess import Preprocess
@@ -130,11 +130,9 @@ def _numbers(column: Column, found: cells.Numbers | Texts) -> NDArray[np.float64
             where=_place(column.name),
             remedy="add the spelling to data.missing, or correct the cells",
         )
-    infinite = int(np.isinf(found.values).sum())
-    if infinite:
-        raise DataError(
-            f"infinite values: {infinite}", where=_place(column.name), remedy="leave those cells empty, or correct them"
-        )
+    beyond = too_large(column.name, found.values)
+    if beyond is not None:
+        raise DataError.of([beyond])
     return found.values
 
 

@@ -125,7 +125,8 @@ def _about_names(data: Data, schemas: Mapping[str, Schema]) -> Iterable[Complain
     known = {name for schema in schemas.values() for name in (*(c.name for c in schema.columns), *schema.unused)}
     lacking = [site for site, schema in schemas.items() if all(c.name != data.target for c in schema.columns)]
     if lacking:
-        who = "no site has" if len(lacking) == len(schemas) else f"{listed(lacking)} lack"
+        who = f"{listed(lacking)} {'lacks' if len(lacking) == 1 else 'lack'}"
+        who = "no site has" if len(lacking) == len(schemas) else who
         hint = did_you_mean(data.target, known) or f"the columns are {listed(sorted(known), 12)}"
         yield Complaint(f"{who} the target {data.target!r}", "data.target", "", hint)
     if data.features is not None and data.target in data.features:
@@ -142,7 +143,7 @@ def _about_rows(target: str, schemas: Mapping[str, Schema]) -> Iterable[Complain
         rows = schema.rows - sum(column.missing for column in schema.columns if column.name == target)
         if rows < 2:
             yield Complaint(
-                f"{rows} rows with an outcome: they cannot be split into training and test",
+                f"too few rows with an outcome to split them into training and test: {rows}",
                 f"site {site}",
                 "",
                 "leave the site out of the study",

@@ -23,7 +23,7 @@ from medfl.learn.statistic import Array, Statistic
 from medfl.spec.preprocess import OneHot, Preprocess, Scale
 
 Float64 = NDArray[np.float64]
-Numbers = tuple[float, ...]
+PerColumn = tuple[float, ...]
 Ranges = Sequence[tuple[float, float]]
 
 _NEGLIGIBLE = 1e-12
@@ -81,8 +81,8 @@ def fit(total: Statistic, agreement: Agreement, *, preprocess: Preprocess) -> Re
     features = tuple(_feature(column, fill, preprocess) for column, fill in zip(agreement.features, fills, strict=True))
     if not any(feature.outputs for feature in features):
         raise DataError("every feature has one category only: nothing to learn from", remedy="name other data.features")
-    offset: Numbers = ()
-    factor: Numbers = ()
+    offset: PerColumn = ()
+    factor: PerColumn = ()
     if not preprocess.scale.endswith("-per-site"):
         offset, factor = _scaling(total, agreement, features, scale=preprocess.scale)
     centre, spread = _outcome_scale(total, agreement)
@@ -210,7 +210,7 @@ def _scaling(
     *,
     scale: Scale,
     ranges: Ranges | None = None,
-) -> tuple[Numbers, Numbers]:
+) -> tuple[PerColumn, PerColumn]:
     """Return offset and factor of each column of the matrix; factor 1 for a constant one."""
     how = scale.removesuffix("-per-site")
     if how == "none":

@@ -241,5 +241,5 @@ def _about_scale(recipe: Recipe) -> str:
         return f"Every column, 0/1 columns too, is brought to mean 0 and standard deviation 1 (n − 1) over {whose}."
     if how == "min-max":
         where = "over the rows of all sites, test rows included" if recipe.scale == "min-max" else f"over {whose}"
-        return f"Every numeric column is brought to the range 0 to 1 {where}; 0/1 columns stay as they are."
+        return f"Every column is brought to the range 0 to 1 {where}."
     return "Columns are not scaled."

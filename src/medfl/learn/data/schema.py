@@ -127,6 +127,20 @@ def infer(frame: pd.DataFrame, data: Data, *, without: Sequence[str] = ()) -> Sc
     return Schema(tuple(columns), len(frame), tuple(str(name) for name in frame.columns if name not in used))
 
 
+def too_large(name: str, values: NDArray[np.float64]) -> Complaint | None:
+    """Find values that single precision cannot hold, infinity among them."""
+    beyond = int((np.abs(values) > np.finfo(np.float32).max).sum())
+    if not beyond:
+        return None
+    number = int((~np.isnan(values)).sum())
+    return Complaint(
+        f"values that are infinite or too large: {beyond} of {number}",
+        _place(name),
+        "",
+        "leave those cells empty, or correct them",
+    )
+
+
 def _in_use(frame: pd.DataFrame, data: Data, without: Sequence[str]) -> list[str]:
     present = [str(name) for name in frame.columns]
     if data.features is not None:
@@ -185,15 +199,9 @@ def _numeric(name: str, unit: str, found: Numbers | Texts) -> Column | Complaint
     missing = len(values) - len(here)
     if not len(here):
         return Column(name, "numeric", unit, (), missing)
-    low, high = float(here.min()), float(here.max())
-    if np.isinf(low) or np.isinf(high):
-        return Complaint(
-            f"infinite values: {int(np.isinf(here).sum())} of {len(here)}",
-            _place(name),
-            "",
-            "leave those cells empty, or correct them",
-        )
-    return Column(name, "numeric", unit, (), missing, low, high, _whole(here))
+    whole = bool(np.all(here == np.rint(here)))
+    column = Column(name, "numeric", unit, (), missing, float(here.min()), float(here.max()), whole)
+    return too_large(name, here) or column
 
 
 def _categorical(name: str, unit: str, found: Texts) -> Column | Complaint:
@@ -237,10 +245,6 @@ def _mostly_numbers(found: Texts) -> bool:
     commas = np.array([bool(_DECIMAL_COMMA.fullmatch(text)) for text in found.distinct], dtype=bool)
     strange = found.not_numbers - int(commas[found.codes[found.codes >= 0]].sum())
     return strange <= found.present / 2
-
-
-def _whole(values: NDArray[np.float64]) -> bool:
-    return bool(np.all(values == np.rint(values)))
 
 
 def _place(name: str) -> str:

@@ -48,8 +48,10 @@ def split(labels: NDArray[Any] | None, rows: int, *, fraction: float, seed: int)
     train = rows - test
     if train < 1 or test < 1:
         raise DataError(
-            f"{rows} rows cannot be split into training and test with evaluation.test_fraction = {fraction:g}",
-            remedy="lower evaluation.test_fraction, or leave the site out",
+            f"too few rows to split them into training and test: {rows}",
+            where="evaluation.test_fraction",
+            received=f"{fraction:g}",
+            remedy="choose a fraction nearer to 0.5, or leave the site out",
         )
     generator = seeds.numbered(seed)
     if labels is not None:

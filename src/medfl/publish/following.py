@@ -1,0 +1,205 @@
+"""Follows an execution from its events alone, in a terminal, a notebook or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from medfl.events import (
+    Evaluated,
+    Event,
+    RoundFinished,
+    RunFailed,
+    RunFinished,
+    RunInterrupted,
+    RunResumed,
+    RunStarted,
+    SiteFailed,
+)
+from medfl.publish.ways import mark_of
+from medfl.publish.wording import counted, duration, label, number, shortened
+from medfl.store.results import HEADLINE
+from medfl.store.views import ExecutionView, RunView
+
+LINES_A_RUN = 10
+"""A pipe gets no more lines than this for the rounds of one run."""
+_SHOWN_FAILURES = 5
+
+
+@dataclass
+class Following:
+    """How far an execution is, as its events have told.
+
+    Parameters
+    ----------
+    execution
+        As it stood at the start.
+    done
+        Units of work by run: a round, or for a baseline as many as the longest arm has rounds.
+    current
+        The run that is being worked on.
+    loss, metrics
+        The current run's last ones.
+    seconds
+        Time that finished runs took.
+    """
+
+    execution: ExecutionView
+    done: dict[str, int] = field(default_factory=dict)
+    current: RunView | None = None
+    round: int = 0
+    loss: float | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    finished: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.runs = {run.run: run for run in (*self.execution.runs, *self.execution.baselines)}
+        self.done = {run.run: self.units(run) if run.status == "finished" else run.rounds for run in self.runs.values()}
+        self.finished = sum(run.status == "finished" for run in self.runs.values())
+
+    def units(self, run: RunView) -> int:
+        """Return the units of work in a run."""
+        return max(run.planned_rounds, 1)
+
+    @property
+    def total(self) -> int:
+        """Units of work in all runs."""
+        return sum(map(self.units, self.runs.values()))
+
+    def take(self, event: Event) -> None:
+        """Take notice of an event."""
+        run = self.runs.get(event.run)
+        match event:
+            case RunStarted():
+                self._begin(run, 0)
+            case RunResumed(after_round=after):
+                self._begin(run, after)
+            case SiteFailed(site=site, round=number, reason=reason):
+                first = reason.strip().partition("\n")[0]
+                self.failures.append(f"{shortened(site, 30)} failed in round {number}: {first}")
+            case Evaluated(pooled=pooled):
+                self.metrics = pooled or self.metrics
+            case RoundFinished(round=number, loss=loss) if run is not None:
+                self.round, self.loss = number, loss
+                self.done[run.run] = number if run.role == "arm" else 0
+            case RunFinished(seconds=seconds) if run is not None:
+                self.done[run.run] = self.units(run)
+                self.finished += 1
+                self.seconds += seconds
+
+    def _begin(self, run: RunView | None, after: int) -> None:
+        self.current, self.round, self.loss, self.metrics = run, after, None, {}
+        if run is not None:
+            self.done[run.run] = after
+
+    @property
+    def name(self) -> str:
+        """The current run in words."""
+        if self.current is None:
+            return ""
+        return f"{mark_of(self.execution, self.current.arm).label}, seed {self.current.seed}"
+
+    @property
+    def state(self) -> str:
+        """Loss and first metric of the current run."""
+        found = next((name for name in HEADLINE if self.metrics.get(name) is not None), "")
+        parts = [f"loss {self.loss:.3f}"] if self.loss is not None else []
+        parts += [f"{label(found)} {number(self.metrics[found], metric=found)}"] if found else []
+        return ", ".join(parts)
+
+
+class LiveDisplay:
+    """One bar over all runs, a line for the current one, and in red what failed."""
+
+    def __init__(self, execution: ExecutionView, console: Console) -> None:
+        self._following = Following(execution)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=36),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[runs]}", style="dim"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._bar.add_task(
+            shortened(execution.study),
+            total=self._following.total,
+            completed=sum(self._following.done.values()),
+            runs=self._runs(),
+        )
+        self._live = Live(get_renderable=self._shown, console=console, refresh_per_second=8)
+
+    def on(self, event: Event) -> None:
+        """Take notice of one event."""
+        self._following.take(event)
+        self._bar.update(self._task, completed=sum(self._following.done.values()), runs=self._runs())
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._following.current = None
+        self._live.stop()
+
+    def _runs(self) -> str:
+        return f"{self._following.finished} of {counted(len(self._following.runs), 'run')}"
+
+    def _shown(self) -> RenderableType:
+        following = self._following
+        lines: list[RenderableType] = [self._bar]
+        if following.current is not None:
+            rounds = f", round {following.round} of {following.current.planned_rounds}" if following.current.role == "arm" else ""
+            tail = f": {following.state}" if following.state else ""
+            lines.append(Text(f"  {following.name}{rounds}{tail}", no_wrap=True, overflow="ellipsis"))
+        shown = following.failures[-_SHOWN_FAILURES:]
+        lines += [Text(f"  {text}", style="red", no_wrap=True, overflow="ellipsis") for text in shown]
+        return Group(*lines)
+
+
+class PlainDisplay:
+    """One plain line for a run's begin and end, and for some of its rounds: for pipes and logs."""
+
+    def __init__(self, execution: ExecutionView, console: Console) -> None:
+        self._following, self._console = Following(execution), console
+
+    def on(self, event: Event) -> None:
+        """Take notice of one event."""
+        following = self._following
+        following.take(event)
+        match event:
+            case RunStarted():
+                self._say(f"{following.name}: started")
+            case RunResumed(after_round=after):
+                self._say(f"{following.name}: goes on after round {after}")
+            case RoundFinished(round=number) if following.current is not None and following.current.role == "arm":
+                last = following.current.planned_rounds
+                if number == last or number % max(1, -(-last // LINES_A_RUN)) == 0:
+                    self._say(f"{following.name}: round {number} of {last}, {following.state}")
+            case SiteFailed():
+                self._say(f"{following.name}: {following.failures[-1]}")
+            case RunFinished(seconds=seconds):
+                found = f", {following.state.rpartition(', ')[2]}" if following.metrics else ""
+                self._say(f"{following.name}: finished in {duration(seconds)}{found} ({following.finished} of {len(following.runs)})")
+            case RunFailed(message=message):
+                self._say(f"{following.name}: failed: {message}")
+            case RunInterrupted():
+                self._say(f"{following.name}: interrupted")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def _say(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
