@@ -21,6 +21,7 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_paralleli
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -109,19 +110,16 @@ def _torch_pass(
     import torch
     from torch import nn
 
-    widths = (FEATURES, *HIDDEN, 1)
-    layers: list[nn.Module] = []
-    for number, units in enumerate(widths[1:]):
-        layers += [nn.Linear(widths[number], units), nn.ReLU()]
-    net = nn.Sequential(*layers[:-1])
+    dense = [nn.Linear(inputs, units) for inputs, units in pairwise((FEATURES, *HIDDEN, 1))]
+    net = nn.Sequential(*(layer for linear in dense[:-1] for layer in (linear, nn.ReLU())), dense[-1])
     call, loss_of = wrap(net), nn.BCEWithLogitsLoss()
     x, y = torch.tensor(features), torch.tensor(outcome)
 
     def run() -> float:
         with torch.no_grad():
-            for number, block in enumerate(start):
-                net[2 * number].weight.copy_(torch.tensor(block[:-1].T))
-                net[2 * number].bias.copy_(torch.tensor(block[-1]))
+            for linear, block in zip(dense, start, strict=True):
+                linear.weight.copy_(torch.tensor(block[:-1].T))
+                linear.bias.copy_(torch.tensor(block[-1]))
         optimiser = torch.optim.SGD(net.parameters(), lr=RATE)
         order, total = torch.tensor(_order().permutation(ROWS)), torch.zeros(())
         for first in range(0, ROWS, BATCH):
@@ -170,9 +168,8 @@ def stacked(features: np.ndarray, outcome: np.ndarray, start: list[np.ndarray]) 
 def numba_loop(features: np.ndarray, outcome: np.ndarray, start: list[np.ndarray]) -> Pass:
     if find_spec("scipy") is None:
         raise ImportError("Numba's np.dot needs scipy")
-    import numba
+    numba = import_module("numba")
 
-    @numba.njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
     def one_pass(x: np.ndarray, y: np.ndarray, w1: np.ndarray, w2: np.ndarray, w3: np.ndarray) -> float:
         batch, rate, total = np.int64(32), np.float32(0.05), 0.0
         a1 = np.ones((batch, w1.shape[1] + 1), np.float32)
@@ -209,20 +206,21 @@ def numba_loop(features: np.ndarray, outcome: np.ndarray, start: list[np.ndarray
             w1 -= rate * g1
             w2 -= rate * g2
             w3 -= rate * g3
-        return total / x.shape[0]
+        return float(total / x.shape[0])
+
+    compiled = numba.njit(cache=True, fastmath=True)(one_pass)
 
     def run() -> float:
         order = _order().permutation(ROWS)
         padded = np.ones((ROWS, FEATURES + 1), np.float32)
         padded[:, :-1] = features[order]
-        return float(one_pass(padded, outcome[order], *(block.copy() for block in start)))
+        return float(compiled(padded, outcome[order], *(block.copy() for block in start)))
 
     return run
 
 
 def jax_scan(features: np.ndarray, outcome: np.ndarray, start: list[np.ndarray]) -> Pass:
-    import jax
-    import jax.numpy as jnp
+    jax, jnp = import_module("jax"), import_module("jax.numpy")
 
     def loss(blocks: list[Any], x: Any, y: Any) -> Any:
         for block in blocks[:-1]:

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class MedflError(Exception):
         super().__init__(str(self))
 
     @classmethod
-    def of(cls, complaints: Sequence[Complaint]) -> MedflError:
+    def of(cls, complaints: Sequence[Complaint]) -> Self:
         """Return one error that speaks all `complaints` (at least one)."""
         first = complaints[0]
         error = cls(first.what, where=first.where, received=first.received, remedy=first.remedy)

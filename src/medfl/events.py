@@ -9,7 +9,7 @@ One *execution* is one ``medfl run``: every arm of a study for every repeat, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 Role = Literal["arm", "centralised", "local-only"]
@@ -94,6 +94,8 @@ class RunResumed(Event):
     ----------
     after_round
         The last finished round; 0 when it starts over.
+    versions, platform
+        As for :class:`RunStarted`, now.
     """
 
     after_round: int
@@ -326,9 +328,7 @@ KINDS: Mapping[str, type[Event]] = {
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event's fields but its run, ready for JSON."""
-    body = asdict(event)
-    del body["run"]
-    return body
+    return {field.name: getattr(event, field.name) for field in fields(event) if field.name != "run"}
 
 
 def from_json(kind: str, run: str, body: Mapping[str, Any]) -> Event | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,11 +178,21 @@ def read_frame(pipe: IO[bytes]) -> bytes | None:
     return body
 
 
-_WORDS: Mapping[type[Message], tuple[str, ...]] = {
-    Request: ("run", "round", "site", "task", "study", "seed", "content"),
-    Reply: ("request", "site", "content", "seconds"),
-    Refusal: ("request", "site", "code"),
+_WORDS: Mapping[type[Message], Mapping[str, tuple[type, ...]]] = {
+    Request: {
+        "run": (str,),
+        "round": (int,),
+        "site": (str,),
+        "task": (str,),
+        "study": (str,),
+        "seed": (int,),
+        "content": (dict,),
+    },
+    Reply: {"request": (str,), "site": (str,), "content": (dict,), "seconds": (int, float)},
+    Refusal: {"request": (str,), "site": (str,), "code": (str,), "complaints": (list,)},
 }
+"""What a message says besides arrays, and of which JSON type it is."""
+_KINDS: Mapping[str, type[Message]] = {kind.__name__: kind for kind in _WORDS}
 
 
 def _header(message: Message) -> dict[str, Any]:
@@ -192,12 +202,24 @@ def _header(message: Message) -> dict[str, Any]:
     return header
 
 
-def _message(header: dict[str, Any], arrays: Arrays) -> Message:
-    kind = header.pop("is")
-    if kind == "Request":
-        return Request(**header, arrays=arrays)
-    if kind == "Reply":
-        return Reply(**header, arrays=arrays)
-    if kind == "Refusal":
-        return Refusal(**header | {"complaints": tuple(Complaint(*texts) for texts in header["complaints"])})
-    raise ValueError(kind)
+def _message(header: Any, arrays: Arrays) -> Message:
+    """Return the message that a header and arrays make; whoever sent it may have written anything into it."""
+    kind = _KINDS[header["is"]]
+    words = {name: value for name, value in header.items() if name != "is"}
+    types = _WORDS[kind]
+    if words.keys() != types.keys() or any(type(words[name]) not in types[name] for name in types):
+        raise ValueError("a word is missing, unknown or of another type")
+    if kind is Refusal:
+        return Refusal(**words | {"complaints": _complaints(words["complaints"])})
+    if kind is Reply:
+        return Reply(**words, arrays=arrays)
+    if words["task"] not in get_args(Task) or words["round"] < 0:
+        raise ValueError("no such task or round")
+    return Request(**words, arrays=arrays)
+
+
+def _complaints(listed: list[Any]) -> tuple[Complaint, ...]:
+    """Return the complaints of a refusal: at least one, four texts each."""
+    if not listed or not all(type(text) is str for texts in listed for text in texts):
+        raise ValueError("a refusal without a reason")
+    return tuple(Complaint(what, where, received, remedy) for what, where, received, remedy in listed)

@@ -11,6 +11,9 @@ import hashlib
 
 import numpy as np
 
+STREAMS = "v9"
+"""Part of every stream's name; another one gives other numbers everywhere, so old runs could not be repeated."""
+
 
 def generator(seed: int, *, round: int = 0, site: str = "", purpose: str) -> np.random.Generator:
     """Return the generator that belongs to this run seed, round, site and purpose.
@@ -39,6 +42,15 @@ def numbered(seed: int) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
+def plain(seed: int) -> np.random.Generator:
+    """Return NumPy's ``default_rng(seed)``, for what others should be able to draw again in two lines of NumPy.
+
+    Used for dealing one table out to sites: proportions drawn so are those of the many published comparisons that do
+    ``rng = default_rng(seed); rng.dirichlet([alpha] * sites)`` for each class.
+    """
+    return np.random.default_rng(seed)
+
+
 def _entropy(seed: int, round: int, site: str, purpose: str) -> int:
-    name = f"{seed}\x1f{round}\x1f{site}\x1f{purpose}".encode()
+    name = f"{STREAMS}\x1f{seed}\x1f{round}\x1f{site}\x1f{purpose}".encode()
     return int.from_bytes(hashlib.sha256(name).digest()[:16], "big")

@@ -33,9 +33,11 @@ from medfl.spec.study import Study
 from medfl.store.views import ExecutionView, RunView, view_execution, view_run
 from medfl.testing import story
 
-BINARY = Outcome("binary", ("benign", "malignant"))
-MULTICLASS = Outcome("multiclass", ("mild", "moderate", "severe"))
-REGRESSION = Outcome("regression")
+OUTCOMES = {
+    "binary": Outcome("binary", ("benign", "malignant")),
+    "multiclass": Outcome("multiclass", ("mild", "moderate", "severe")),
+    "regression": Outcome("regression"),
+}
 SITES = {"north": 143, "east": 142, "south": 142, "west": 142}
 
 
@@ -45,11 +47,15 @@ class Tale:
 
     spec: Study
     sites: Mapping[str, int] = field(default_factory=lambda: dict(SITES))
-    outcome: Outcome = BINARY
+    kind: str = "binary"
     one_class: tuple[str, ...] = ()
     failing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     end: str = "finished"
     samples: int = 60
+
+    @property
+    def outcome(self) -> Outcome:
+        return OUTCOMES[self.kind]
 
     @property
     def events(self) -> list[Event]:
@@ -121,7 +127,8 @@ class Tale:
                 )  # fmt: skip
             else:
                 yield SiteAnswered(
-                    run=plan.run, round=number, site=site, seconds=0.02, received=2456, sent=19464, loss=0.2 + 0.5 / number,
+                    run=plan.run, round=number, site=site, seconds=0.02, received=2456, sent=19464,
+                    loss=0.2 + 0.5 / number,
                 )  # fmt: skip
         if plan.role == "arm":
             yield self.judged(plan, number - 1)
@@ -220,5 +227,11 @@ def trial() -> ExecutionView:
 
 @pytest.fixture(scope="session")
 def tell() -> Callable[..., ExecutionView]:
-    """Return the teller of any tale."""
+    """Return the teller of any tale: what is asked, and how it went."""
     return lambda spec=None, **how: Tale(spec or study(), **how).told
+
+
+@pytest.fixture(scope="session")
+def ask() -> Callable[..., Study]:
+    """Return what writes a study."""
+    return study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,22 +11,16 @@ from hypothesis import strategies as st
 
 from medfl.errors import Complaint, MedflError, NotFoundError, SpecError
 from medfl.spec.anatomy import tables
-from medfl.spec.checks import check
 from medfl.spec.reading import DEEPEST, parse, read
-from medfl.spec.study import Study
 
 GOOD = '[study]\nname = "s"\n\n[data]\ntarget = "y"\n'
 SHARED = Path(__file__).parents[3] / "shared" / "studies"
 
 
-def complaints(text: str) -> tuple[Complaint, ...]:
+def only(text: str) -> Complaint:
     with pytest.raises(SpecError) as caught:
         parse(text, source="study.toml")
-    return caught.value.complaints
-
-
-def only(text: str) -> Complaint:
-    (complaint,) = complaints(text)
+    (complaint,) = caught.value.complaints
     return complaint
 
 
@@ -248,7 +243,9 @@ evaluation.bootstrap = -1
 """
 
 
-def test_everything_that_is_wrong_is_told_at_once_in_the_order_of_lines() -> None:
+def test_everything_that_is_wrong_is_told_at_once_in_the_order_of_lines(
+    complaints: Callable[[str], tuple[Complaint, ...]],
+) -> None:
     told = [complaint.where.removeprefix("study.toml:") for complaint in complaints(WRONG)]
     assert told == [
         "3 [study] name",
@@ -281,51 +278,3 @@ def test_the_error_speaks_every_complaint_and_exits_as_a_mistake_of_the_user() -
     error: MedflError = caught.value
     assert error.exit_code == 2
     assert all(str(complaint) in str(error) for complaint in error.complaints)
-
-
-# -- arms --------------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_wrong_in_every_arm_is_told_once_of_the_study() -> None:
-    text = GOOD + 'features = ["y"]\n[[arm]]\nname = "a"\n[[arm]]\nname = "b"\nalgorithm = "fedyogi"\n'
-    assert [complaint.where for complaint in complaints(text)] == ["study.toml:6 [data] features[0]"]
-
-
-def test_what_every_arm_mends_is_not_wrong() -> None:
-    text = GOOD + 'features = ["y"]\n[[arm]]\nname = "a"\ndata.features = ["x"]\n'
-    assert list(parse(text, source="study.toml").arms) == ["a"]
-
-
-def test_what_one_arm_does_not_mend_is_told_of_the_others() -> None:
-    text = GOOD + 'features = ["y"]\n[[arm]]\nname = "a"\ndata.features = ["x"]\n[[arm]]\nname = "b"\n'
-    assert only(text).where == "study.toml:10 [[arm]] b: data.features[0]"
-
-
-def test_an_arm_with_fewer_features_may_leave_categorical_as_it_is() -> None:
-    text = GOOD + 'features = ["age", "ward"]\ncategorical = ["ward"]\n[[arm]]\nname = "a"\ndata.features = ["age"]\n'
-    assert parse(text, source="study.toml").arms["a"].data.features == ("age",)
-
-
-def test_a_contradiction_that_an_arm_brings_in_is_told_at_what_it_changes() -> None:
-    text = GOOD + '[training]\nclass_weight = "balanced"\n[[arm]]\nname = "a"\nmodel = "linear"\n'
-    complaint = only(text)
-    assert complaint.where == "study.toml:8 [[arm]] a: training.class_weight"
-    assert complaint.what == "class_weight weighs classes; the outcome is a number"
-
-
-# -- studies from Python -----------------------------------------------------------------------------------------------
-
-
-def test_a_study_from_python_is_checked_in_the_same_words() -> None:
-    body = {"study": {"name": "s"}, "data": {"target": "y", "features": ["x", "y"]}}
-    study = Study.model_validate(body | {"arm": [{"name": "a"}, {"name": "b", "algorithm": "fedyogy"}]})
-    with pytest.raises(SpecError) as caught:
-        check(study)
-    assert [(complaint.where, complaint.received) for complaint in caught.value.complaints] == [
-        ("[data] features[1]", '"y"'),
-        ("[[arm]] b: algorithm", '"fedyogy"'),
-    ]
-
-
-def test_a_good_study_from_python_passes() -> None:
-    check(parse(GOOD, source="study.toml"))

@@ -1,4 +1,4 @@
-"""Curves as numbers: ROC, precision and recall, calibration, confusion matrix, each over the repeats of a way of learning.
+"""Curves as numbers: ROC, precision and recall, calibration, confusion matrix, over the repeats of a way of learning.
 
 What a judged run holds of each is described in :func:`medfl.learn.metrics.judge.curves`.
 """
@@ -121,7 +121,8 @@ class Calibration:
     low, high
         95 % limits of what was observed, for one repeat; for several, smallest and largest of them.
     edges, negatives, positives
-        Histogram of the predicted probability: edges of its bins, rows without and with the outcome; empty for regression.
+        Histogram of the predicted probability: edges of its bins, rows without and with the outcome. Empty for
+        regression.
     slope, intercept
         Of the recalibration, where they are defined.
     """

@@ -129,29 +129,23 @@ def key(ax: Axes, entries: Sequence[tuple[Mark, str]], *, at: tuple[float, float
         ax.text(x + 0.115, height, text, transform=ax.transAxes, va="center", fontsize=TEXT, color=style.colour)
 
 
-def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def apart(places: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
     """Move labels apart until neighbours are `gap` from each other, as little as needed, inside low and high."""
+
+    def start(group: Sequence[int]) -> float:
+        """Return where the lowest label of a stack stands when the stack is centred on its labels' places."""
+        length = gap * (len(group) - 1)
+        centre = sum(places[index] for index in group) / len(group)
+        return max(min(centre - length / 2, high - length), low)
+
     groups: list[list[int]] = []
     for index in sorted(range(len(places)), key=lambda index: places[index]):
         group = [index]
-        while groups and _start(group, places, gap, low, high) < _start(groups[-1], places, gap, low, high) + gap * len(
-            groups[-1]
-        ):
+        while groups and start(group) < start(groups[-1]) + gap * len(groups[-1]):
             group = groups.pop() + group
         groups.append(group)
-    moved = list(places)
-    for group in groups:
-        first = _start(group, places, gap, low, high)
-        for step, index in enumerate(group):
-            moved[index] = first + step * gap
-    return moved
-
-
-def _start(group: Sequence[int], places: Sequence[float], gap: float, low: float, high: float) -> float:
-    """Return where the lowest of a stack of labels stands when the stack is centred on their places."""
-    length = gap * (len(group) - 1)
-    centre = sum(places[index] for index in group) / len(group)
-    return max(min(centre - length / 2, high - length), low)
+    moved = {index: start(group) + step * gap for group in groups for step, index in enumerate(group)}
+    return [moved[index] for index in range(len(places))]
 
 
 def svg(figure: Figure, *, name: str, description: str) -> str:
@@ -170,7 +164,8 @@ def svg(figure: Figure, *, name: str, description: str) -> str:
     return _inline(body.getvalue(), name, description)
 
 
-def _settings() -> dict[str, Any]:
+def _settings() -> Any:
+    """Return what differs from matplotlib's own defaults; its type would name each of its 300 keys."""
     return {
         "svg.fonttype": "none",
         "svg.hashsalt": "medfl",

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from medfl.publish.ways import ALONE, CENTRALISED, Mark, Way, arms, mark_of, ways
+from medfl.publish.ways import CENTRALISED, Mark, Way, arms, mark_of, ways
 from medfl.publish.wording import in_sentence, label
 from medfl.store.comparison import Comparison, Estimate, across, comparisons
 from medfl.store.views import ExecutionView, RoundView, RunView

@@ -15,6 +15,7 @@ from rich.text import Text
 from medfl.events import (
     Evaluated,
     Event,
+    Noticed,
     RoundFinished,
     RunFailed,
     RunFinished,
@@ -24,7 +25,7 @@ from medfl.events import (
     SiteFailed,
 )
 from medfl.publish.ways import mark_of
-from medfl.publish.wording import counted, duration, label, number, shortened
+from medfl.publish.wording import duration, label, number, shortened
 from medfl.store.results import HEADLINE
 from medfl.store.views import ExecutionView, RunView
 
@@ -85,7 +86,7 @@ class Following:
                 self._begin(run, after)
             case SiteFailed(site=site, round=number, reason=reason):
                 first = reason.strip().partition("\n")[0]
-                self.failures.append(f"{shortened(site, 30)} failed in round {number}: {first}")
+                self.failures.append(f"{self.name}: {shortened(site, 30)} failed in round {number}: {first}")
             case Evaluated(pooled=pooled):
                 self.metrics = pooled or self.metrics
             case RoundFinished(round=number, loss=loss) if run is not None:
@@ -109,12 +110,21 @@ class Following:
         return f"{mark_of(self.execution, self.current.arm).label}, seed {self.current.seed}"
 
     @property
+    def rounds(self) -> int:
+        """Rounds of the current run; 0 where it trains in one go."""
+        return self.current.planned_rounds if self.current is not None and self.current.role == "arm" else 0
+
+    @property
+    def judged(self) -> str:
+        """First metric of the current run's last judged model."""
+        found = next((name for name in HEADLINE if self.metrics.get(name) is not None), "")
+        return f"{label(found)} {number(self.metrics[found], metric=found)}" if found else ""
+
+    @property
     def state(self) -> str:
         """Loss and first metric of the current run."""
-        found = next((name for name in HEADLINE if self.metrics.get(name) is not None), "")
-        parts = [f"loss {self.loss:.3f}"] if self.loss is not None else []
-        parts += [f"{label(found)} {number(self.metrics[found], metric=found)}"] if found else []
-        return ", ".join(parts)
+        loss = f"loss {self.loss:.3f}" if self.loss is not None else ""
+        return ", ".join(filter(None, (loss, self.judged)))
 
 
 class LiveDisplay:
@@ -123,7 +133,7 @@ class LiveDisplay:
     def __init__(self, execution: ExecutionView, console: Console) -> None:
         self._following = Following(execution)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=36),
             TaskProgressColumn(),
             TextColumn("{task.fields[runs]}", style="dim"),
@@ -136,7 +146,7 @@ class LiveDisplay:
             completed=sum(self._following.done.values()),
             runs=self._runs(),
         )
-        self._live = Live(get_renderable=self._shown, console=console, refresh_per_second=8)
+        self._live = Live(get_renderable=self.shown, console=console, refresh_per_second=8)
 
     def on(self, event: Event) -> None:
         """Take notice of one event."""
@@ -147,18 +157,21 @@ class LiveDisplay:
         self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._following.current = None
         self._live.stop()
 
     def _runs(self) -> str:
-        return f"{self._following.finished} of {counted(len(self._following.runs), 'run')}"
+        return f"{self._following.finished} of {len(self._following.runs)} runs"
 
-    def _shown(self) -> RenderableType:
+    def shown(self) -> RenderableType:
+        """Return the lines as they stand."""
         following = self._following
         lines: list[RenderableType] = [self._bar]
         if following.current is not None:
-            rounds = f", round {following.round} of {following.current.planned_rounds}" if following.current.role == "arm" else ""
+            rounds = f", round {following.round} of {following.rounds}" if following.rounds else ""
             tail = f": {following.state}" if following.state else ""
             lines.append(Text(f"  {following.name}{rounds}{tail}", no_wrap=True, overflow="ellipsis"))
         shown = following.failures[-_SHOWN_FAILURES:]
@@ -171,6 +184,7 @@ class PlainDisplay:
 
     def __init__(self, execution: ExecutionView, console: Console) -> None:
         self._following, self._console = Following(execution), console
+        self._noticed: set[tuple[str, str]] = set()
 
     def on(self, event: Event) -> None:
         """Take notice of one event."""
@@ -178,18 +192,20 @@ class PlainDisplay:
         following.take(event)
         match event:
             case RunStarted():
-                self._say(f"{following.name}: started")
+                self._say(f"{following.name}: started as {event.run}")
             case RunResumed(after_round=after):
-                self._say(f"{following.name}: goes on after round {after}")
-            case RoundFinished(round=number) if following.current is not None and following.current.role == "arm":
-                last = following.current.planned_rounds
-                if number == last or number % max(1, -(-last // LINES_A_RUN)) == 0:
-                    self._say(f"{following.name}: round {number} of {last}, {following.state}")
+                self._say(f"{following.name}: goes on after round {after} as {event.run}")
+            case RoundFinished(round=number) if following.rounds and self._worth_a_line(number):
+                self._say(f"{following.name}: round {number} of {following.rounds}, {following.state}")
             case SiteFailed():
-                self._say(f"{following.name}: {following.failures[-1]}")
+                self._say(following.failures[-1])
+            case Noticed(site=site, text=text) if (site, text) not in self._noticed:
+                self._noticed.add((site, text))
+                self._say(f"{site or 'all sites'}: {text}")
             case RunFinished(seconds=seconds):
-                found = f", {following.state.rpartition(', ')[2]}" if following.metrics else ""
-                self._say(f"{following.name}: finished in {duration(seconds)}{found} ({following.finished} of {len(following.runs)})")
+                found = f", {following.judged}" if following.judged else ""
+                progress = f"{following.finished} of {len(following.runs)}"
+                self._say(f"{following.name}: finished in {duration(seconds)}{found} ({progress})")
             case RunFailed(message=message):
                 self._say(f"{following.name}: failed: {message}")
             case RunInterrupted():
@@ -198,8 +214,14 @@ class PlainDisplay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
+
+    def _worth_a_line(self, number: int) -> bool:
+        last = self._following.rounds
+        return number == last or number % max(1, -(-last // LINES_A_RUN)) == 0
 
     def _say(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)

@@ -37,7 +37,10 @@ def leaving(execution: ExecutionView) -> Leaving:
 
 def _setting(execution: ExecutionView) -> str:
     if execution.spec.get("data", {}).get("simulate"):
-        return "This was a simulation on one machine: nothing left a hospital. With real sites, this is what leaves each of them."
+        return (
+            "This was a simulation on one machine: nothing left a hospital. With real sites, this is what leaves each "
+            "of them."
+        )
     if all(run.engine in ("in-process", "processes") for run in execution.runs):
         return "All sites' tables were read on one machine. With sites of their own, this is what leaves each of them."
     return "This is what left each site."
@@ -46,15 +49,16 @@ def _setting(execution: ExecutionView) -> str:
 def _items(spec: Mapping[str, Any]) -> Iterator[Left]:
     yield Left(
         "Before training",
-        "Names, types, units and categories of its columns, the number of its rows and of missing values in each column, "
-        "and the smallest and largest value of each numeric column (these two are values of single patients, without saying whose).",
+        "Names, types, units and categories of its columns, the number of its rows and of missing values in each "
+        "column, and the smallest and largest value of each numeric column (these two are values of single patients, "
+        "without saying whose).",
     )
     if sums := _sums(spec["preprocess"]):
         yield Left("For preprocessing", sentence(f"Over all its training rows and for each column: {sums}"))
     yield Left(
         "In each round",
-        "The change of the model's weights after training on its rows, multiplied by the number of training rows; that number; "
-        "the mean training loss.",
+        "The change of the model's weights after training on its rows, multiplied by the number of training rows; that "
+        "number; the mean training loss.",
     )
     yield Left("For judging", sentence(_judging(spec)))
     yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
@@ -75,8 +79,8 @@ def _judging(spec: Mapping[str, Any]) -> str:
     if spec["model"]["kind"] == "linear":
         return "sums of errors and of their squares over its test rows, and its own metrics"
     return (
-        "two histograms of the model's scores on its test rows (with and without the outcome), counts of right and wrong decisions, "
-        "and its own metrics"
+        "two histograms of the model's scores on its test rows (with and without the outcome), counts of right and "
+        "wrong decisions, and its own metrics"
     )
 
 
@@ -101,9 +105,12 @@ def _received(run: RunView) -> int:
 
 def _seen(spec: Mapping[str, Any]) -> str:
     if (spec.get("privacy") or {}).get("secure_aggregation"):
-        return "Secure aggregation was on: whoever runs the hub sees the sum over the sites, not one site's own contribution."
+        return (
+            "Secure aggregation was on: whoever runs the hub sees the sum over the sites, not a site's own part of it."
+        )
     return (
-        "Secure aggregation was off, and no noise was added: whoever runs the hub sees each site's own contribution. A curious one "
-        "could learn from it how the site's patients differ from the others', and from a small site or a large model also whether a "
-        "known patient was among the training rows, or roughly what single rows look like. Rely on it only where the hub is trusted."
+        "Secure aggregation was off, and no noise was added: whoever runs the hub sees each site's own contribution. A "
+        "curious one could learn from it how the site's patients differ from the others', and from a small site or a "
+        "large model also whether a known patient was among the training rows, or roughly what single rows look like. "
+        "Rely on it only where the hub is trusted."
     )

@@ -107,7 +107,7 @@ def _data(spec: Spec, known: Setting) -> str:
     )
     units = ", ".join(f"{column} in {unit}" for column, unit in (data.get("units") or {}).items())
     texts = [f"{kind} {data['target']}{rule} was predicted from {columns}"]
-    texts += [f"Units were {units}"] if units else []
+    texts += [f"Units: {units}"] if units else []
     texts += [_sites(data, known)]
     if data.get("missing"):
         texts += [f"Cells reading {listed([repr(text) for text in data['missing']])} were taken as missing"]
@@ -135,7 +135,8 @@ def _dealt(simulated: Spec) -> str:
     partition = simulated.get("partition") or {"kind": "iid"}
     match partition["kind"]:
         case "dirichlet":
-            return f"by class proportions drawn from a Dirichlet distribution with α = {partition.get('alpha', 0.5):g} (Hsu et al. 2019)"
+            alpha = f"α = {partition.get('alpha', 0.5):g}"
+            return f"by class proportions drawn from a Dirichlet distribution with {alpha} (Hsu et al. 2019)"
         case "quantiles":
             return f"as consecutive quantiles of {partition['column']}, so that the sites differ"
         case "column":
@@ -148,7 +149,8 @@ _IMPUTED = {
     "none": "No column had missing values",
     "drop": "Rows with a missing value were left out",
     "mean": "Missing numbers were replaced by the column's mean over all sites",
-    "median": "Missing numbers were replaced by the column's median over all sites, read from summed histograms of {bins} bins",
+    "median": "Missing numbers were replaced by the column's median over all sites, read from summed histograms of "
+    "{bins} bins",
     "most-frequent": "Missing numbers were replaced by the column's most frequent value over all sites",
     "mean-per-site": "Missing numbers were replaced by the column's mean at the site",
     "median-per-site": "Missing numbers were replaced by the column's median at the site",
@@ -156,7 +158,8 @@ _IMPUTED = {
 }
 _SCALED = {
     "none": "Features were not scaled",
-    "standard": "Features were scaled to mean 0 and standard deviation 1, computed from sums over all sites' training rows",
+    "standard": "Features were scaled to mean 0 and standard deviation 1, computed from sums over all sites' training "
+    "rows",
     "min-max": "Features were scaled to the range from 0 to 1 over all sites' training rows",
     "standard-per-site": "Each site scaled its features to mean 0 and standard deviation 1 over its own training rows",
     "min-max-per-site": "Each site scaled its features to the range from 0 to 1 over its own training rows",
@@ -189,9 +192,11 @@ def _model(spec: Spec) -> str:
             layers = counted(len(model["hidden"]), "hidden layer")
             units = listed(map(str, model["hidden"]))
             added = f", {listed(extras)}" if extras else ""
-            text = f"The model was a multilayer perceptron with {layers} of {units} units, {model['activation']} activation{added}"
+            shape = f"{layers} of {units} units, {model['activation']} activation{added}"
+            text = f"The model was a multilayer perceptron with {shape}"
         case _:
-            text = f"The model was the PyTorch module {model.get('name', model['kind'])}{_settings(model.get('options', {}))}"
+            named = model.get("name", model["kind"])
+            text = f"The model was the PyTorch module {named}{_settings(model.get('options', {}))}"
     return sentence(text)
 
 
@@ -249,7 +254,7 @@ def _federation(spec: Spec) -> str:
 
 
 def citation(kind: str) -> str:
-    """Return an algorithm's name and paper, which is the first line of its own file: "FedAvg (McMahan et al. 2017, …)"."""
+    """Return an algorithm's name and paper, the first line of its own file, as "FedAvg (McMahan et al. 2017, …)"."""
     part = next((part for part in algorithms() if kind_of(part) == kind), None)
     told = (sys.modules[part.__module__].__doc__ or "") if part else ""
     name, found, paper = told.strip().partition("\n")[0].rstrip(".").partition(": ")
@@ -274,9 +279,11 @@ def _privacy(spec: Spec) -> str:
 
 
 def _baselines(spec: Spec) -> str:
+    steps = spec["training"].get("local_steps") is not None
+    budget = "for as many steps as all sites took together" if steps else "for as many passes as the federation made"
     texts = {
-        "centralised": "the same model was trained on all sites' training rows in one place, for as many passes or steps",
-        "local-only": "each site trained the same model on its own training rows alone, for as many passes or steps",
+        "centralised": f"the same model was trained on all sites' training rows in one place, {budget}",
+        "local-only": "each site trained the same model on its own training rows alone, as long as in the federation",
     }
     return " ".join(sentence(texts[name]) for name in spec["evaluation"].get("baselines", ()) if name in texts)
 
@@ -285,7 +292,8 @@ def _evaluation(spec: Spec, known: Setting) -> str:
     how = spec["evaluation"]
     if how.get("test_ids"):
         texts = [
-            f"Each site kept the rows whose {how.get('id_column', 'ID')} it had listed for testing; the lists stayed there"
+            f"Each site kept the rows whose {how.get('id_column', 'ID')} it had listed for testing; the lists stayed "
+            "there"
         ]
     else:
         split = (
@@ -294,8 +302,8 @@ def _evaluation(spec: Spec, known: Setting) -> str:
             else "a split of its own for each repeat"
         )
         texts = [
-            f"Each site kept {percent(how['test_fraction'])} of its rows for testing, stratified by outcome where each class "
-            f"had enough rows, by {split}"
+            f"Each site kept {percent(how['test_fraction'])} of its rows for testing, stratified by outcome where each "
+            f"class had enough rows, by {split}"
         ]
     if known.outcome == "regression":
         return " ".join(map(sentence, [*texts, "Errors are given in the outcome's own unit"]))
@@ -308,8 +316,8 @@ def _evaluation(spec: Spec, known: Setting) -> str:
         )
         texts += [f"A patient counted as positive {point}"]
     texts += [
-        "Pooled ROC and precision-recall curves were read from the sum of the sites' score histograms (2\u202f048 bins), "
-        "so that no score left a site with its row"
+        "Pooled ROC and precision-recall curves were read from the sum of the sites' score histograms "
+        "(2\u202f048 bins), so that no score left a site with its row"
     ]
     return " ".join(map(sentence, texts))
 
@@ -321,12 +329,13 @@ def _statistics(spec: Spec, each: Mapping[str, Spec], first: Spec) -> str:
         texts = [f"The study was run once, with seed {seed}"]
         if samples:
             texts += [
-                f"Intervals are 95 % bootstrap percentile intervals over test rows ({whole(samples)} samples); they do not cover the randomness of training"
+                f"Intervals are 95 % bootstrap percentile intervals over test rows ({whole(samples)} samples); they do "
+                "not cover the randomness of training"
             ]
         return " ".join(map(sentence, texts))
     texts = [
-        f"The study was repeated {repeats} times, with seeds {seed} to {seed + repeats - 1}; means over the repeats are given with "
-        "95 % t-intervals",
+        f"The study was repeated {counted(repeats, 'time')}, with seeds {seed} {'and' if repeats == 2 else 'to'} "
+        f"{seed + repeats - 1}; means over the repeats are given with 95 % t-intervals",
     ]
     if len(each) > 1 or first["evaluation"].get("baselines"):
         one_split = first["evaluation"].get("split_seed") is not None or first["evaluation"].get("test_ids")

@@ -10,7 +10,21 @@ from medfl.publish.wording import duration, interval, label, limits_of, listed, 
 from medfl.store.comparison import across
 from medfl.store.views import RunView, SiteView
 
-_SHOWN = ("auc", "auprc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "brier", "calibration_slope", "threshold", "rmse", "mae", "r2")
+_SHOWN = (
+    "auc",
+    "auprc",
+    "accuracy",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "brier",
+    "calibration_slope",
+    "threshold",
+    "rmse",
+    "mae",
+    "r2",
+)
 _BY_SITE = ("auc", "accuracy", "sensitivity", "specificity", "rmse", "mae", "r2")
 
 
@@ -27,7 +41,8 @@ def _head(run: RunView) -> Iterator[str]:
     yield _plain(question or "No question was written down.")
     if run.status != "finished":
         yield ""
-        yield f"**The run is {run.status} after {run.rounds} of {run.planned_rounds} rounds; this is its last good model.**"
+        rounds = f"{run.rounds} of {run.planned_rounds} rounds"
+        yield f"**The run is {run.status} after {rounds}; this is its last good model.**"
 
 
 def _use(run: RunView) -> Iterator[str]:
@@ -48,10 +63,13 @@ def _data(run: RunView) -> Iterator[str]:
     yield ""
     yield from _table(
         ["Site", "Train rows", "Test rows", *shown, "Schema"],
-        [[site.name, _count(site.train_rows), _count(site.test_rows), *_shares(site, shown), site.schema[:12]] for site in run.sites.values()],
+        [
+            [site.name, _count(site.train_rows), _count(site.test_rows), *_shares(site, shown), site.schema[:12]]
+            for site in run.sites.values()
+        ],
     )
     yield ""
-    yield "No row left a site for the model. The schema is the beginning of a sha256 over names, types, units and categories."
+    yield "The schema is the beginning of a sha256 over names, types, units and categories of the columns."
 
 
 def _how(run: RunView) -> Iterator[str]:
@@ -71,7 +89,9 @@ def _metrics(run: RunView) -> Iterator[str]:
         yield "The model was not judged."
         return
     pooled = [name for name in _SHOWN if name in run.metrics]
-    yield from _table(["Over all sites' test rows", "Value", "95 % interval"], [[label(name), *_value(run, name)] for name in pooled])
+    yield from _table(
+        ["Over all sites' test rows", "Value", "95 % interval"], [[label(name), *_value(run, name)] for name in pooled]
+    )
     names = [name for name in _BY_SITE if name in run.metrics]
     lines = [[site, *(" ".join(_value(run, name, site)).strip() for name in names)] for site in run.sites]
     yield ""
@@ -88,7 +108,7 @@ def _limits(run: RunView) -> Iterator[str]:
     if run.spec["data"].get("simulate"):
         yield "- The sites were simulated from one table; real sites differ in more ways."
     if not run.spec.get("privacy", {}).get("secure_aggregation"):
-        yield "- Trained without secure aggregation and without differential privacy: the weights may reveal something of single rows."
+        yield "- Trained without secure aggregation or differential privacy: weights may reveal single rows."
     yield from (f"- {_plain(event.site + ': ' if event.site else '')}{_plain(event.text)}." for event in run.notices)
 
 

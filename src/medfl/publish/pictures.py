@@ -107,13 +107,16 @@ def _calibration(execution: ExecutionView) -> Iterator[Plate]:
     drawings = tuple(calibration_plot(figure, name=f"calibration-{place}") for place, figure in enumerate(figures))
     limits = "the range over the repeats" if _repeats(execution) > 1 else "95 % limits"
     if not figures[0].edges:
-        text = f"Observed against predicted outcome, in groups of test rows; on the diagonal predictions come true. Vertical lines are {limits}."
+        text = (
+            "Observed against predicted outcome, in groups of test rows; on the diagonal predictions come true. "
+            f"Vertical lines are {limits}."
+        )
         yield Plate("calibration", drawings, text)
         return
     text = (
-        f"Observed share against predicted probability, in about ten groups of equal size; on the diagonal predictions come true. "
-        f"Vertical lines are {limits}. Below, how often each probability was predicted for people with the outcome (up) and without it "
-        f"(down), as a share of each.{_slopes(figures)}"
+        "Observed share against predicted probability, in about ten groups of equal size; on the diagonal predictions "
+        f"come true. Vertical lines are {limits}. Below, how often each probability was predicted for people with the "
+        f"outcome (up) and without it (down), as a share of each.{_slopes(figures)}"
     )
     yield Plate("calibration", drawings, text)
 
@@ -156,7 +159,10 @@ def _compared(execution: ExecutionView, metric: str) -> Iterator[Plate]:
         f"p-values are from the {' and the '.join(sorted(tests))}, Holm-corrected over all of these." if tests else ""
     )
     untested = f"Without a test: {'; '.join(reasons)}." if reasons else ""
-    text = f"First minus second in {in_sentence(metric)}, over the same seeds. {verdict} {untested} Against each site alone, means over the sites are compared."
+    text = (
+        f"First minus second in {in_sentence(metric)}, over the same seeds. {verdict} {untested} "
+        "Against each site alone, means over the sites are compared."
+    )
     yield Plate("compared", (difference_plot(rows, name="compared"),), " ".join(text.split()), wide=True)
 
 

@@ -87,7 +87,7 @@ def _name_ends(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     low, high = ax.get_ylim()
     height = 72 * ax.figure.get_size_inches()[1] * ax.get_position().height  # type: ignore[union-attr]
     gap = 10.5 * (high - low) / height
-    places = apart([place for place, _, _ in labels], gap, low, high)
+    places = apart([place for place, _, _ in labels], gap=gap, low=low, high=high)
     for place, (_, text, colour) in zip(places, labels, strict=True):
         ax.annotate(
             text,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from medfl.publish.drawing import (
     ALARM,
@@ -24,10 +25,11 @@ from medfl.publish.drawing import (
 from medfl.publish.figures import Compared, Forest, ForestRow, Participation
 from medfl.publish.ways import Mark
 from medfl.publish.wording import (
+    bounded,
+    counted,
     difference,
     in_sentence,
     label,
-    limits_of,
     metric_of,
     p_value,
     shortened,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 CROWD = 24
 """Sites from which on only the outermost are drawn at full height."""
+_TEXT_STYLE: Mapping[str, Any] = MappingProxyType({"va": "center", "color": INK, "fontsize": TEXT})
 ENDS = 8
 """Sites at each end that keep their full height and name in a crowd."""
 
@@ -101,55 +104,65 @@ def _draw_row(ax: Axes, place: _Place, view: Forest) -> None:
             ax.axhline(place.y - place.height / 2 - 3, color=RULE, linewidth=0.8)
         weight = "bold" if together else "normal"
         text = "All sites together" if together else shortened(row.site, 22)
-        _beside(ax, text, -172, place.y, colour=INK, weight=weight)
-        _beside(ax, "–" if row.test_rows is None else whole(row.test_rows), -12, place.y, colour=MUTED, align="right")
+        _beside(ax, text, at=(-172, place.y), color=INK, fontweight=weight)
+        _beside(ax, "–" if row.test_rows is None else whole(row.test_rows), at=(-12, place.y), color=MUTED, ha="right")
     for index, (mark, estimate) in enumerate(row.estimates):
         y = place.y + 9.0 * (index - (count - 1) / 2) if place.named else place.y
         if estimate is not None:
-            _draw_estimate(ax, mark, estimate, y, metric=view.metric, small=not place.named)
+            _draw_estimate(ax, mark, bounded(estimate, metric=view.metric), y=y, small=not place.named)
         if place.named and (estimate is not None or row is not view.pooled):
             text = with_interval(estimate, metric=view.metric)
-            _beside(ax, text, 8, y, right=True, colour=look(mark).colour if estimate else MUTED, fontsize=7.2)
+            _beside(ax, text, at=(8, y), right=True, color=look(mark).colour if estimate else MUTED, fontsize=7.2)
 
 
-def _draw_estimate(ax: Axes, mark: Mark, estimate: Estimate, y: float, *, metric: str, small: bool) -> None:
-    style, limits = look(mark), limits_of(estimate, metric=metric)
-    if limits is not None and not (small and mark.role != "arm"):
+def _draw_estimate(ax: Axes, mark: Mark, estimate: Estimate, *, y: float, small: bool) -> None:
+    style = look(mark)
+    if estimate.low is not None and estimate.high is not None and not (small and mark.role != "arm"):
         width = 0.5 if small else 1.3
-        ax.plot(limits, [y, y], color=style.colour, linewidth=width, solid_capstyle="butt")
+        ax.plot([estimate.low, estimate.high], [y, y], color=style.colour, linewidth=width, solid_capstyle="butt")
     ax.plot(
-        [estimate.mean], [y], color=style.colour, marker=style.marker, markersize=1.6 if small else 5,
-        markerfacecolor=style.fill, markeredgewidth=0.4 if small else 1.1, linestyle="none", zorder=4, clip_on=False,
-    )  # fmt: skip
+        [estimate.mean],
+        [y],
+        color=style.colour,
+        marker=style.marker,
+        markersize=1.6 if small else 5,
+        markerfacecolor=style.fill,
+        markeredgewidth=0.4 if small else 1.1,
+        linestyle="none",
+        zorder=4,
+        clip_on=False,
+    )
 
 
-def _beside(
-    ax: Axes, text: str, points: float, y: float, *, colour: str = INK, align: str = "left", right: bool = False,
-    weight: str = "normal", fontsize: float = TEXT,
-) -> None:  # fmt: skip
-    """Write text so many points from the left edge of the axes, or from their right one."""
+def _beside(ax: Axes, text: str, *, at: tuple[float, float], right: bool = False, **style: Any) -> None:
+    """Write text so many points from the left (or right) edge of the axes, at a height in data."""
+    points, y = at
     ax.annotate(
-        text, (1 if right else 0, y), xytext=(points, 0), xycoords=("axes fraction", "data"),
-        textcoords="offset points", ha=align, va="center", color=colour, fontsize=fontsize, fontweight=weight,
+        text,
+        (1 if right else 0, y),
+        xytext=(points, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
         annotation_clip=False,
-    )  # fmt: skip
+        **{**_TEXT_STYLE, **style},
+    )
 
 
 def _head(ax: Axes, view: Forest) -> None:
-    _beside(ax, "Site", -172, -7, colour=MUTED, fontsize=SMALL)
-    _beside(ax, "test rows", -12, -7, colour=MUTED, align="right", fontsize=SMALL)
+    _beside(ax, "Site", at=(-172, -7), color=MUTED, fontsize=SMALL)
+    _beside(ax, "test rows", at=(-12, -7), color=MUTED, ha="right", fontsize=SMALL)
     offset = 6.0
     for mark in view.marks:
         style = look(mark)
         text = shortened(mark.label, 18)
         _marker_at(ax, mark, offset)
-        _beside(ax, text, offset + 6, -7, colour=style.colour, fontsize=SMALL)
+        _beside(ax, text, at=(offset + 6, -7), color=style.colour, fontsize=SMALL)
         offset += 5.0 * len(text) + 22
-    _beside(ax, f"{label(view.metric)} (95 % interval)", 8, -7, right=True, colour=MUTED, fontsize=7.2)
+    _beside(ax, f"{label(view.metric)} (95 % interval)", at=(8, -7), right=True, color=MUTED, fontsize=7.2)
     if len(view.rows) > CROWD:
         small = len(view.rows) - 2 * ENDS
         first = 4.0 + ENDS * (9.0 * len(view.marks) + 9)
-        _beside(ax, f"{small} sites between,\ndrawn small", -172, first + 1.3 * small, colour=MUTED)
+        _beside(ax, f"{small} sites between,\ndrawn small", at=(-172, first + 1.3 * small), color=MUTED)
 
 
 def _marker_at(ax: Axes, mark: Mark, points: float) -> None:
@@ -181,7 +194,8 @@ def _in_words(view: Forest) -> str:
         for mark, estimate in view.pooled.estimates
         if estimate
     ]
-    return f"{label(view.metric)} at {len(view.rows)} sites, by way of learning. All sites together: {', '.join(parts)}"
+    sites = counted(len(view.rows), "site")
+    return f"{label(view.metric)} at {sites}, by way of learning. All sites together: {', '.join(parts)}"
 
 
 def difference_plot(rows: Sequence[Compared], *, name: str) -> str:
@@ -189,7 +203,9 @@ def difference_plot(rows: Sequence[Compared], *, name: str) -> str:
     metric = rows[0].result.metric
     with sheet(FULL, (26 * len(rows) + 74) / 72) as figure:
         title(figure, f"Difference in {in_sentence(metric)}")
-        ax = axes(figure, left=196, right=176, top=34, bottom=38)
+        names = [f"{shortened(row.first.label, 17)} − {shortened(row.second.label, 17)}" for row in rows]
+        left = 5.0 * max(map(len, names)) + 24
+        ax = axes(figure, left=left, right=176, top=34, bottom=38)
         ax.grid(visible=False)
         ax.set_yticks([])
         ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -197,9 +213,10 @@ def difference_plot(rows: Sequence[Compared], *, name: str) -> str:
         ax.set_xlim(-reach, reach)
         ax.axvline(0, color=MUTED, linewidth=0.9)
         _directions(ax, metric)
-        for y, row in enumerate(rows):
+        for y, (name_of_row, row) in enumerate(zip(names, rows, strict=True)):
+            _beside(ax, name_of_row, at=(-left, y))
             _draw_difference(ax, row, y)
-        _beside(ax, "difference (95 % interval)", 8, -0.86, right=True, colour=MUTED, fontsize=SMALL)
+        _beside(ax, "difference (95 % interval)", at=(8, -0.86), right=True, color=MUTED, fontsize=SMALL)
         words = "; ".join(
             f"{row.first.label} minus {row.second.label} {difference(row.result.difference, metric=metric)}"
             for row in rows
@@ -214,10 +231,9 @@ def _draw_difference(ax: Axes, row: Compared, y: int) -> None:
     if found.low is not None and found.high is not None:
         ax.plot([found.low, found.high], [y, y], color=style.colour, linewidth=1.5, solid_capstyle="butt")
     ax.plot([found.mean], [y], color=style.colour, marker=style.marker, markersize=6, linestyle="none")
-    _beside(ax, f"{shortened(row.first.label, 17)} − {shortened(row.second.label, 17)}", -196, y)
     verdict = p_value(row.result.p_holm) or "no test"
     text = f"{difference(found, metric=row.result.metric)}   {verdict}"
-    _beside(ax, text, 8, y, right=True, colour=INK)
+    _beside(ax, text, at=(8, y), right=True, color=INK)
 
 
 def _ends(row: Compared) -> list[float]:

@@ -212,32 +212,32 @@ class ResultTable:
     crowded: bool
 
 
+_TOGETHER = {
+    "pooled": ("All sites together", "all test rows in one count"),
+    "average of sites": ("Mean of the sites", "every site counts the same"),
+}
+
+
 def results(execution: ExecutionView) -> ResultTable | None:
     """Return the results by site, the ways of learning side by side; None where nothing was judged."""
     metrics = headline(execution)
-    rows = results_table(execution, metrics)
-    if not rows:
+    lines: dict[tuple[str, str], list[ResultLine]] = {}
+    marks = {way.runs[0].arm: way.mark for way in arms(execution)} | {"": CENTRALISED}
+    for row in results_table(execution, metrics):
+        mark = ALONE if row.learned == "alone" else marks[row.arm]
+        line = ResultLine(mark, tuple(_cells(row, metrics)), row.worst)
+        lines.setdefault((row.scope, row.site), []).append(line)
+    if not lines:
         return None
     views = _sites(execution)
-    names = dict.fromkeys(row.site for row in rows if row.scope == "site")
-    ordered = sorted(names, key=lambda site: -(views[site].test_rows or 0) if site in views else 0)
-    scopes = (
-        ("pooled", "All sites together", "all test rows in one count"),
-        ("average of sites", "Mean of the sites", "every site counts the same"),
-    )
-    together = (
-        _group(execution, title, note, [row for row in rows if row.scope == scope], metrics)
-        for scope, title, note in scopes
-    )
+    sites = sorted((site for scope, site in lines if scope == "site"), key=lambda site: -(views[site].test_rows or 0))
+    together = [(scope, *texts) for scope, texts in _TOGETHER.items() if (scope, "") in lines]
     return ResultTable(
         metrics=metrics,
         heads=tuple(map(label, metrics)),
-        together=tuple(group for group in together if group.lines),
-        sites=tuple(
-            _group(execution, site, _rows_note(views.get(site)), [row for row in rows if row.site == site], metrics)
-            for site in ordered
-        ),
-        crowded=len(names) > CROWD,
+        together=tuple(ResultGroup(title, note, tuple(lines[scope, ""])) for scope, title, note in together),
+        sites=tuple(ResultGroup(site, _rows_note(views[site]), tuple(lines["site", site])) for site in sites),
+        crowded=len(sites) > CROWD,
     )
 
 
@@ -245,22 +245,13 @@ def _sites(execution: ExecutionView) -> Mapping[str, SiteView]:
     return {name: site for run in (*execution.baselines, *execution.runs) for name, site in run.sites.items()}
 
 
-def _rows_note(site: SiteView | None) -> str:
+def _rows_note(site: SiteView) -> str:
     """Say on how many rows a site's numbers rest, and why some are not defined where all rows have one outcome."""
-    if site is None or site.test_rows is None:
+    if site.test_rows is None:
         return ""
     present = [name for name, count in site.test_classes.items() if count]
     only = f", all {present[0]}" if len(present) == 1 else ""
     return f"{whole(site.test_rows)} test {'row' if site.test_rows == 1 else 'rows'}{only}"
-
-
-def _group(execution: ExecutionView, title: str, note: str, rows: Sequence[Row], metrics: Sequence[str]) -> ResultGroup:
-    marks = {way.runs[0].arm: way.mark for way in arms(execution)}
-    fixed = {"alone": ALONE, "centralised": CENTRALISED}
-    lines = (
-        ResultLine(fixed.get(row.learned) or marks[row.arm], tuple(_cells(row, metrics)), row.worst) for row in rows
-    )
-    return ResultGroup(title, note, tuple(lines))
 
 
 def _cells(row: Row, metrics: Sequence[str]) -> Iterator[Cell]:

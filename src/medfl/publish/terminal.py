@@ -1,184 +1,242 @@
-"""How a study is told in a terminal or a notebook: progress while it runs, tables when it is done.
+"""What a study looks like in a terminal or a notebook: its progress, its results, the list of runs, one run in detail.
 
-Everything is made from events and views. Nothing here prints: displays write to the console they are given, the rest
-returns renderables.
+Nothing here prints: displays write to the console they are given, the rest returns renderables.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from io import StringIO
-from itertools import groupby
-from typing import Any
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from typing import Any, Protocol
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from medfl.events import Event
 from medfl.publish.following import LiveDisplay, PlainDisplay
-from medfl.publish.wording import label, limits_of, metric_of, number, shortened, with_interval
-from medfl.store.comparison import Estimate
-from medfl.store.results import Row, headline, results_table
+from medfl.publish.glance import glance
+from medfl.publish.tables import ResultGroup, ResultTable
+from medfl.publish.tables import results as result_table
+from medfl.publish.ways import Mark, mark_of
+from medfl.publish.wording import counted, duration, label, listed, moment, number, shortened, whole
 from medfl.store.views import ExecutionView, RunView
 
-MOST_ROWS = 12
-"""Hospitals shown one by one; of more, the worst and the mean are."""
+WIDTH = 100
+"""Nothing is wider, so that it can be read in any window and pasted into a mail."""
+FEW_SITES = 12
+"""More sites than this are named in the report only."""
+_FIRST, _COLUMN = 18, 19
+_STATUS = {"finished": "green", "failed": "bold red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
+_ARMS = ("blue", "yellow", "green", "magenta", "cyan", "bright_blue")
 
 
-@contextmanager
-def progress(execution: ExecutionView, console: Console | None = None) -> Iterator[LiveDisplay | PlainDisplay]:
-    """Show an execution's progress: a bar on a terminal or in a notebook, plain lines elsewhere."""
-    console = console or Console(stderr=True, highlight=False)
-    kind = LiveDisplay if console.is_terminal or console.is_jupyter else PlainDisplay
-    with kind(execution, console) as display:
-        yield display
+class Display(Protocol):
+    """Shows what happens while it happens."""
+
+    def on(self, event: Event) -> None:
+        """Take notice of one event."""
+        ...
+
+
+def progress(execution: ExecutionView, console: Console | None = None) -> AbstractContextManager[Display]:
+    """Return the display that suits the console: moving in a terminal or a notebook, plain lines anywhere else.
+
+    Parameters
+    ----------
+    execution
+        What is about to be carried out, or to go on.
+    console
+        Where to write; the notebook or standard error where it is left out.
+    """
+    target = console or _default()
+    moves = target.is_terminal and not target.is_dumb_terminal
+    # In a notebook rich moves only by ipywidgets; without them it would warn and stand still.
+    if moves or (target.is_jupyter and find_spec("ipywidgets") is not None):
+        return LiveDisplay(execution, target)
+    return PlainDisplay(execution, target)
 
 
 def results(execution: ExecutionView) -> RenderableType:
-    """Return the final table: each hospital alone, federated, centralised, with 95 % intervals."""
-    metrics = headline(execution)
-    rows = results_table(execution, metrics)
-    if not rows:
-        return Text("No run has been judged yet.", style="dim")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("Judged on", no_wrap=True)
-    for metric in metrics:
-        table.add_column(label(metric), justify="right", min_width=11)
-    for (learned, arm), group in groupby(_shown(rows), key=lambda row: (row.learned, row.arm)):
-        table.add_row(_heading(learned, arm, execution), style="bold")
-        for row in group:
-            cells = [_cell(row.estimates.get(metric), metric) for metric in metrics]
-            table.add_row(f"  {_judged_on(row)}", *cells, style="cyan" if row.scope == "pooled" else "")
-    question = [Text(execution.question)] if execution.question else []
-    title = Text(execution.study, style="bold")
-    return Group(Text(), title, *question, Text(), table, Text(), *_footnotes(execution, metrics))
+    """Return the final table: all sites together and each site, under every way of learning; and what to make of it."""
+    table = result_table(execution)
+    parts: list[RenderableType] = [*_troubles(execution)]
+    if table is not None:
+        parts += [Text(execution.question or execution.study, style="bold"), Text(), *_result_lines(table)]
+        parts += [Text(), *_said(execution)]
+    elif not parts:
+        parts.append(Text("Nothing was judged yet."))
+    return Constrain(Group(*parts), WIDTH)
 
 
 def runs_table(entries: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Return the list of runs, newest first."""
-    table = Table(box=None, pad_edge=False)
-    for title in ("Run", "Study", "Arm", "Seed", "Status", "Rounds"):
-        table.add_column(title, justify="right" if title in {"Seed", "Rounds"} else "left", no_wrap=title == "Run")
-    styles = {"finished": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
+    """Return the list of runs; `entries` are what ``medfl runs --json`` prints."""
+    table = _plain_table("Run", "Study", "Arm", "Seed", "Status", "Rounds")
     for entry in entries:
-        status = str(entry["status"])
         table.add_row(
-            str(entry["run"]),
-            str(entry["study"]),
-            str(entry["arm"]),
+            Text(str(entry["run"]), overflow="fold"),
+            Text(shortened(str(entry["study"]))),
+            Text(shortened(str(entry["arm"]), 18)),
             str(entry["seed"]),
-            Text(status, style=styles.get(status, "")),
+            Text(str(entry["status"]), style=_STATUS.get(str(entry["status"]), "")),
             str(entry["rounds"]),
         )
-    return table
+    return Constrain(table, WIDTH)
 
 
-def run_details(run: RunView) -> RenderableType:
-    """Return what is known of one run."""
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="dim")
+def run_details(view: RunView) -> RenderableType:
+    """Return what a person asks of one run: where it stands, its sites, its numbers, what to do next."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in _facts(run):
-        facts.add_row(name, value)
-    parts: list[RenderableType] = [Text(f"{run.study} · {_name(run)}", style="bold"), facts]
-    if run.sites:
-        parts.append(_sites(run))
-    parts += [Text(f"Note: {_at(notice.site)}{notice.text}", style="yellow") for notice in run.notices]
-    if run.error is not None:
-        parts.append(Text(run.error.message, style="red"))
-    if run.status in {"interrupted", "failed", "planned"}:
-        parts.append(Text(f"Go on with: medfl resume {run.run}", style="cyan"))
-    return Group(*parts)
+    for name, value in _facts(view):
+        facts.add_row(name, Text(value, style=_STATUS.get(value, "") if name == "Status" else ""))
+    parts: list[RenderableType] = [Text(view.run, style="bold"), facts]
+    if view.error:
+        parts += [Text(), Text(view.error.message, style="red")]
+    if view.sites:
+        parts += [Text(), _sites_table(view)]
+    notes = [f"{event.site}: {event.text}" if event.site else event.text for event in view.notices[:FEW_SITES]]
+    parts += [Text(note, style="yellow") for note in notes]
+    parts += [Text(_failure(event.site, event.round, event.reason), style="red") for event in view.failures[:FEW_SITES]]
+    return Constrain(Group(*parts, Text(), Text(_next(view), style="dim")), WIDTH)
 
 
-def plain(renderable: RenderableType, width: int = 100) -> str:
-    """Return a renderable as text."""
-    console = Console(file=StringIO(), width=width, color_system=None, highlight=False)
+def plain(renderable: RenderableType) -> str:
+    """Return a renderable as text without colours or control characters."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False)
     with console.capture() as capture:
         console.print(renderable)
-    return capture.get()
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def as_html(renderable: RenderableType, width: int = 110) -> str:
-    """Return a renderable as a piece of HTML, for a notebook."""
-    console = Console(file=StringIO(), width=width, record=True, highlight=False)
+def as_html(renderable: RenderableType) -> str:
+    """Return a renderable as HTML for a notebook: preformatted, on the notebook's own ground."""
+    console = Console(file=io.StringIO(), width=WIDTH, record=True, force_jupyter=False)
     console.print(renderable)
-    return console.export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')
+    style = "line-height:1.35;white-space:pre;overflow-x:auto"
+    return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
 
 
-def _facts(run: RunView) -> Iterator[tuple[str, str]]:
-    yield "run", run.run
-    yield "status", run.status
-    yield "rounds", f"{run.rounds} of {run.planned_rounds}"
-    yield "seed", str(run.seed)
-    yield "study digest", run.digest
-    if run.model:
-        yield "model", run.model
-    if run.started:
-        yield "started", run.started
-    if run.ended:
-        yield "ended", run.ended
-    if run.seconds:
-        yield "time worked", f"{run.seconds:.1f} s"
-    if run.versions:
-        yield "versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())
+def _default() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_jupyter else Console(stderr=True, highlight=False)
 
 
-def _sites(run: RunView) -> Table:
-    metrics = [name for name in ("auc", "accuracy", "sensitivity", "specificity", "rmse", "r2") if name in run.metrics]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("Site")
-    table.add_column("Train rows", justify="right")
-    table.add_column("Test rows", justify="right")
-    for metric in metrics:
-        table.add_column(label(metric), justify="right")
-    for site in run.sites.values():
-        cells = [number(site.metrics.get(metric)) for metric in metrics]
-        table.add_row(site.name, str(site.train_rows or ""), str(site.test_rows or ""), *cells)
-    if metrics:
-        table.add_row("all", "", "", *[number(run.metrics.get(metric)) for metric in metrics], style="bold")
+def _result_lines(table: ResultTable) -> Iterator[RenderableType]:
+    yield _row("", [Text(head, style="dim") for head in table.heads])
+    few = len(table.sites) <= FEW_SITES
+    for place, group in enumerate([*table.together, *(table.sites if few else ())]):
+        if place:
+            yield Text()
+        yield Text.assemble((group.title, "bold"), (f"  {group.note}", "dim"), overflow="ellipsis", no_wrap=True)
+        yield from _group_lines(group)
+    if not few:
+        yield Text()
+        yield Text(f"{counted(len(table.sites), 'site').capitalize()}: the report shows each of them.", style="dim")
+
+
+def _group_lines(group: ResultGroup) -> Iterator[RenderableType]:
+    for line in group.lines:
+        cells = [
+            Text.assemble(cell.text or "not defined", (f" ({cell.interval})" if cell.interval else "", "dim"))
+            for cell in line.cells
+        ]
+        yield _row(Text("  " + shortened(line.mark.label, _FIRST - 3), style=_style(line.mark)), cells)
+
+
+def _row(first: str | Text, cells: Sequence[Text]) -> Table:
+    """Return one line of the results: a table of its own with the same widths as all, so that headings run across."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=_FIRST, no_wrap=True)
+    for _ in cells:
+        table.add_column(width=_COLUMN if len(cells) > 3 else _COLUMN + 5, no_wrap=True)
+    table.add_row(first, *cells)
     return table
 
 
-def _shown(rows: Sequence[Row]) -> Iterator[Row]:
-    """Leave out single hospitals where there are many, but for each group's worst."""
-    crowded = len({row.site for row in rows if row.site}) > MOST_ROWS
-    return (row for row in rows if not (crowded and row.scope == "site" and not row.worst))
+def _style(mark: Mark) -> str:
+    if mark.role == "arm":
+        return _ARMS[mark.place % len(_ARMS)]
+    return "dim" if mark.role == "local-only" else ""
 
 
-def _heading(learned: str, arm: str, execution: ExecutionView) -> str:
-    if learned == "federated":
-        return f"Federated: {arm}" if len(execution.arms) > 1 else "Federated"
-    return {"alone": "Each site alone", "centralised": "All rows in one place"}[learned]
+def _said(execution: ExecutionView) -> Iterator[RenderableType]:
+    """Yield the sentences of the glance that the table does not say by itself."""
+    shown = glance(execution)
+    repeated = sum(text.startswith("Together") for text in shown.says)
+    yield from (Padding(Text(text), (0, 0, 0, 2)) for text in shown.says[repeated:])
+    yield from (Padding(Text(text, style="dim"), (0, 0, 0, 2)) for text in shown.cautions)
 
 
-def _cell(estimate: Estimate | None, metric: str) -> str:
-    """Return a number with its interval; two decimals do for the ends of a share, and keep the table narrow."""
-    limits = limits_of(estimate, metric=metric) if estimate is not None else None
-    if estimate is None or limits is None or metric_of(metric).unit:
-        return with_interval(estimate, metric=metric)
-    return f"{number(estimate.mean, metric=metric)} ({limits[0]:.2f}–{limits[1]:.2f})"
+def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
+    for run in (*execution.runs, *execution.baselines):
+        if run.status in ("failed", "interrupted"):
+            name = mark_of(execution, run.arm).label
+            yield Text(f"{name}, seed {run.seed}: {run.status}", style=_STATUS[run.status])
+            if run.error:
+                yield Padding(Text(run.error.message), (0, 0, 0, 2))
+            yield Padding(Text(f"go on with: medfl resume {run.run}", style="dim"), (0, 0, 1, 2))
 
 
-def _judged_on(row: Row) -> str:
-    if row.scope == "site":
-        return f"{shortened(row.site)} (worst)" if row.worst else shortened(row.site)
-    return {"pooled": "all sites, pooled", "average of sites": "mean of the sites"}[row.scope]
+def _facts(view: RunView) -> Iterator[tuple[str, str]]:
+    yield "Study", f"{view.study} ({view.digest[:12]})"
+    yield "Arm", f"{view.arm}, seed {view.seed}"
+    yield "Status", view.status
+    yield "Rounds", f"{view.rounds} of {view.planned_rounds}" if view.role == "arm" else "trained in one go"
+    yield "Planned", moment(view.planned)
+    if view.started:
+        sittings = f" in {counted(len(view.sittings), 'sitting')}" if len(view.sittings) > 1 else ""
+        yield "Worked", f"{duration(view.seconds)}{sittings}"
+    yield "Engine", view.engine
+    if view.model:
+        yield "Model", view.model
+    if view.metrics:
+        yield "Pooled", ", ".join(_metric_texts(view.metrics))
+    if view.versions:
+        yield "Versions", ", ".join(f"{name} {version}" for name, version in sorted(view.versions.items()))
+        yield "Platform", view.platform
 
 
-def _footnotes(execution: ExecutionView, metrics: Sequence[str]) -> Iterator[Text]:
-    repeats = len({run.seed for run in execution.runs})
-    how = f"t intervals over {repeats} repeats" if repeats > 1 else "bootstrap of the test rows"
-    yield Text(
-        f"In brackets: 95 % intervals, {how}. (worst): the site with the lowest {label(metrics[0])}.", style="dim"
-    )
+def _metric_texts(metrics: Mapping[str, float | None]) -> Iterator[str]:
+    for name in ("auc", "accuracy", "sensitivity", "specificity", "f1", "brier", "rmse", "mae", "r2"):
+        if name in metrics:
+            yield f"{label(name)} {number(metrics[name], metric=name)}"
 
 
-def _name(run: RunView) -> str:
-    return f"{run.arm}, seed {run.seed}"
+def _sites_table(view: RunView) -> RenderableType:
+    judged = [site.metrics for site in view.sites.values()]
+    names = [name for name in ("auc", "accuracy", "rmse", "r2") if any(name in metrics for metrics in judged)]
+    table = _plain_table("Site", "Rows", "Train", "Test", *map(label, names))
+    sites = sorted(view.sites.values(), key=lambda site: (-(site.train_rows or 0), site.name))
+    for site in sites[:FEW_SITES]:
+        counts = [whole(count) if count is not None else "–" for count in (site.rows, site.train_rows, site.test_rows)]
+        values = [number(site.metrics.get(name), metric=name) for name in names]
+        table.add_row(Text(shortened(site.name, 32)), *counts, *values)
+    if len(sites) <= FEW_SITES:
+        return table
+    rest = listed([site.name for site in sites[FEW_SITES:]], at_most=4)
+    return Group(table, Text(f"and {rest}", style="dim"))
 
 
-def _at(site: str) -> str:
-    return f"{site}: " if site else ""
+def _plain_table(*heads: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for place, head in enumerate(heads):
+        counts = head in ("Seed", "Rounds", "Rows", "Train", "Test")
+        table.add_column(head, justify="right" if counts else "left", no_wrap=place > 0)
+    return table
+
+
+def _failure(site: str, round: int, reason: str) -> str:
+    first = reason.strip().partition("\n")[0]
+    return f"{site} failed {f'in round {round}' if round else 'before the first round'}: {first}"
+
+
+def _next(view: RunView) -> str:
+    if view.status == "finished":
+        return f"medfl report {view.run}   medfl export {view.run}"
+    return f"medfl resume {view.run}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from math import floor, log10
 
 from medfl.spec.metrics import METRICS, Metric
 from medfl.store.comparison import Estimate
@@ -57,8 +59,8 @@ def significant(value: float, digits: int = 4) -> str:
         return "0"
     if not 1e-4 <= abs(value) < 1e7:
         return f"{value:.{digits - 1}e}".replace("-", _MINUS)
-    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    return f"{value:,.{max(digits - whole, 0)}f}".replace(",", "\u202f").replace("-", _MINUS)
+    decimals = max(digits - 1 - floor(log10(abs(value))), 0)
+    return f"{value:,.{decimals}f}".replace(",", "\u202f").replace("-", _MINUS)
 
 
 def interval(low: float, high: float, *, metric: str = "") -> str:
@@ -82,14 +84,20 @@ def difference(estimate: Estimate | None, *, metric: str = "") -> str:
     return f"{number(estimate.mean, metric=metric)} ({interval(estimate.low, estimate.high, metric=metric)})"
 
 
-def limits_of(estimate: Estimate, *, metric: str = "") -> tuple[float, float] | None:
-    """Return an interval's ends inside what the metric can be: a t-interval knows no bounds, an AUC of 1.01 does not exist."""
+def bounded(estimate: Estimate, *, metric: str) -> Estimate:
+    """Return an estimate whose interval ends where the metric does: a t-interval does not know that AUC ends at 1."""
     if estimate.low is None or estimate.high is None:
-        return None
+        return estimate
     known = metric_of(metric)
     low = estimate.low if known.low is None else max(estimate.low, known.low)
     high = estimate.high if known.high is None else min(estimate.high, known.high)
-    return low, high
+    return replace(estimate, low=low, high=high)
+
+
+def limits_of(estimate: Estimate, *, metric: str = "") -> tuple[float, float] | None:
+    """Return the ends of an interval, inside what the metric can be."""
+    inside = bounded(estimate, metric=metric)
+    return None if inside.low is None or inside.high is None else (inside.low, inside.high)
 
 
 def p_value(p: float | None) -> str:

@@ -27,16 +27,16 @@ class Judge:
     @property
     def during(self) -> dict[str, Any]:
         """What a site is told about judging the incoming model of a round."""
-        return {"threshold": self._threshold, "samples": 0}
+        return {"threshold": self._threshold, "samples": 0, "brief": True}
 
     @property
     def final(self) -> dict[str, Any]:
         """What a site is told about judging the last model."""
-        return {"threshold": self._threshold, "samples": self.how.bootstrap}
+        return {"threshold": self._threshold, "samples": self.how.bootstrap, "brief": False}
 
     def during_training(self, round: int, answers: Answers) -> Event:
         """Tell how a round's model did, as seen at the start of the next."""
-        pooled = judge.metrics(self._outcome, answers.total.under("evaluation"), threshold=self._threshold)
+        pooled = judge.metrics(self._outcome, answers.total.under("evaluation"), threshold=self._threshold, brief=True)
         return Evaluated(run=self.asking.run, round=round, pooled=pooled, sites=dict(said(answers, "metrics")))
 
     def finally_(self, round: int, weights: Floats) -> Generator[Event, None, None]:

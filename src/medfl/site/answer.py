@@ -138,15 +138,16 @@ class Site:
         samples, threshold = how["samples"], how["threshold"]
         scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
         truth = prepared.recipe.restored(prepared.test.outcome)
-        generator = seeds.generator(request.seed, site=self.name, purpose="bootstrap")
         statistic = judge.measure(outcome, scores, truth, threshold=threshold)
-        words: dict[str, Any] = {"metrics": judge.metrics(outcome, statistic, threshold=threshold)}
+        words: dict[str, Any] = {
+            "metrics": judge.metrics(outcome, statistic, threshold=threshold, brief=how["brief"]),
+            "intervals": {},
+        }
         if samples:
+            generator = seeds.generator(request.seed, site=self.name, purpose="bootstrap")
             words["intervals"] = judge.intervals(
                 outcome, statistic, samples=samples, generator=generator, threshold=threshold
             )
-        else:
-            words["intervals"] = {}
         return words, statistic.prefixed("evaluation")
 
 

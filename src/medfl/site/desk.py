@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfl import seeds
-from medfl.errors import DataError, listed
+from medfl.errors import DataError, did_you_mean, listed
 from medfl.learn.data.clean import Clean, clean
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.preprocess import localise, sums
@@ -124,13 +124,23 @@ class Desk:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         how = study.evaluation
         if how.test_ids is not None:
-            ids = self.table()[how.id_column].to_numpy()[rows.kept]
-            return by_ids(ids, self._listed(how.test_ids))
+            return by_ids(self._ids(how.id_column), self._listed(how.test_ids), kept=rows.kept)
         drawn = seeds.integer(seed, site=self._name, purpose="split")
         labels = None if agreement.outcome.kind == "regression" else rows.outcome
         return split(
             labels, len(rows), fraction=how.test_fraction, seed=drawn if how.split_seed is None else how.split_seed
         )
+
+    def _ids(self, column: str | None) -> NDArray[Any]:
+        table = self.table()
+        if column not in table.columns:
+            raise DataError(
+                "the table has no such ID column",
+                where="[evaluation] id_column",
+                received=str(column),
+                remedy=did_you_mean(str(column), map(str, table.columns)) or "name the column that holds the IDs",
+            )
+        return table[column].to_numpy()
 
     def _listed(self, files: dict[str, str]) -> list[str]:
         if self._name not in files:

@@ -41,8 +41,10 @@ class FolderVault:
 
     def recall(self, run: str, round: int) -> Memory:
         """Read the file of that round, if there is one."""
-        path = self._path(run, round)
-        return load(path.read_bytes()) if path.exists() else {}
+        try:
+            return load(self._path(run, round).read_bytes())
+        except FileNotFoundError:
+            return {}
 
     def keep(self, run: str, round: int, memory: Memory) -> None:
         """Write a file and forget what no request can ask for any more."""
@@ -59,4 +61,4 @@ class FolderVault:
         self._path(run, round - 2).unlink(missing_ok=True)
 
     def _path(self, run: str, round: int) -> Path:
-        return self._folder / run / f"{round}.safetensors"
+        return Path(f"{self._folder}/{run}/{round}.safetensors")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles, Simulate
+from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles
 from medfl.spec.examine import examined, refusal
 from medfl.spec.finding import Finding, closest
 from medfl.spec.lines import KeyPath
@@ -185,10 +185,6 @@ def _needs_classes(study: Study) -> Iterator[Finding]:
     if study.evaluation.threshold != 0.5:
         what = "a threshold divides classes; the outcome is a number"
         yield Finding(("evaluation", "threshold"), what, "leave threshold out")
-    if study.data.simulate and isinstance(study.data.simulate.partition, Dirichlet):
-        what = "a Dirichlet partition shares out classes; the outcome is a number"
-        remedy = f'choose "iid", or {{ kind = "quantiles", column = "{study.data.target}" }}'
-        yield Finding(("data", "simulate", "partition", "kind"), what, remedy)
 
 
 def _is_regression(study: Study) -> bool:
@@ -197,34 +193,32 @@ def _is_regression(study: Study) -> bool:
 
 def _sites(study: Study) -> Iterator[Finding]:
     """Find names of sites that cannot be used, and sites that are asked for but do not exist."""
-    for path, name in _site_paths(study.data):
+    for path, name in _named_sites(study.data):
         if not SITE.fullmatch(name):
             plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:80]
             remedy = f"use letters, digits, dots, dashes and underscores only{f', such as {plain}' if plain else ''}"
             yield Finding(path, f"the site name {name!r} would become part of file names and cannot be used", remedy)
-    names = _site_names(study.data)
-    least = study.algorithm.min_sites
-    if names and least is not None and least > len(names):
-        what = f"min_sites asks for {least} sites; there are {len(names)}"
-        yield Finding(("algorithm", "min_sites"), what, f"write {len(names)} at most, or leave it out: all must answer")
+    count, least = _site_count(study.data), study.algorithm.min_sites
+    if count is not None and least is not None and least > count:
+        what = f"min_sites asks for {least} sites; there are {count}"
+        yield Finding(("algorithm", "min_sites"), what, f"write {count} at most, or leave it out: all must answer")
     yield from _same_file(("data", "sites"), study.data.sites or {})
     yield from _same_file(("evaluation", "test_ids"), study.evaluation.test_ids or {})
 
 
-def _site_paths(data: Data) -> list[tuple[KeyPath, str]]:
+def _named_sites(data: Data) -> list[tuple[KeyPath, str]]:
     if data.sites is not None:
         return [(("data", "sites", name), name) for name in data.sites]
     names = (data.simulate.names if data.simulate else None) or ()
     return [(("data", "simulate", "names", position), name) for position, name in enumerate(names)]
 
 
-def _site_names(data: Data) -> tuple[str, ...]:
-    """Return the names of the sites; nothing where they follow from data that are not at hand."""
-    written = tuple(name for _, name in _site_paths(data))
-    simulate = data.simulate
-    if written or simulate is None or simulate.sites is None or isinstance(simulate.partition, ByColumn):
-        return written
-    return tuple(f"site-{number}" for number in range(1, simulate.sites + 1))
+def _site_count(data: Data) -> int | None:
+    """Return how many sites there are; None where it follows from data that are not at hand."""
+    if named := _named_sites(data):
+        return len(named)
+    by_value = data.simulate is not None and isinstance(data.simulate.partition, ByColumn)
+    return data.simulate.sites if data.simulate is not None and not by_value else None
 
 
 def _same_file(path: KeyPath, files: dict[str, str]) -> Iterator[Finding]:
@@ -254,10 +248,10 @@ def _dealing(study: Study) -> Iterator[Finding]:
     if simulate.table is not None and not simulate.table.strip():
         yield Finding(("data", "simulate", "table"), "table names no file", "write its path, relative to the study")
     if isinstance(partition, Dirichlet):
-        yield from _smallest_site(study, simulate, partition.min_rows)
+        yield from _smallest_site(study, partition.min_rows)
 
 
-def _smallest_site(study: Study, simulate: Simulate, rows: int) -> Iterator[Finding]:
+def _smallest_site(study: Study, rows: int) -> Iterator[Finding]:
     share = study.evaluation.test_fraction
     if study.evaluation.test_ids is None and rows - math.ceil(share * rows) < 1:
         what = f"of a site's {rows} rows, which min_rows allows, test_fraction = {share:g} leaves none to train on"
@@ -266,7 +260,7 @@ def _smallest_site(study: Study, simulate: Simulate, rows: int) -> Iterator[Find
 
 def _test_rows(study: Study) -> Iterator[Finding]:
     """Find lists of test rows that cannot be matched to rows or sites."""
-    evaluation, names = study.evaluation, _site_names(study.data)
+    evaluation, names = study.evaluation, [name for _, name in _named_sites(study.data)]
     if evaluation.test_ids is None:
         return
     if evaluation.id_column is None:

@@ -57,7 +57,7 @@ class Simulate(Part):
     sites: int | None = Field(default=None, ge=1, le=100_000)
     """Number of sites; with kind "column" it follows from the data."""
     names: tuple[str, ...] | None = None
-    """Names of the sites, in order; site-1, site-2… where left out."""
+    """Names of the sites, in order; site-01, site-02… where left out."""
     partition: Partition = IID()
     """How rows are dealt."""
 
@@ -91,10 +91,10 @@ class Data(Part):
     """Column names, for files that have no header line."""
     missing: tuple[str, ...] = ()
     """Further spellings of a missing value; empty cells, NA and NaN always are."""
-    units: Table[str] = FrozenDict()
+    units: Table[str] = Field(default_factory=FrozenDict)
     """Unit of a column, as text; shown, compared between sites, never converted."""
     one_class: Literal["refuse", "keep"] | None = None
-    """What to do with a site whose rows all have one outcome; left out: "keep" where rows are dealt out, else "refuse"."""
+    """What to do with a site that has one outcome only; left out: "keep" where rows are dealt out, else "refuse"."""
     sites: Table[str] | None = None
     """One file for each site, relative to the spec's file."""
     simulate: Simulate | None = None

@@ -17,7 +17,7 @@ class Evaluation(Part):
     test_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of each site's rows kept for testing, stratified by outcome where each class has enough rows."""
     split_seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
-    """One split for all repeats, as scikit-learn's train_test_split for this random_state; else each repeat draws its own."""
+    """One split for all repeats, scikit-learn's train_test_split with this random_state; else each has its own."""
     id_column: str | None = None
     """Column that identifies a patient or row, used with test_ids and never as a feature."""
     test_ids: Table[str] | None = None

@@ -13,6 +13,9 @@ from medfl.spec.part import frozen
 from medfl.spec.study import Study
 from medfl.spec.wording import DROP, Slip, slips
 
+MENDINGS = 32
+"""How often a study is mended before what else may be wrong with it is left unsaid."""
+
 
 def examined(data: Mapping[str, object]) -> tuple[Study | None, list[Finding]]:
     """Validate data; mend what is wrong and validate again, until all that is wrong has been seen.
@@ -25,7 +28,7 @@ def examined(data: Mapping[str, object]) -> tuple[Study | None, list[Finding]]:
         What is wrong, each key once; nothing is said of what lies inside a key that is wrong itself.
     """
     found: dict[KeyPath, Finding] = {}
-    while True:
+    for _ in range(MENDINGS):
         try:
             return Study.model_validate(frozen(data), strict=True), list(found.values())
         except ValidationError as error:
@@ -36,8 +39,9 @@ def examined(data: Mapping[str, object]) -> tuple[Study | None, list[Finding]]:
                 found[path] = slip.finding
         mended = _mended(data, seen)
         if mended == data:
-            return None, list(found.values())
+            break
         data = mended
+    return None, list(found.values())
 
 
 def refusal(
@@ -62,15 +66,16 @@ def refusal(
     """
     placed = [(nearest(finding.path, lines or {}), finding) for finding in found]
     placed.sort(key=lambda item: item[0] or 0)
-    complaints = [_complaint(finding, data, source, line) for line, finding in placed]
-    return SpecError.of(complaints)
+    places = [f"{source}:{line}" if line and source else source for line, _ in placed]
+    return SpecError.of(
+        [_complaint(finding, data, place=place) for place, (_, finding) in zip(places, placed, strict=True)]
+    )
 
 
-def _complaint(finding: Finding, data: Mapping[str, object], source: str, line: int | None) -> Complaint:
+def _complaint(finding: Finding, data: Mapping[str, object], *, place: str) -> Complaint:
     path, parent = finding.path, value_at(data, finding.path[:-1])
     if isinstance(parent, str):  # a kind that was written in place of its table
         path = path[:-1]
-    place = f"{source}:{line}" if line and source else source
     value = value_at(data, path)
     received = "" if value is None or isinstance(value, Mapping) else toml(value)
     return Complaint(finding.what, f"{place} {key_text(path, data)}".strip(), received, finding.remedy)

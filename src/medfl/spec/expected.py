@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic.fields import FieldInfo
 
 from medfl.spec.anatomy import kind_of, members
@@ -40,7 +39,7 @@ def _single(kind: object, metadata: Sequence[object]) -> str:
     if origin is Annotated:
         return in_words(kind)
     if origin is tuple:
-        least = "one or more " if _edge(metadata, MinLen, "min_length") else ""
+        least = "one or more " if _edge(metadata, "min_length") else ""
         return f"a list of {least}{_plural(in_words(get_args(kind)[0]))}"
     if origin is dict:
         inner = get_args(kind)[1]
@@ -48,7 +47,7 @@ def _single(kind: object, metadata: Sequence[object]) -> str:
     if kind is str:
         if any(getattr(bound, "pattern", None) for bound in metadata):
             return NAME
-        return "text in quotes" + (", not empty" if _edge(metadata, MinLen, "min_length") else "")
+        return "text in quotes" + (", not empty" if _edge(metadata, "min_length") else "")
     return f"{_PLAIN.get(kind, 'a value')}{_range(metadata)}"
 
 
@@ -67,8 +66,8 @@ def _plural(words: str) -> str:
 
 
 def _range(metadata: Sequence[object]) -> str:
-    least, above = _edge(metadata, Ge, "ge"), _edge(metadata, Gt, "gt")
-    most, below = _edge(metadata, Le, "le"), _edge(metadata, Lt, "lt")
+    least, above = _edge(metadata, "ge"), _edge(metadata, "gt")
+    most, below = _edge(metadata, "le"), _edge(metadata, "lt")
     match (least, above, most, below):
         case (str(), None, str(), None):
             return f" from {least} to {most}"
@@ -80,10 +79,10 @@ def _range(metadata: Sequence[object]) -> str:
     return "".join(f"{words}{edge}" for words, edge in said.items() if edge is not None)
 
 
-def _edge(metadata: Sequence[object], kind: type, name: str) -> str | None:
+def _edge(metadata: Sequence[object], name: str) -> str | None:
     for bound in metadata:
-        if isinstance(bound, kind):
-            edge = getattr(bound, name)
+        edge = getattr(bound, name, None)
+        if edge is not None:
             return f"{edge:,}".replace(",", " ") if isinstance(edge, int) else f"{edge:g}"
     return None
 

@@ -44,7 +44,7 @@ class Torch(Part):
     kind: Literal["torch"] = "torch"
     name: str = Field(min_length=1)
     """The name it was registered under."""
-    options: Table[Scalar] = FrozenDict()
+    options: Table[Scalar] = Field(default_factory=FrozenDict)
     """Keyword arguments of its factory."""
 
 

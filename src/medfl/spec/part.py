@@ -41,7 +41,7 @@ class Part(BaseModel):
 
 
 def tagged(key: str, default: str | None = None) -> BeforeValidator:
-    """Let a choice be written by its name alone, ``"iid"`` for ``{kind = "iid"}``, or without a name for the usual one."""
+    """Let a choice be written by its name alone, ``"iid"`` for ``{kind = "iid"}``; without one it is the default."""
     return BeforeValidator(_named(key, default))
 
 

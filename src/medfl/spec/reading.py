@@ -131,7 +131,7 @@ def _data(text: str, source: str) -> dict[str, Any]:
         data = tomllib.loads(text)
         deep = _depth(data) > DEEPEST
     except ValueError as error:
-        raise _syntax_error(str(error), text, source) from None
+        raise _syntax_error(str(error), text, source=source) from None
     except RecursionError:
         deep = True
     if deep:
@@ -147,7 +147,7 @@ def _depth(value: object) -> int:
 _PLACED = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL)
 
 
-def _syntax_error(message: str, text: str, source: str) -> SpecError:
+def _syntax_error(message: str, text: str, *, source: str) -> SpecError:
     found = _PLACED.fullmatch(message)
     what, line, column = found.group("what", "line", "column") if found else (message, None, None)
     rows = text.rstrip().split("\n")

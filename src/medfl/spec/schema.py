@@ -6,8 +6,7 @@ It never refuses a study that is well written; what parts have to agree on is mo
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_origin
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
@@ -21,75 +20,77 @@ Schema: TypeAlias = dict[str, Any]
 
 def json_schema() -> Schema:
     """Return the JSON Schema (2020-12) of a study, with every installed algorithm."""
-    defs: dict[str, Schema] = {}
-    study = _object(Study, "", defs)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "MEDfl study"} | study | {"$defs": defs}
+    definitions = _Definitions()
+    study = definitions.table(Study, "")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "MEDfl study"}
+    return head | study | {"$defs": definitions.found}
 
 
-def _object(part: type[Part], path: str, defs: dict[str, Schema], *, usual: bool = True) -> Schema:
-    """Describe a part; one of several kinds must name itself, unless it is the usual one."""
-    fields = part.model_fields
-    tag = tag_of(part)
-    required = [name for name, field in fields.items() if field.is_required() or (name == tag and not usual)]
-    return {
-        "type": "object",
-        "description": _first_paragraph(part),
-        "properties": {name: _property(part, name, path, defs) for name in fields},
-        "required": required,
-        "additionalProperties": False,
-    }
+class _Definitions:
+    """Describes tables, and collects the description of each under its path."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Schema] = {}
+
+    def table(self, part: type[Part], path: str, *, usual: bool = True) -> Schema:
+        """Describe a part; one of several kinds must name itself, unless it is the usual one."""
+        fields, tag = part.model_fields, tag_of(part)
+        required = [name for name, field in fields.items() if field.is_required() or (name == tag and not usual)]
+        return {
+            "type": "object",
+            "description": _about(part),
+            "properties": {name: self._key(part, name, path=f"{path}.{name}".lstrip(".")) for name in fields},
+            "required": required,
+            "additionalProperties": False,
+        }
+
+    def _key(self, part: type[Part], name: str, *, path: str) -> Schema:
+        field = part.model_fields[name]
+        parts = parts_of(field)
+        if part is Arm and name in PARTS:
+            return self._change(Study.model_fields[name], path)
+        if not parts:
+            return _leaf(field)
+        if len(parts) > 1:
+            return {"description": field.description, "oneOf": [_names(field), *self._kinds(field, path)]}
+        self.found[path] = {}  # its place comes before those of what lies in it
+        self.found[path] = self.table(parts[0], path)
+        about = {"description": field.description or _about(parts[0])}
+        many = get_origin(field.annotation) is tuple
+        return about | ({"type": "array", "items": _link(path)} if many else _link(path))
+
+    def _kinds(self, field: FieldInfo, path: str) -> list[Schema]:
+        usual: object = field.get_default(call_default_factory=True)
+        for part in parts_of(field):
+            self.found[f"{path}.{kind_of(part)}"] = self.table(part, path, usual=isinstance(usual, part))
+        return [_link(f"{path}.{kind_of(part)}") for part in parts_of(field)]
+
+    def _change(self, field: FieldInfo, path: str) -> Schema:
+        """Describe what an arm may change in a part: any of its keys, of any kind; the study has the others."""
+        parts = parts_of(field)
+        properties: dict[str, list[Schema]] = {}
+        for part in parts:
+            for name, inner in part.model_fields.items():
+                found = self._change(inner, f"{path}.{name}") if parts_of(inner) else _leaf(inner)
+                found.pop("default", None)
+                if found not in properties.setdefault(name, []):
+                    properties[name].append(found)
+        self.found[path] = {
+            "type": "object",
+            "description": field.description or _about(parts[0]),
+            "properties": {
+                name: found[0] if len(found) == 1 else {"anyOf": found} for name, found in properties.items()
+            },
+            "additionalProperties": False,
+        }
+        return _link(path) if len(parts) == 1 else {"oneOf": [_names(field), _link(path)]}
 
 
-def _property(part: type[Part], name: str, path: str, defs: dict[str, Schema]) -> Schema:
-    field, inner = part.model_fields[name], f"{path}.{name}".lstrip(".")
-    parts = parts_of(field)
-    if part is Arm and name in PARTS:
-        return _change(Study.model_fields[name], f"arm.{name}", defs)
-    if not parts:
-        return _leaf(field)
-    about = {"description": field.description or _first_paragraph(parts[0])}
-    if len(parts) == 1:
-        defs.setdefault(inner, {}).update(_object(parts[0], inner, defs))
-        many = field.annotation == tuple[parts[0], ...]
-        return about | ({"type": "array", "items": _link(inner)} if many else _link(inner))
-    return about | {"oneOf": [_names(field, parts), *_kinds(field, inner, defs)]}
-
-
-def _kinds(field: FieldInfo, path: str, defs: dict[str, Schema]) -> list[Schema]:
-    usual: object = field.get_default(call_default_factory=True)
-    links = []
-    for part in parts_of(field):
-        key = f"{path}.{kind_of(part)}"
-        defs[key] = _object(part, path, defs, usual=isinstance(usual, part))
-        links.append(_link(key))
-    return links
-
-
-def _names(field: FieldInfo, parts: tuple[type[Part], ...]) -> Schema:
+def _names(field: FieldInfo) -> Schema:
     """Describe the short form: the kind alone, where it needs nothing else."""
+    parts = parts_of(field)
     short = [part for part in parts if not any(inner.is_required() for inner in part.model_fields.values())]
     return {"enum": [kind_of(part) for part in short]}
-
-
-def _change(field: FieldInfo, path: str, defs: dict[str, Schema]) -> Schema:
-    """Describe what an arm may change in a part: any of its keys, of any kind; the study has the others."""
-    parts = parts_of(field)
-    properties: dict[str, list[Schema]] = {}
-    for part in parts:
-        for name, inner in part.model_fields.items():
-            found = _change(inner, f"{path}.{name}", defs) if parts_of(inner) else _leaf(inner)
-            found.pop("default", None)
-            if found not in properties.setdefault(name, []):
-                properties[name].append(found)
-    defs[path] = {
-        "type": "object",
-        "description": _first_paragraph(parts[0]) if len(parts) == 1 else "",
-        "properties": {name: found[0] if len(found) == 1 else {"anyOf": found} for name, found in properties.items()},
-        "additionalProperties": False,
-    }
-    if len(parts) == 1:
-        return _link(path)
-    return {"oneOf": [_names(field, parts), _link(path)]}
 
 
 def _leaf(field: FieldInfo) -> Schema:
@@ -103,9 +104,10 @@ def _leaf(field: FieldInfo) -> Schema:
     return schema
 
 
-def _link(key: str) -> Schema:
-    return {"$ref": f"#/$defs/{key}"}
+def _link(path: str) -> Schema:
+    return {"$ref": f"#/$defs/{path}"}
 
 
-def _first_paragraph(part: type[Part]) -> str:
-    return " ".join(inspect.getdoc(part).split("\n\n")[0].split()) if inspect.getdoc(part) else ""
+def _about(part: type[Part]) -> str:
+    """Return the first paragraph of a part's docstring."""
+    return " ".join((inspect.getdoc(part) or "").split("\n\n")[0].split())

@@ -77,8 +77,11 @@ class Study(Part):
     data: Data
     preprocess: Preprocess = Preprocess()
     model: Model = Logistic()
+    """What is learned."""
     training: Training = SGD()
+    """How a site trains between two exchanges."""
     algorithm: SerializeAsAny[Algorithm] = Field(default_factory=_fedavg)
+    """How the sites' contributions become one model, and how often."""
     evaluation: Evaluation = Evaluation()
     privacy: Privacy = Privacy()
     arm: tuple[Arm, ...] = ()

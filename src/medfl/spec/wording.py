@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from medfl.spec.anatomy import bare, chosen, element_of, kind_of, parts_of, tables, tag_of, words_of
 from medfl.spec.expected import in_words
@@ -46,15 +47,16 @@ def slips(error: ValidationError, data: object) -> list[Slip]:
     """Return one slip for each key that pydantic complains of."""
     found: dict[KeyPath, Slip] = {}
     for detail in error.errors(include_url=False):
-        slip = _slip(detail["type"], detail["msg"], _path(detail["loc"], detail["type"], data), data)
+        slip = _slip(detail, data)
         found.setdefault(slip.finding.path, slip)
     # Where a key takes either of two types, the one that was meant is the one that came further.
     outer = {path[:length] for path in found for length in range(len(path))}
     return [slip for path, slip in found.items() if path not in outer]
 
 
-def _slip(kind: str, message: str, path: KeyPath, data: object) -> Slip:
-    match kind:
+def _slip(detail: ErrorDetails, data: object) -> Slip:
+    path = _path(detail, data)
+    match detail["type"]:
         case "extra_forbidden":
             return Slip(Finding(path, *_unknown(path, data)), path)
         case "missing":
@@ -62,15 +64,16 @@ def _slip(kind: str, message: str, path: KeyPath, data: object) -> Slip:
         case "union_tag_invalid":
             return _unknown_kind(path, data)
         case "value_error":
-            return _contradiction(message, path, data)
+            return _contradiction(detail["msg"], path, data=data)
     return Slip(Finding(path, *_unfit(path, data)), path)
 
 
-def _path(location: Sequence[int | str], kind: str, data: object) -> KeyPath:
+def _path(detail: ErrorDetails, data: object) -> KeyPath:
     """Return the key that is meant; pydantic's location also names kinds and members of unions."""
     path: KeyPath = ()
+    location = detail["loc"]
     for position, step in enumerate(location):
-        absent = kind == "missing" and position == len(location) - 1
+        absent = detail["type"] == "missing" and position == len(location) - 1
         if absent or value_at(data, (*path, step)) is not None:
             path = (*path, step)
     return path
@@ -140,9 +143,13 @@ def _missing(path: KeyPath, data: object) -> Slip:
         needs = [f'{key} = "…"' for key, inner in parts[0].model_fields.items() if inner.is_required()]
         return Slip(Finding(path, f"the table [{name}] is missing", f"add [{name}] with {', '.join(needs)}"), path, {})
     about = (field.description or "").rstrip(".") if field else ""
-    remedy = f'write {name} = "…"' + (f": {about[0].lower()}{about[1:]}" if about else "")
-    number = "".join(f"-{step}" for step in path if isinstance(step, int))
-    return Slip(Finding(path, f"{name} is missing", remedy), path, f"unnamed{number}")
+    text = field is not None and field.annotation is str
+    sample = '"…"' if text else "…"
+    remedy = f"write {name} = {sample}" + (f": {about[0].lower()}{about[1:]}" if about else "")
+    finding = Finding(path, f"{name} is missing", remedy)
+    if not text:
+        return Slip(finding, path[:-1])
+    return Slip(finding, path, "-".join(["unnamed", *(str(step) for step in path if isinstance(step, int))]))
 
 
 def _unknown_kind(path: KeyPath, data: object) -> Slip:
@@ -160,22 +167,23 @@ def _choice(meant: str | None, known: Sequence[str]) -> str:
     return f"did you mean {toml(meant)}? {choices}" if meant else choices
 
 
-def _contradiction(message: str, path: KeyPath, data: object) -> Slip:
+def _contradiction(message: str, path: KeyPath, *, data: object) -> Slip:
     """Tell a part's own sentence, ``key …: remedy``, at the key that it starts with."""
     what, _, remedy = message.removeprefix("Value error, ").partition(": ")
     name = what.split(maxsplit=1)[0].rpartition(".")[2]
     at = (*path, name)
     if not path:  # the study as a whole complains of its arms' names only
-        return _second_of_its_name(data, what, remedy)
+        path = _second_of_its_name(data)
+        return Slip(Finding(path, what, remedy), path, f"unnamed-{path[1]}")
     return Slip(Finding(at, what, remedy), at if value_at(data, at) is not None else path)
 
 
-def _second_of_its_name(data: object, what: str, remedy: str) -> Slip:
+def _second_of_its_name(data: object) -> KeyPath:
+    """Return the name of the first arm that another arm before it has as well."""
     arms = value_at(data, ("arm",))
     names = [value_at(arm, ("name",)) for arm in arms] if isinstance(arms, list | tuple) else []
     second = next((at for at, name in enumerate(names) if name in names[:at]), 0)
-    path = ("arm", second, "name")
-    return Slip(Finding(path, what, remedy), path, f"unnamed-{second}")
+    return ("arm", second, "name")
 
 
 def _unfit(path: KeyPath, data: object) -> tuple[str, str]:
@@ -194,9 +202,12 @@ def _unfit(path: KeyPath, data: object) -> tuple[str, str]:
         name = f"each of {name}" if isinstance(path[-1], int) else str(path[-1])
         annotation, metadata = element_of(annotation), ()
     takes, words = in_words(annotation, metadata), words_of(bare(annotation))
-    what, remedy = f"{name} must be {takes}", _instead(field, path, at, value)
-    if isinstance(value, str) and words and (takes == one_of(map(toml, words)) or closest(value, words)):
-        return f"{at[-1]} knows no {toml(value)}", _choice(closest(value, words), words)
+    what, remedy = f"{name} must be {takes}", _instead(field, value, name=str(at[-1]), inside=len(path) > len(at))
+    if isinstance(value, str) and words:
+        meant, only_words = closest(value, words), takes == one_of(map(toml, words))
+        if only_words or meant:
+            choices = _choice(meant, words) if only_words else f"did you mean {toml(meant)}?"
+            return f"{at[-1]} knows no {toml(value)}", choices
     return what, remedy
 
 
@@ -208,17 +219,18 @@ def _no_table(name: str, value: object) -> tuple[str, str]:
     return f"{name} must be a table", f"write [{name}], and its keys below"
 
 
-def _instead(field: FieldInfo, path: KeyPath, at: KeyPath, value: object) -> str:
-    if len(path) > len(at):
+def _instead(field: FieldInfo, value: object, *, name: str, inside: bool) -> str:
+    """Say what to write for a key, or inside the list or table that it holds."""
+    if inside:
         element = element_of(field.annotation)
         single = _meant(element, value)
         return f"write {toml(single) if single is not None else in_words(element)}"
     whole: Any = Annotated[field.annotation, field]  # pydantic reads the bounds from the field
     if (meant := _meant(whole, value)) is not None:
-        return f"write {at[-1]} = {toml(meant)}"
+        return f"write {name} = {toml(meant)}"
     usual = field.get_default(call_default_factory=True)
     if usual is not None and usual != () and not field.is_required():
-        return f"write for example {at[-1]} = {toml(usual)}, which is the default"
+        return f"write for example {name} = {toml(usual)}, which is the default"
     return f"write {in_words(field.annotation, field.metadata)}" + ("" if field.is_required() else ", or leave it out")
 
 
@@ -261,8 +273,8 @@ def _unquoted(text: str) -> Iterator[object]:
 
 _OTHERWISE_CALLED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "name": ("kind",),
-        "type": ("kind",),
+        "name": ("kind", "optimizer"),
+        "type": ("kind", "optimizer"),
         "kind": ("optimizer",),
         "optimiser": ("optimizer",),
         "lr": ("learning_rate", "server_learning_rate"),

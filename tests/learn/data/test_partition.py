@@ -48,7 +48,7 @@ def test_every_row_is_dealt_once_and_the_same_each_time(rows: int, partition: di
     frame = ward(rows, rows)
     first, again = dealt(frame, partition, target=target), dealt(frame, partition, target=target)
     assert sorted(np.concatenate(list(first.values())).tolist()) == list(range(rows))
-    assert list(first) == (["east", "north"] if partition["kind"] == "column" else ["site-1", "site-2", "site-3"])
+    assert list(first) == (["east", "north"] if partition["kind"] == "column" else ["site-01", "site-02", "site-03"])
     for site, part in first.items():
         assert part.dtype == np.int64
         assert_array_equal(part, again[site])
@@ -106,7 +106,7 @@ def test_dirichlet_by_deciles_of_a_number() -> None:
 
 def test_another_seed_deals_otherwise() -> None:
     simulate = Simulate(sites=3)
-    one, two = (deal(ward(50), simulate, target="sick", seed=seed)["site-1"].tolist() for seed in (1, 2))
+    one, two = (deal(ward(50), simulate, target="sick", seed=seed)["site-01"].tolist() for seed in (1, 2))
     assert one != two
 
 

@@ -54,7 +54,7 @@ def deal(frame: pd.DataFrame, simulate: Simulate, *, target: str, seed: int) -> 
         owner, names = _by_column(frame, how.column, simulate)
         return _grouped(owner, names)
     names = _names(simulate, len(frame))
-    generator = seeds.generator(seed, purpose="partition")
+    generator = seeds.plain(seed)
     if how.kind == "iid":
         owner = np.empty(len(frame), np.int64)
         owner[generator.permutation(len(frame))] = _even(len(frame), len(names))
@@ -76,8 +76,14 @@ def _even(rows: int, sites: int) -> Rows:
     return np.arange(rows) * sites // rows
 
 
+def _numbered(sites: int) -> tuple[str, ...]:
+    """Return site-01, site-02…: as many digits as make the names sort like the numbers."""
+    digits = max(2, len(str(sites)))
+    return tuple(f"site-{number:0{digits}}" for number in range(1, sites + 1))
+
+
 def _names(simulate: Simulate, rows: int) -> tuple[str, ...]:
-    names = simulate.names or tuple(f"site-{index}" for index in range(1, (simulate.sites or 1) + 1))
+    names = simulate.names or _numbered(simulate.sites or 1)
     if len(set(names)) < len(names):
         raise DataError("two sites have one name", where="data.simulate.names", remedy="give each site its own name")
     if len(names) > rows:
@@ -146,11 +152,11 @@ def _classes(frame: pd.DataFrame, target: str) -> Rows:
 
 
 def _dirichlet(classes: Rows, sites: int, *, how: Dirichlet, generator: np.random.Generator) -> Rows:
-    """Share each class out by proportions drawn from a symmetric Dirichlet distribution (Hsu et al. 2019)."""
-    counts = np.bincount(classes)
+    """Share each class out by proportions drawn from a symmetric Dirichlet distribution (Yurochkin et al. 2019)."""
+    present, counts = np.unique(classes, return_counts=True)
     counted = _shares(counts, sites, how=how, generator=generator)
     owner = np.empty(len(classes), np.int64)
-    for label, shares in enumerate(counted):
+    for label, shares in zip(present, counted, strict=True):
         owner[generator.permutation(np.flatnonzero(classes == label))] = np.repeat(np.arange(sites), shares)
     return owner
 

@@ -39,23 +39,22 @@ def measure(scores: Floats, truth: Floats, *, threshold: float | None) -> Statis
     return Statistic(arrays)
 
 
-def metrics(statistic: Statistic, *, threshold: float | None) -> dict[str, float]:
-    """Return the metrics by name, NaN where one is not defined."""
+def metrics(statistic: Statistic, *, threshold: float | None, brief: bool = False) -> dict[str, float]:
+    """Return the metrics by name, NaN where one is not defined; `brief` leaves out what takes longest."""
     histogram = statistic["scores"]
     used, counts = _operating_point(statistic, threshold)
-    slope, intercept = calibration.recalibration(histogram)
     rows, squared_errors, log_losses = statistic["losses"][0]
     found: dict[str, Reals | float] = {
         "auc": ranking.auc(histogram),
-        "auprc": ranking.auprc(histogram),
         **confusion.rates(counts),
         "brier": ranking.ratio(squared_errors, rows),
         "log_loss": ranking.ratio(log_losses, rows),
         "ece": calibration.calibration_error(statistic["reliability"], statistic["predicted"]),
-        "calibration_slope": slope,
-        "calibration_intercept": intercept,
         "threshold": used,
     }
+    if not brief:
+        found["auprc"] = ranking.auprc(histogram)
+        found["calibration_slope"], found["calibration_intercept"] = calibration.recalibration(histogram)
     return {name: float(value) for name, value in found.items()}
 
 

@@ -55,7 +55,9 @@ def measure(outcome: Outcome, scores: Floats, truth: Floats, *, threshold: float
             return regression.measure(scores, truth)
 
 
-def metrics(outcome: Outcome, statistic: Statistic, *, threshold: float | None = 0.5) -> dict[str, float | None]:
+def metrics(
+    outcome: Outcome, statistic: Statistic, *, threshold: float | None = 0.5, brief: bool = False
+) -> dict[str, float | None]:
     """Return the metrics by name (see :data:`medfl.spec.metrics.METRICS`); None where one is not defined, never NaN.
 
     Parameters
@@ -68,10 +70,12 @@ def metrics(outcome: Outcome, statistic: Statistic, *, threshold: float | None =
         For binary outcomes. If the sites counted at this probability, the counts are exact; any other is moved to the
         nearest edge of the score histogram, and None to the edge where Youden's index is largest. The metric
         ``threshold`` says what was used; given back, it means the same edge again.
+    brief
+        For binary outcomes: leave out what takes longest (precision-recall and recalibration), as between rounds.
     """
     match outcome.kind:
         case "binary":
-            found = binary.metrics(_complete(outcome, statistic), threshold=threshold)
+            found = binary.metrics(_complete(outcome, statistic), threshold=threshold, brief=brief)
         case "multiclass":
             found = multiclass.metrics(_complete(outcome, statistic))
         case "regression":

@@ -15,6 +15,7 @@ Interval = tuple[float, float]
 BLOCK = 1_000_000
 # Drawing one cell's count costs about as much as drawing this many rows.
 ROWS_A_CELL = 10
+LIMITS = (0.025, 0.975)
 
 
 def resampled(counts: Counts, *, samples: int, generator: np.random.Generator) -> Iterator[Counts]:
@@ -52,12 +53,15 @@ def resampled_sums(second: Reals, *, samples: int, generator: np.random.Generato
 
 def percentiles(replicates: Mapping[str, Reals]) -> dict[str, Interval]:
     """Return the 2.5 % and 97.5 % points of each metric's defined replicates; a metric that has none is left out."""
+    table = np.stack(list(replicates.values()))
+    whole = np.isfinite(table).all(axis=1)
+    lows, highs = np.quantile(table, LIMITS, axis=1) if whole.any() else (table[:, 0], table[:, 0])
     found = {}
-    for name, values in replicates.items():
-        defined = values[np.isfinite(values)]
-        if len(defined):
-            low, high = np.quantile(defined, [0.025, 0.975])
+    for name, values, defined, low, high in zip(replicates, table, whole, lows, highs, strict=True):
+        if defined:
             found[name] = (float(low), float(high))
+        elif len(some := values[np.isfinite(values)]):
+            found[name] = tuple(np.quantile(some, LIMITS).tolist())
     return found
 
 

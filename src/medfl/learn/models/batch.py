@@ -6,48 +6,84 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medfl.learn.model import Floats
 
 
-@dataclass(slots=True)
 class Batch:
-    """Rows that meet in a step, one a column; a chunk of many batches looks the same.
+    """Rows that meet in a step, in one block of memory, so that a single copy replaces them by the next.
+
+    Leading axes stack batches: then each array below has them too.
 
     Parameters
     ----------
-    inputs
-        Features with a row of ones below, shape (features + 1, rows).
-    targets
-        What the scores are compared with, shape (scores, rows).
+    stack
+        Leading axes; () for a single batch.
+    rows
+        Rows of the table.
+    features
+        Columns of the table.
     scores
-        What the network said before the step, shape (scores, rows); written by the training loop.
-    weights
-        Each row's weight in the loss, shape (rows,); None for equal weights.
+        Numbers a model gives for each row.
+
+    Attributes
+    ----------
+    block
+        All of it, shape (…, numbers).
+    inputs
+        Features with a row of ones below, shape (…, features + 1, rows).
+    targets
+        What the scores are compared with, shape (…, scores, rows).
+    shares
+        What each row's slope is multiplied by in the mean over the batch, shape (…, 1, rows).
     """
 
-    inputs: Floats
-    targets: Floats
+    __slots__ = ("block", "inputs", "shares", "targets")
+
+    def __init__(self, stack: tuple[int, ...], rows: int, *, features: int, scores: int) -> None:
+        ones = rows * (features + 1)
+        last = ones + rows * scores
+        self.block = np.empty((*stack, last + rows), np.float32)
+        self.inputs = self.block[..., :ones].reshape(*stack, rows, features + 1).swapaxes(-1, -2)
+        self.targets = self.block[..., ones:last].reshape(*stack, scores, rows)
+        self.shares = self.block[..., last:].reshape(*stack, 1, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Batches of one size that are ready to be learned from, one after the other.
+
+    Parameters
+    ----------
+    batches
+        A stack of them.
+    weights
+        Each row's weight in the loss, shape (batches, 1, rows).
+    scores
+        What the network said before each step, shape (batches, scores, rows); written by the training loop.
+    """
+
+    batches: Batch
+    weights: Floats
     scores: Floats
-    weights: Floats | None
-
-    @property
-    def rows(self) -> int:
-        """Rows of the table."""
-        rows: int = self.inputs.shape[1]
-        return rows
-
-    def dealt(self, rows: int) -> Iterator[Batch]:
-        """Yield consecutive batches of this many rows, the last of what is left."""
-        for start in range(0, self.rows, rows):
-            stop = start + rows
-            weights = None if self.weights is None else self.weights[start:stop]
-            yield Batch(self.inputs[:, start:stop], self.targets[:, start:stop], self.scores[:, start:stop], weights)
 
 
-def with_ones(features: Floats) -> Floats:
-    """Return rows as columns, with a row of ones below: shape (features + 1, rows)."""
-    rows, columns = features.shape
-    padded = np.ones((rows, columns + 1), np.float32)
-    padded[:, :-1] = features
-    return padded.T
+def deal(order: NDArray[np.int64], *, rows: int, at_once: int) -> Iterator[NDArray[np.int64]]:
+    """Yield row numbers in this order, shape (batches, rows), then the smaller batch of what is left.
+
+    Parameters
+    ----------
+    order
+        Row numbers.
+    rows
+        Rows of a batch.
+    at_once
+        Most batches to yield together.
+    """
+    whole = len(order) - len(order) % rows
+    batches = order[:whole].reshape(-1, rows)
+    for start in range(0, len(batches), at_once):
+        yield batches[start : start + at_once]
+    if whole < len(order):
+        yield order[np.newaxis, whole:]

@@ -1,4 +1,4 @@
-"""A network bound to its weights and to a number of rows; every buffer is there before the first step.
+"""A network bound to its weights and to a place for its inputs; every buffer is there before the first step.
 
 Data flow with one column a row of the table, so that a layer's values are one contiguous block and the row of ones
 below them lets the next layer apply weights and bias in a single matrix product.
@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from medfl.learn.model import Floats, Layout
-from medfl.learn.models.layers import Activate, Dense, Dropout, Layer, Normalise, Signal
+from medfl.learn.models.layers import Signal, activate, dense, drop_out, normalise
 from medfl.spec.model import Activation
 
 
@@ -60,26 +60,33 @@ class Architecture:
 
 
 class Circuit:
-    """One architecture, bound to the weights it reads, the gradient it writes and the rows that pass at once.
+    """One architecture, bound to the inputs and weights it reads and the gradient it writes.
 
     Parameters
     ----------
     architecture
         What it computes.
-    rows
-        Rows of each batch.
+    inputs
+        Rows of the table as columns with a row of ones below: shape (features + 1, rows); read at each pass.
     weights
         Flat vector; read at each pass, so that an optimiser may change it in place.
     gradient
-        Flat vector that :meth:`backward` fills; None for a circuit that only scores.
+        Flat vector that the way backward fills; None for a circuit that only scores.
     generator
         Draws what dropout leaves out; None leaves out nothing.
+
+    Attributes
+    ----------
+    forward
+        Operations that compute ``scores``, shape (scores, rows).
+    backward
+        Operations that fill the gradient from ``errors``, the loss's derivative by the scores.
     """
 
     def __init__(
         self,
         architecture: Architecture,
-        rows: int,
+        inputs: Floats,
         *,
         weights: Floats,
         gradient: Floats | None = None,
@@ -87,30 +94,17 @@ class Circuit:
     ) -> None:
         blocks = architecture.blocks.split(weights)
         slopes = architecture.blocks.split(np.empty_like(weights) if gradient is None else gradient)
-        signals = [Signal(units, rows) for units in architecture.widths[1:]]
-        self._entrance = Dense(blocks["layer1"], slopes["layer1"], below=None, above=signals[0])
-        layers: list[Layer] = [self._entrance]
+        signals = [Signal(units, inputs.shape[1]) for units in architecture.widths[1:]]
+        layers = [dense(blocks["layer1"], slopes["layer1"], inputs=inputs, errors=None, above=signals[0])]
         for number, (below, above) in enumerate(pairwise(signals), start=1):
             if architecture.layer_norm:
-                layers.append(Normalise(blocks[f"norm{number}"], slopes[f"norm{number}"], signal=below))
-            layers.append(Activate(architecture.activation, below))
+                layers.append(normalise(blocks[f"norm{number}"], slopes[f"norm{number}"], signal=below))
+            layers.append(activate(architecture.activation, below))
             if architecture.dropout and generator is not None:
-                layers.append(Dropout(architecture.dropout, below, generator=generator))
+                layers.append(drop_out(architecture.dropout, below, generator=generator))
             name = f"layer{number + 1}"
-            layers.append(Dense(blocks[name], slopes[name], below=below, above=above))
-        self._forward = [layer.forward for layer in layers]
-        self._backward = [layer.backward for layer in reversed(layers)]
+            layers.append(dense(blocks[name], slopes[name], inputs=below.padded, errors=below.errors, above=above))
+        self.forward = [operation for layer in layers for operation in layer.forward]
+        self.backward = [operation for layer in reversed(layers) for operation in layer.backward]
         self.scores = signals[-1].values
         self.errors = signals[-1].errors
-
-    def forward(self, inputs: Floats) -> Floats:
-        """Return the scores, shape (scores, rows), of inputs with a row of ones below, shape (features + 1, rows)."""
-        self._entrance.inputs = inputs
-        for forward in self._forward:
-            forward()
-        return self.scores
-
-    def backward(self) -> None:
-        """Fill the gradient from ``errors``, the loss's derivative by the scores of the last forward pass."""
-        for backward in self._backward:
-            backward()

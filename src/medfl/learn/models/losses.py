@@ -7,27 +7,33 @@ the binary loss (``BCEWithLogitsLoss(weight=…)``) and by the sum of the rows' 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
 
 from medfl.learn.model import Floats, Outcome
-from medfl.learn.models.batch import Batch
+from medfl.learn.models.batch import Batch, Chunk
+from medfl.learn.models.operations import Operation
 
 
 class Loss(Protocol):
-    """What training makes small: a mean over rows."""
+    """What training makes small: a mean over rows. Outcome and weights have shape (batches, 1, rows)."""
 
     def targets(self, outcome: Floats) -> Floats:
-        """Return what the scores are compared with, shape (scores, rows)."""
+        """Return what the scores are compared with, shape (batches, scores, rows)."""
         ...
 
-    def errors(self, batch: Batch, out: Floats) -> None:
-        """Write the derivative of the batch's loss by its scores, shape (scores, rows)."""
+    def shares(self, weights: Floats) -> Floats:
+        """Return what each row's slope is multiplied by in the mean over its batch."""
         ...
 
-    def sums(self, batch: Batch) -> tuple[float, float]:
+    def errors(self, scores: Floats, batch: Batch, out: Floats) -> list[Operation]:
+        """Return operations that write the derivative of the batch's loss by its scores, shape (scores, rows)."""
+        ...
+
+    def sums(self, chunk: Chunk) -> tuple[float, float]:
         """Return the sum of the rows' losses and what to divide it by for their mean."""
         ...
 
@@ -48,17 +54,23 @@ class SquaredError:
 
     def targets(self, outcome: Floats) -> Floats:
         """Return the numbers."""
-        return outcome[np.newaxis]
+        return outcome
 
-    def errors(self, batch: Batch, out: Floats) -> None:
-        """Write 2 (score − number) / rows."""
-        np.subtract(batch.scores, batch.targets, out)
-        np.multiply(out, np.float32(2.0 / out.shape[1]), out)
+    def shares(self, weights: Floats) -> Floats:
+        """Return 2 / rows."""
+        return np.full_like(weights, 2.0 / weights.shape[-1])
 
-    def sums(self, batch: Batch) -> tuple[float, float]:
+    def errors(self, scores: Floats, batch: Batch, out: Floats) -> list[Operation]:
+        """Write share (score − number)."""
+        return [
+            partial(np.subtract, scores, batch.targets, out),
+            partial(np.multiply, out, batch.shares, out),
+        ]
+
+    def sums(self, chunk: Chunk) -> tuple[float, float]:
         """Return the sum of squares and the number of rows."""
-        difference = batch.scores - batch.targets
-        return float(np.sum(difference * difference, dtype=np.float64)), difference.shape[1]
+        difference = chunk.scores - chunk.batches.targets
+        return float(np.sum(difference * difference, dtype=np.float64)), difference.size
 
 
 class BinaryCrossEntropy:
@@ -66,22 +78,26 @@ class BinaryCrossEntropy:
 
     def targets(self, outcome: Floats) -> Floats:
         """Return 0 or 1."""
-        return outcome[np.newaxis]
+        return outcome
 
-    def errors(self, batch: Batch, out: Floats) -> None:
-        """Write weight (probability − target) / rows."""
-        expit(batch.scores, out)
-        np.subtract(out, batch.targets, out)
-        np.multiply(out, np.float32(1.0 / out.shape[1]), out)
-        if batch.weights is not None:
-            np.multiply(out, batch.weights, out)
+    def shares(self, weights: Floats) -> Floats:
+        """Return weight / rows."""
+        return weights * np.float32(1.0 / weights.shape[-1])
 
-    def sums(self, batch: Batch) -> tuple[float, float]:
+    def errors(self, scores: Floats, batch: Batch, out: Floats) -> list[Operation]:
+        """Write share (probability − target)."""
+        return [
+            partial(expit, scores, out),
+            partial(np.subtract, out, batch.targets, out),
+            partial(np.multiply, out, batch.shares, out),
+        ]
+
+    def sums(self, chunk: Chunk) -> tuple[float, float]:
         """Return the weighted sum and the number of rows."""
-        losses = np.logaddexp(np.float32(0.0), batch.scores) - batch.scores * batch.targets
-        if batch.weights is not None:
-            losses *= batch.weights
-        return float(np.sum(losses, dtype=np.float64)), losses.shape[1]
+        scores = chunk.scores
+        softplus = np.maximum(scores, 0.0) + np.log1p(np.exp(-np.abs(scores)))
+        losses = softplus - scores * chunk.batches.targets
+        return float(np.sum(losses * chunk.weights, dtype=np.float64)), losses.size
 
 
 class CrossEntropy:
@@ -100,20 +116,27 @@ class CrossEntropy:
         """Return 1 where the class is the row's, else 0."""
         return np.equal(outcome, np.arange(self.classes)[:, np.newaxis]).astype(np.float32)
 
-    def errors(self, batch: Batch, out: Floats) -> None:
-        """Write weight (probability − target) / sum of weights."""
-        np.subtract(batch.scores, np.maximum.reduce(batch.scores, axis=0), out)
-        np.exp(out, out)
-        np.divide(out, np.add.reduce(out, axis=0), out)
-        np.subtract(out, batch.targets, out)
-        if batch.weights is None:
-            np.multiply(out, np.float32(1.0 / out.shape[1]), out)
-        else:
-            np.multiply(out, batch.weights / np.add.reduce(batch.weights), out)
+    def shares(self, weights: Floats) -> Floats:
+        """Return weight / sum of weights."""
+        shares: Floats = weights / np.sum(weights, axis=-1, keepdims=True)
+        return shares
 
-    def sums(self, batch: Batch) -> tuple[float, float]:
+    def errors(self, scores: Floats, batch: Batch, out: Floats) -> list[Operation]:
+        """Write share (probability − target)."""
+        of_row, ones = np.empty(out.shape[1], np.float32), np.ones(len(out), np.float32)
+        return [
+            partial(np.maximum.reduce, scores, axis=0, out=of_row),
+            partial(np.subtract, scores, of_row, out),
+            partial(np.exp, out, out),
+            partial(ones.dot, out, of_row),
+            partial(np.divide, out, of_row, out),
+            partial(np.subtract, out, batch.targets, out),
+            partial(np.multiply, out, batch.shares, out),
+        ]
+
+    def sums(self, chunk: Chunk) -> tuple[float, float]:
         """Return the weighted sum and the sum of weights."""
-        shifted = batch.scores - np.max(batch.scores, axis=0)
-        losses = np.log(np.sum(np.exp(shifted), axis=0)) - np.sum(shifted * batch.targets, axis=0)
-        weights = np.ones_like(losses) if batch.weights is None else batch.weights
-        return float(np.dot(losses, weights)), float(np.sum(weights))
+        shifted = chunk.scores - np.max(chunk.scores, axis=1, keepdims=True)
+        logs = np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+        losses = logs - np.sum(shifted * chunk.batches.targets, axis=1, keepdims=True)
+        return float(np.sum(losses * chunk.weights, dtype=np.float64)), float(np.sum(chunk.weights, dtype=np.float64))

@@ -6,7 +6,6 @@ optimiser or option leaves it. What makes the path fast is told in ``docs/decisi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache, partial
 from math import sqrt
 
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfl.learn.model import Examples, Floats, Layout, Pull, Trained
-from medfl.learn.models.batch import Batch, with_ones
+from medfl.learn.models.batch import Batch, Chunk, deal
 from medfl.learn.models.circuit import Architecture, Circuit
 from medfl.learn.models.losses import Loss
+from medfl.learn.models.operations import Operation
 from medfl.learn.models.optimisers import Descent
 from medfl.learn.models.passes import passes
 from medfl.spec.training import LocalTraining
@@ -75,18 +75,19 @@ class Network:
         numbers are returned as they are.
         """
         weights = np.array(weights, np.float32)
-        step = Step(self, Descent(how, weights, pull=pull), weights=weights, generator=generator)
-        deal = partial(self._chunks, examples, batch_size=how.batch_size, class_weights=class_weights)
-        total, divisor = 0.0, 0.0
+        # Bound once for each size: the last batch of a pass is smaller.
+        step = cache(partial(Step, self, Descent(how, weights, pull=pull), generator=generator))
+        total, divisor, taken = 0.0, 0.0, 0
         with np.errstate(all="ignore"):
             for part in passes(len(examples), how, generator):
-                for chunk in deal(part.order):
-                    for batch in chunk.dealt(how.batch_size):
-                        step.take(batch)
+                for rows in deal(part.order, rows=how.batch_size, at_once=self._at_once(how.batch_size)):
+                    chunk = self._chunk(examples, rows, class_weights)
+                    step(rows.shape[1]).take(chunk)
+                    taken += len(rows)
                     if part.counts:
                         sums = self.loss.sums(chunk)
                         total, divisor = total + sums[0], divisor + sums[1]
-        return Trained(weights, total / divisor, step.taken)
+        return Trained(weights, total / divisor, taken)
 
     def scores(self, weights: Floats, features: Floats) -> Floats:
         """Return raw scores, shape (rows,) or (rows, classes): logits, or the predicted number."""
@@ -96,27 +97,36 @@ class Network:
         scores = np.empty((len(features), widths[-1]), np.float32)
         with np.errstate(all="ignore"):
             for start in range(0, len(features), size):
-                inputs = with_ones(features[start : start + size])
-                circuit = Circuit(self.architecture, inputs.shape[1], weights=weights)
-                scores[start : start + size] = circuit.forward(inputs).T
+                inputs = _with_ones(features[start : start + size])
+                circuit = Circuit(self.architecture, inputs, weights=weights)
+                for operation in circuit.forward:
+                    operation()
+                scores[start : start + size] = circuit.scores.T
         return scores[:, 0] if widths[-1] == 1 else scores
 
-    def _chunks(
-        self, examples: Examples, order: NDArray[np.int64], *, batch_size: int, class_weights: Floats | None
-    ) -> Iterator[Batch]:
-        """Yield the examples in this order, as many whole batches at once as fit: each step's batch is then a view."""
+    def batch(self, *stack: int, rows: int) -> Batch:
+        """Return room for a batch of so many rows, or for a stack of them."""
         widths = self.architecture.widths
-        size = batch_size * max(1, AT_ONCE // (batch_size * (widths[0] + 2 * widths[-1] + 2)))
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            outcome = examples.outcome[rows]
-            targets = self.loss.targets(outcome)
-            weights = None if class_weights is None else class_weights[outcome.astype(np.intp)]
-            yield Batch(with_ones(examples.features[rows]), targets, np.empty_like(targets), weights)
+        return Batch(stack, rows, features=widths[0], scores=widths[-1])
+
+    def _at_once(self, rows: int) -> int:
+        """Return how many batches of so many rows are copied together."""
+        return max(1, AT_ONCE // (rows * (self.architecture.widths[0] + 2 * self.architecture.widths[-1] + 3)))
+
+    def _chunk(self, examples: Examples, rows: NDArray[np.int64], class_weights: Floats | None) -> Chunk:
+        """Return the examples with these numbers, shape (batches, rows), ready to be learned from."""
+        batches = self.batch(len(rows), rows=rows.shape[1])
+        outcome = examples.outcome[rows][:, np.newaxis]
+        weights = np.ones_like(outcome) if class_weights is None else class_weights[outcome.astype(np.intp)]
+        batches.inputs[:, :-1] = examples.features.take(rows, axis=0).swapaxes(1, 2)
+        batches.inputs[:, -1] = 1.0
+        batches.targets[...] = self.loss.targets(outcome)
+        batches.shares[...] = self.loss.shares(weights)
+        return Chunk(batches, weights, np.empty_like(batches.targets))
 
 
 class Step:
-    """One optimiser step on a batch; keeps a circuit for each number of rows (the last batch of a pass is smaller).
+    """One optimiser step, bound to a place for its batch.
 
     Parameters
     ----------
@@ -124,26 +134,42 @@ class Step:
         What is trained.
     descent
         What makes new weights of a gradient.
-    weights
-        Flat vector that `descent` changes in place.
+    rows
+        Rows of a batch.
     generator
         Draws what dropout leaves out.
     """
 
-    def __init__(self, network: Network, descent: Descent, *, weights: Floats, generator: np.random.Generator) -> None:
-        self.taken = 0
-        self._descent = descent
-        self._errors = network.loss.errors
-        self._gradient = gradient = np.empty_like(weights)
-        self._circuit = cache(
-            lambda rows: Circuit(network.architecture, rows, weights=weights, gradient=gradient, generator=generator)
+    def __init__(self, network: Network, descent: Descent, rows: int, *, generator: np.random.Generator) -> None:
+        self._batch = network.batch(rows=rows)
+        circuit = Circuit(
+            network.architecture,
+            self._batch.inputs,
+            weights=descent.weights,
+            gradient=descent.gradient,
+            generator=generator,
         )
+        self._scores = circuit.scores
+        self._operations: list[Operation] = [
+            *circuit.forward,
+            *network.loss.errors(circuit.scores, self._batch, circuit.errors),
+            *circuit.backward,
+            *descent.operations,
+        ]
 
-    def take(self, batch: Batch) -> None:
-        """Forward, backward, and down the gradient."""
-        circuit = self._circuit(batch.rows)
-        batch.scores[:] = circuit.forward(batch.inputs)
-        self._errors(batch, circuit.errors)
-        circuit.backward()
-        self._descent.step(self._gradient)
-        self.taken += 1
+    def take(self, chunk: Chunk) -> None:
+        """Forward, backward, and down the gradient, batch by batch."""
+        place, said = self._batch.block, self._scores
+        for block, scores in zip(chunk.batches.block, chunk.scores, strict=True):
+            place[:] = block
+            for operation in self._operations:
+                operation()
+            scores[:] = said
+
+
+def _with_ones(features: Floats) -> Floats:
+    """Return rows as columns, with a row of ones below: shape (features + 1, rows)."""
+    rows, columns = features.shape
+    padded = np.ones((rows, columns + 1), np.float32)
+    padded[:, :-1] = features
+    return padded.T

@@ -2,34 +2,26 @@
 
 The pull belongs to the objective (FedProx adds μ/2 ‖w − w₀‖², SCAFFOLD a linear term), so it is part of the gradient
 that is clipped, as it would be if it had been added to the loss. Weight decay belongs to the optimiser and comes
-after. Each object holds its buffers and may overwrite the gradient it is given.
+after. Everything here returns operations on two flat vectors, the weights and the gradient, which they may overwrite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from math import sqrt
-from typing import Protocol
 
 import numpy as np
 
 from medfl.learn.model import Floats, Pull
+from medfl.learn.models.operations import Operation, number
 from medfl.spec.training import SGD, Adam, AdamW, LocalTraining
 
 CLIP_EPS = 1e-6
 """Added to the norm that a gradient is divided by; PyTorch's constant."""
 
 
-class Optimiser(Protocol):
-    """Changes weights in place, with its own memory of the steps before."""
-
-    def step(self, gradient: Floats) -> None:
-        """Take one step."""
-        ...
-
-
 class Descent:
-    """The whole way of one step: pull, clip, optimiser.
+    """The whole way of one step down a gradient: pull, clip, optimiser; without memory of earlier rounds.
 
     Parameters
     ----------
@@ -39,141 +31,121 @@ class Descent:
         Flat vector, changed in place.
     pull
         What the algorithm adds to the gradient.
+
+    Attributes
+    ----------
+    gradient
+        Flat vector that the operations expect to be filled.
+    operations
+        One step.
     """
 
     def __init__(self, how: LocalTraining, weights: Floats, *, pull: Pull | None) -> None:
-        self._stages: list[Callable[[Floats], None]] = []
+        self.weights = weights
+        self.gradient = gradient = np.empty_like(weights)
+        self.operations: list[Operation] = []
         if pull is not None and pull.anchor is not None and pull.mu:
-            self._stages.append(Proximal(pull.mu, pull.anchor, weights=weights).add)
+            self.operations += _proximal(pull.mu, pull.anchor, weights=weights, gradient=gradient)
         if pull is not None and pull.correction is not None:
-            self._stages.append(Correction(pull.correction).add)
+            self.operations += [partial(np.add, gradient, pull.correction, gradient)]
         if how.clip_norm is not None:
-            self._stages.append(Clip(how.clip_norm).scale)
-        self._stages.append(optimiser(how, weights).step)
-
-    def step(self, gradient: Floats) -> None:
-        """Take one step."""
-        for stage in self._stages:
-            stage(gradient)
+            self.operations += [partial(_clip, gradient, how.clip_norm)]
+        self.operations += _optimiser(how, weights, gradient)
 
 
-class Proximal:
-    """Pulls the weights to an anchor: μ (w − w₀) (Li et al. 2020, eq. 2)."""
-
-    def __init__(self, mu: float, anchor: Floats, *, weights: Floats) -> None:
-        self.mu = np.float32(mu)
-        self.anchor = anchor
-        self.weights = weights
-        self.difference = np.empty_like(weights)
-
-    def add(self, gradient: Floats) -> None:
-        """Add the pull to the gradient."""
-        np.subtract(self.weights, self.anchor, self.difference)
-        np.multiply(self.difference, self.mu, self.difference)
-        np.add(gradient, self.difference, gradient)
+def _optimiser(how: LocalTraining, weights: Floats, gradient: Floats) -> list[Operation]:
+    match how:
+        case SGD():
+            return _gradient_descent(how, weights, gradient)
+        case Adam() | AdamW():
+            return _adaptive_moments(how, weights, gradient)
+    raise TypeError(f"no optimiser for {type(how).__name__}")
 
 
-class Correction:
-    """A constant vector (Karimireddy et al. 2020, eq. 3)."""
-
-    def __init__(self, correction: Floats) -> None:
-        self.correction = correction
-
-    def add(self, gradient: Floats) -> None:
-        """Add it to the gradient."""
-        np.add(gradient, self.correction, gradient)
-
-
-class Clip:
-    """Scales a gradient whose Euclidean norm is above the limit down to it (Pascanu et al. 2013, algorithm 1)."""
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-
-    def scale(self, gradient: Floats) -> None:
-        """Scale the gradient where it is too long; one that is not a number stays so."""
-        share = self.limit / (sqrt(float(np.dot(gradient, gradient))) + CLIP_EPS)
-        if not share >= 1.0:
-            np.multiply(gradient, np.float32(share), gradient)
+def _proximal(mu: float, anchor: Floats, *, weights: Floats, gradient: Floats) -> list[Operation]:
+    """Pull the weights to an anchor: μ (w − w₀) (Li et al. 2020, eq. 2)."""
+    difference = np.empty_like(weights)
+    return [
+        partial(np.subtract, weights, anchor, difference),
+        partial(np.multiply, difference, number(mu), difference),
+        partial(np.add, gradient, difference, gradient),
+    ]
 
 
-class GradientDescent:
+def _clip(gradient: Floats, limit: float) -> None:
+    """Scale a gradient that is longer than the limit down to it (Pascanu et al. 2013); one of NaN stays so."""
+    share = limit / (sqrt(gradient.dot(gradient)) + CLIP_EPS)
+    if not share >= 1.0:
+        np.multiply(gradient, np.float32(share), gradient)
+
+
+def _gradient_descent(how: SGD, weights: Floats, gradient: Floats) -> list[Operation]:
     """Stochastic gradient descent, with momentum if asked for, as ``torch.optim.SGD``."""
-
-    def __init__(self, how: SGD, weights: Floats) -> None:
-        self.weights = weights
-        self.rate = np.float32(how.learning_rate)
-        self.decay = np.float32(how.weight_decay)
-        self.momentum = np.float32(how.momentum)
-        self.nesterov = how.nesterov
-        self.velocity = np.zeros_like(weights)
-        self.scratch = np.empty_like(weights)
-
-    def step(self, gradient: Floats) -> None:
-        """Take one step."""
-        if self.decay:
-            np.multiply(self.weights, self.decay, self.scratch)
-            np.add(gradient, self.scratch, gradient)
-        if self.momentum:
-            np.multiply(self.velocity, self.momentum, self.velocity)
-            np.add(self.velocity, gradient, self.velocity)
-            if self.nesterov:
-                np.multiply(self.velocity, self.momentum, self.scratch)
-                np.add(gradient, self.scratch, gradient)
-            else:
-                np.copyto(gradient, self.velocity)
-        np.multiply(gradient, self.rate, gradient)
-        np.subtract(self.weights, gradient, self.weights)
+    direction = gradient
+    operations = _decay(how.weight_decay, weights, gradient) if how.weight_decay else []
+    if how.momentum:
+        direction = velocity = np.zeros_like(weights)
+        momentum = number(how.momentum)
+        operations += [
+            partial(np.multiply, velocity, momentum, velocity),
+            partial(np.add, velocity, gradient, velocity),
+        ]
+        if how.nesterov:
+            direction = ahead = np.empty_like(weights)
+            operations += [partial(np.multiply, velocity, momentum, ahead), partial(np.add, gradient, ahead, ahead)]
+    return [
+        *operations,
+        partial(np.multiply, direction, number(how.learning_rate), gradient),
+        partial(np.subtract, weights, gradient, weights),
+    ]
 
 
-class AdaptiveMoments:
+def _adaptive_moments(how: Adam | AdamW, weights: Floats, gradient: Floats) -> list[Operation]:
     """Adam, and AdamW with its decoupled decay, as ``torch.optim``.
 
     The moments are kept without their factors 1 − β, and the corrections of both biases go into one rate and one ε a
     step: the same numbers by fewer passes over the vectors.
     """
-
-    def __init__(self, how: Adam | AdamW, weights: Floats) -> None:
-        self.weights = weights
-        self.how = how
-        self.decoupled = isinstance(how, AdamW)
-        self.first = np.zeros_like(weights)
-        self.second = np.zeros_like(weights)
-        self.scratch = np.empty_like(weights)
-        self.steps = 0
-
-    def step(self, gradient: Floats) -> None:
-        """Take one step."""
-        how = self.how
-        self.steps += 1
-        if how.weight_decay:
-            self._decay(gradient)
-        np.multiply(self.first, np.float32(how.beta1), self.first)
-        np.add(self.first, gradient, self.first)
-        np.multiply(self.second, np.float32(how.beta2), self.second)
-        np.multiply(gradient, gradient, gradient)
-        np.add(self.second, gradient, self.second)
-        scale = sqrt((1.0 - how.beta2**self.steps) / (1.0 - how.beta2))
-        rate = how.learning_rate * scale * (1.0 - how.beta1) / (1.0 - how.beta1**self.steps)
-        np.sqrt(self.second, gradient)
-        np.add(gradient, np.float32(how.eps * scale), gradient)
-        np.divide(self.first, gradient, gradient)
-        np.multiply(gradient, np.float32(rate), gradient)
-        np.subtract(self.weights, gradient, self.weights)
-
-    def _decay(self, gradient: Floats) -> None:
-        if self.decoupled:
-            np.multiply(self.weights, np.float32(1.0 - self.how.learning_rate * self.how.weight_decay), self.weights)
-        else:
-            np.multiply(self.weights, np.float32(self.how.weight_decay), self.scratch)
-            np.add(gradient, self.scratch, gradient)
+    first, second, correction = np.zeros_like(weights), np.zeros_like(weights), BiasCorrection(how)
+    operations: list[Operation] = [correction.advance]
+    if how.weight_decay and isinstance(how, AdamW):
+        operations.append(partial(np.multiply, weights, number(1.0 - how.learning_rate * how.weight_decay), weights))
+    elif how.weight_decay:
+        operations += _decay(how.weight_decay, weights, gradient)
+    return [
+        *operations,
+        partial(np.multiply, first, number(how.beta1), first),
+        partial(np.add, first, gradient, first),
+        partial(np.multiply, second, number(how.beta2), second),
+        partial(np.multiply, gradient, gradient, gradient),
+        partial(np.add, second, gradient, second),
+        partial(np.sqrt, second, gradient),
+        partial(np.add, gradient, correction.eps, gradient),
+        partial(np.divide, first, gradient, gradient),
+        partial(np.multiply, gradient, correction.rate, gradient),
+        partial(np.subtract, weights, gradient, weights),
+    ]
 
 
-def optimiser(how: LocalTraining, weights: Floats) -> Optimiser:
-    """Return the optimiser that `how` asks for, without memory of earlier rounds."""
-    match how:
-        case SGD():
-            return GradientDescent(how, weights)
-        case Adam() | AdamW():
-            return AdaptiveMoments(how, weights)
-    raise TypeError(f"no optimiser for {type(how).__name__}")
+class BiasCorrection:
+    """Rate and ε of Adam's next step: its moments start at zero, and this makes up for it."""
+
+    def __init__(self, how: Adam | AdamW) -> None:
+        self.rate = np.empty((), np.float32)
+        self.eps = np.empty((), np.float32)
+        self._beta1, self._beta2 = how.beta1, how.beta2
+        self._rate, self._eps = how.learning_rate, how.eps
+        self._steps = 0
+
+    def advance(self) -> None:
+        """Go to the next step."""
+        self._steps += 1
+        scale = sqrt((1.0 - self._beta2**self._steps) / (1.0 - self._beta2))
+        self.rate[()] = self._rate * scale * (1.0 - self._beta1) / (1.0 - self._beta1**self._steps)
+        self.eps[()] = self._eps * scale
+
+
+def _decay(share: float, weights: Floats, gradient: Floats) -> list[Operation]:
+    """Add the L2 penalty's slope to the gradient."""
+    penalty = np.empty_like(weights)
+    return [partial(np.multiply, weights, number(share), penalty), partial(np.add, gradient, penalty, gradient)]

@@ -1,0 +1,108 @@
+"""What a comparison says, in a sentence that claims no more than the test does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from medfl.publish.ways import Mark, mark_of, ways
+from medfl.publish.wording import in_sentence, limits_of, listed, number, p_value, sentence
+from medfl.store.comparison import Comparison, Estimate, across
+from medfl.store.views import ExecutionView
+
+SIGNIFICANT = 0.05
+_FEW = 3
+"""Comparisons of one kind that are told one by one."""
+_AGAINST = {"": "the other arms", "centralised": "all rows in one place", "local-only": "training alone"}
+
+
+def verdicts(execution: ExecutionView, results: Sequence[Comparison], *, metric: str) -> Iterator[str]:
+    """Yield a sentence for each kind of comparison: one in full, a few in short, of many how many are clear."""
+    for baseline, name in _AGAINST.items():
+        family = [result for result in results if result.difference is not None and _kind(result) == baseline]
+        if len(family) == 1:
+            yield sentence(_in_full(execution, family[0], metric))
+        elif len(family) > _FEW:
+            yield sentence(_in_number(family, name))
+        elif family:
+            yield sentence(_in_short(family, name, metric))
+
+
+def apart(one: Estimate, other: Estimate, *, metric: str) -> bool:
+    """Say whether two intervals have no point in common; False where one of them is not known."""
+    first, second = limits_of(one, metric=metric), limits_of(other, metric=metric)
+    return first is not None and second is not None and (first[1] < second[0] or second[1] < first[0])
+
+
+def _kind(result: Comparison) -> str:
+    return result.second if result.second in _AGAINST else ""
+
+
+def _in_full(execution: ExecutionView, result: Comparison, metric: str) -> str:
+    first, second = (mark_of(execution, name) for name in (result.first, result.second))
+    told = _difference(first, second, result, metric)
+    if result.p_holm is not None:
+        clear = "more than chance would explain" if result.p_holm < SIGNIFICANT else "which chance alone could explain"
+        corrected = f"{p_value(result.p_holm)} after Holm's correction, {result.n} repeats"
+        return f"{told}, {clear} ({corrected})"
+    pooled = result.n == 1 and result.scope == "pooled"
+    pair = [across(way.finished, metric) for way in ways(execution) if pooled and way.mark in (first, second)]
+    known = [found for found in pair if found is not None and found.low is not None]
+    if len(known) < 2:
+        return f"{told}; {result.reason}"
+    if apart(known[0], known[1], metric=metric):
+        return f"{told}; the intervals do not overlap, but one repeat does not measure the chance in training"
+    return f"{told}; the intervals overlap, so this run does not show that one is better than the other"
+
+
+def _difference(first: Mark, second: Mark, result: Comparison, metric: str) -> str:
+    """Return "The AUC of the federation is 0.004 lower than that of all rows in one place"."""
+    found = result.difference
+    if found is None:
+        return ""
+    gap = number(abs(found.mean), metric=metric)
+    how = "as high as" if found.mean == 0 else f"{gap} {'higher' if found.mean > 0 else 'lower'} than"
+    told = f"The {_measured(result, metric)} of {_spoken(first)} is {how} that of {_spoken(second)}"
+    if found.low is None or found.high is None:
+        return told
+    low, high = (number(end, metric=metric) for end in (found.low, found.high))
+    return f"{told} (95 % interval of the difference {low} to {high})"
+
+
+def _in_short(family: Sequence[Comparison], name: str, metric: str) -> str:
+    told = listed(_one(result, metric) for result in family)
+    return f"Difference in {_measured(family[0], metric)} to {name}: {told}; {_who_is_clear(family)}"
+
+
+def _one(result: Comparison, metric: str) -> str:
+    gap = number(result.difference.mean if result.difference else None, metric=metric)
+    return f"{result.first} {gap}" + (f" ({p_value(result.p_holm)})" if result.p_holm is not None else "")
+
+
+def _in_number(family: Sequence[Comparison], name: str) -> str:
+    tested = [result.p_holm for result in family if result.p_holm is not None]
+    if not tested:
+        return f"Of {len(family)} differences to {name}, none was tested: that takes more than one repeat"
+    clear = sum(p < SIGNIFICANT for p in tested)
+    return (
+        f"Of {len(family)} differences to {name}, {clear} are more than chance would explain, after Holm's correction"
+    )
+
+
+def _who_is_clear(family: Sequence[Comparison]) -> str:
+    tested = [result for result in family if result.p_holm is not None]
+    clear = [result.first for result in tested if result.p_holm is not None and result.p_holm < SIGNIFICANT]
+    if not tested:
+        return "without a test, which takes more than one repeat"
+    if not clear:
+        return "none more than chance would explain"
+    return f"{'each' if len(clear) == len(family) else f'only {listed(clear)}'} more than chance would explain"
+
+
+def _measured(result: Comparison, metric: str) -> str:
+    name = in_sentence(metric)
+    return f"mean {name} over the sites" if result.scope == "average of sites" else name
+
+
+def _spoken(mark: Mark) -> str:
+    names = {"local-only": "training alone", "centralised": "all rows in one place"}
+    return names.get(mark.role) or ("the federation" if mark.label == "federated" else f"arm {mark.label}")

@@ -1,0 +1,136 @@
+"""A tiny federation: three hospitals with tables made from a seed, a study of them, and a run of it in one call.
+
+For tests of whatever takes part in a run. Everything in it is real but the patients.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medfl.errors import MedflError
+from medfl.events import Event
+from medfl.learn.algorithm import Local
+from medfl.learn.model import Examples, Model, Outcome
+from medfl.run.checkpoint import Checkpoint
+from medfl.run.engine import Engine
+from medfl.run.in_process import InProcess
+from medfl.run.loop import Federation, carry_out
+from medfl.run.plan import compile
+from medfl.site.answer import Site
+from medfl.site.memory import FolderVault
+from medfl.site.policy import Policy
+from medfl.spec.study import Override, Study
+from medfl.spec.training import SGD, LocalTraining
+
+NAMES = ("east", "north", "west")
+"""The hospitals, in the order in which their answers are folded."""
+FEATURES = 4
+"""Columns of :func:`examples`."""
+BINARY = Outcome("binary", ("no", "yes"))
+MULTICLASS = Outcome("multiclass", ("mild", "moderate", "severe"))
+REGRESSION = Outcome("regression")
+
+
+def table(rows: int, seed: int) -> pd.DataFrame:
+    """Return a table whose outcome ``sick`` depends on two numbers and a category."""
+    draw = np.random.default_rng(seed)
+    age, dose = draw.normal(60, 10, rows).round(1), draw.normal(size=rows).round(3)
+    colour = draw.choice(["amber", "blue", "clear"], rows)
+    risk = (age - 60) / 10 + dose + (colour == "blue") + draw.normal(0, 0.7, rows)
+    return pd.DataFrame({"age": age, "dose": dose, "colour": colour, "sick": (risk > 0.4).astype(int)})
+
+
+def tables() -> dict[str, pd.DataFrame]:
+    """Return the hospitals' tables, of different sizes, by name."""
+    return {name: table(60 + 30 * number, number) for number, name in enumerate(NAMES)}
+
+
+def study(**changes: Override) -> Study:
+    """Return a study of these tables, quick to train; `changes` are laid over its parts, as an arm's are."""
+    base = {
+        "study": {"name": "tiny", "question": "Does the toy disease show in two numbers and a colour?", "seed": 7},
+        "data": {"target": "sick"},
+        "training": {"batch_size": 16},
+        "algorithm": {"kind": "fedavg", "rounds": 2},
+        "evaluation": {"bootstrap": 20},
+    }
+    return Study.model_validate(base).overridden(changes)
+
+
+def sites(
+    folder: Path,
+    openers: Mapping[str, Callable[[], pd.DataFrame]] | None = None,
+    *,
+    policies: Mapping[str, Policy] | None = None,
+) -> dict[str, Site]:
+    """Return the hospitals.
+
+    Parameters
+    ----------
+    folder
+        Where they keep what they never send.
+    openers
+        What opens a hospital's table, where that is not its own of :func:`tables`.
+    policies
+        What a hospital allows, where that is not the default.
+    """
+    opens = {name: partial(pd.DataFrame, frame) for name, frame in tables().items()} | dict(openers or {})
+    allows = policies or {}
+    return {
+        name: Site(name, opens[name], vault=FolderVault(folder / name), policy=allows.get(name), base=folder)
+        for name in sorted(opens)
+    }
+
+
+def in_process(hospitals: Mapping[str, Site]) -> InProcess:
+    """Return the engine that reaches these hospitals in this process."""
+    return InProcess({name: site.answer for name, site in hospitals.items()})
+
+
+class Kept(dict[str, bytes]):
+    """Artefacts in memory, by their sha256."""
+
+    def write(self, body: bytes) -> str:
+        """Keep a body and return its digest."""
+        digest = hashlib.sha256(body).hexdigest()
+        self[digest] = body
+        return digest
+
+
+def rehearse(
+    asked: Study, engine: Engine, *, kept: Kept | None = None, start: Checkpoint | None = None
+) -> tuple[list[Event], MedflError | None]:
+    """Carry out the study's first arm; return what happened, and the error that stopped it if one did."""
+    plan = compile(asked)[0]
+    return told(carry_out("rehearsal", plan, Federation(engine, (kept or Kept()).write), start=start))
+
+
+def told(steps: Iterator[Event]) -> tuple[list[Event], MedflError | None]:
+    """Return all events of a run, and the error that stopped it if one did."""
+    events: list[Event] = []
+    try:
+        for event in steps:
+            events.append(event)
+    except MedflError as error:
+        return events, error
+    return events, None
+
+
+def examples(outcome: Outcome, *, rows: int = 40, seed: int = 0) -> Examples:
+    """Return rows ready to learn from; the outcome depends on three of the four features."""
+    draw = np.random.default_rng(seed)
+    features = draw.standard_normal((rows, FEATURES)).astype(np.float32)
+    signal = features @ np.array([1.0, -1.0, 0.5, 0.0]) + 0.5 * draw.standard_normal(rows)
+    truth = {"binary": signal > 0, "multiclass": np.digitize(signal, [-1, 1]), "regression": signal}[outcome.kind]
+    return Examples(features, np.asarray(truth, np.float32))
+
+
+def local(model: Model, rows: Examples, *, site: str, round: int, how: LocalTraining | None = None) -> Local:
+    """Return what an algorithm sees of a hospital with these rows."""
+    return Local(model, rows, how or SGD(batch_size=16), None, site, round)

@@ -1,0 +1,264 @@
+"""Every page that shows how to do something is carried out as it is written, and says what really comes out.
+
+What a page may contain:
+
+- a block with ``title="FILE"`` is a file to write; as a ``diff``, lines to change in one that is there already;
+- a ``python`` block is run, all of a page in one namespace;
+- a ``console`` block's lines that begin with ``$`` are typed; ``exit=2`` says with which code the last one ends;
+- a ``console`` or ``text`` block marked ``exact`` must show what comes out: a line ``…`` stands for any lines, ids, digests
+  and durations are not compared, and decimal numbers may differ by 0.02, as processors round differently;
+- ``<!-- Ctrl-C after: TEXT -->`` before a block presses the keys when its last command has said so.
+
+Everything else (``sh``, ``toml`` without a title) is only to be read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import runpy
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+TUTORIAL = DOCS / "tutorials" / "first-study.md"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("tutorials/*.md")), *sorted(DOCS.glob("how-to/*.md"))]
+PROSE = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+NEEDS = {"own-torch-module.md": "torch", "README.md": "sklearn"}
+
+BLOCK = re.compile(r"(?:<!-- Ctrl-C after: (.+) -->\n+)?^```(\w+)(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+RUN = re.compile(r"\b[0-9a-f]{8}(?=-\d+\b)")
+VARYING = (
+    (re.compile(r"\b[0-9a-f]{12,64}\b"), "DIGEST"),
+    (re.compile(r"\b[0-9a-f]{8}-\d+\b"), "RUN"),
+    (re.compile(r"\b\d+(\.\d+)? s\b|\b\d+ min \d\d s\b"), "TIME"),
+    (re.compile(r"\b\d+ \w+ \d{4}, \d\d:\d\d UTC"), "MOMENT"),
+)
+DECIMAL = re.compile(r"\d+\.\d+")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    line: int
+    language: str
+    info: str
+    body: str
+    interrupted_after: str
+
+    def named(self, key: str) -> str:
+        """Return what the block says of itself under a key, or nothing."""
+        found = re.search(rf'{key}="?([^"\s]+)"?', self.info)
+        return found[1] if found else ""
+
+    @property
+    def exact(self) -> bool:
+        return "exact" in self.info.split()
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for found in BLOCK.finditer(text):
+        after, language, info, body = found.groups()
+        yield Block(text.count("\n", 0, found.start(2)) + 1, language, info, body, after or "")
+
+
+class Reader:
+    """Somebody who does what a page says, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.namespace: dict[str, Any] = {"__name__": "__main__"}
+        self.ids: dict[str, str] = {}
+        self.environment: dict[str, str] = {}
+        self.said = ""
+
+    def do(self, block: Block) -> None:
+        title = block.named("title")
+        if block.language == "diff":
+            self._change(self.folder / title, block.body)
+        elif title:
+            (self.folder / title).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / title).write_text(block.body, encoding="utf-8")
+        elif block.language == "python":
+            self.said = self._executed(block.body)
+        elif block.language == "console":
+            self._typed(block)
+        elif block.language == "text" and block.exact:
+            compare(block.body, self.said)
+
+    def _change(self, path: Path, body: str) -> None:
+        """Put the lines with a plus in the place of those with a minus; what only comes goes to the end."""
+        lines = [line for line in body.splitlines() if line[:1] in "+-"]
+        old, new = ("".join(line[1:] + "\n" for line in lines if line[0] == sign) for sign in "-+")
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1 or not old, f"{path.name} does not have these lines once:\n{old}"
+        path.write_text(text.replace(old, new) if old else text + new, encoding="utf-8")
+
+    def _executed(self, source: str) -> str:
+        with redirect_stdout(io.StringIO()) as said:
+            exec(compile(source, "<page>", "exec"), self.namespace)
+        return said.getvalue()
+
+    def _typed(self, block: Block) -> None:
+        """Type the block's commands, and see that what is shown below each comes out."""
+        for part in re.split(r"^(?=\$ )", block.body, flags=re.MULTILINE):
+            if not part:
+                continue
+            command, _, shown = part.removeprefix("$ ").partition("\n")
+            for page_id, real_id in self.ids.items():
+                command = command.replace(page_id, real_id)
+            code, said = self._command(shlex.split(command), block.interrupted_after)
+            self._learn_ids(shown, said)
+            last = block.body.endswith(part)
+            assert code == (int(block.named("exit") or 0) if last else 0), said
+            if block.exact:
+                compare(shown, said)
+
+    def _learn_ids(self, shown: str, said: str) -> None:
+        """Every execution gets a random id: remember which one the page means."""
+        fresh = [found for found in dict.fromkeys(RUN.findall(said)) if found not in self.ids.values()]
+        told = [found for found in dict.fromkeys(RUN.findall(shown)) if found not in self.ids]
+        self.ids |= dict(zip(told, fresh, strict=False))
+
+    def _command(self, words: list[str], interrupted_after: str) -> tuple[int, str]:
+        match words:
+            case ["export", setting]:
+                name, _, value = setting.partition("=")
+                # The journal's contract is held on a real server elsewhere; here the page's verbs are.
+                self.environment[name] = f"sqlite:///{self.folder}/shared.db" if "postgresql" in value else value
+                return 0, ""
+            case ["pip", "install", "-e", package]:
+                self._install(self.folder / package)
+                return 0, ""
+            case ["python", script]:
+                return self._in_process(lambda: runpy.run_path(script, run_name="__main__") and None, words)
+            case ["medfl", *_] if interrupted_after or self.environment:
+                return self._in_a_process(words, interrupted_after)
+            case ["medfl", *_]:
+                return self._in_process(_medfl, words)
+        pytest.fail(f"a page may not ask to type: {shlex.join(words)}")
+
+    def _in_process(self, action: Any, words: list[str]) -> tuple[int, str]:
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+            patch.setattr(sys, "argv", words)
+            return action() or 0, said.getvalue()
+
+    def _in_a_process(self, words: list[str], interrupted_after: str) -> tuple[int, str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | self.environment,
+        )
+        said = []
+        with process:
+            for line in process.stdout or ():
+                said.append(line)
+                if interrupted_after and interrupted_after in line:
+                    process.send_signal(signal.SIGINT)
+                    interrupted_after = ""
+        return process.returncode, "".join(said)
+
+    def _install(self, package: Path) -> None:
+        """Announce a package as ``pip install -e`` would, without building it."""
+        project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        info = package / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+        (info / "entry_points.txt").write_text(_entry_points(project["entry-points"]))
+        self.environment["PYTHONPATH"] = str(package)
+
+
+def _entry_points(groups: Mapping[str, Mapping[str, str]]) -> str:
+    return "".join(
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+        for group, points in groups.items()
+    )
+
+
+def _medfl() -> int:
+    from medfl.cli import main
+    from medfl.console import guarded
+
+    return guarded(main, debug=False)
+
+
+def compare(shown: str, said: str) -> None:
+    """Hold what a page shows against what was said; a line ``…`` stands for any number of lines."""
+    wanted = plain(shown)
+    pattern = "".join("(?:.*\n)*?" if line == "…" else _pattern(line) for line in wanted.splitlines())
+    found = re.fullmatch(pattern, plain(said))
+    assert found, f"the page shows\n{shown}\nbut this came out:\n{said}"
+    numbers = map(float, DECIMAL.findall(wanted))
+    assert list(map(float, found.groups())) == pytest.approx(list(numbers), abs=0.02), said
+
+
+def _pattern(line: str) -> str:
+    return r"(\d+\.\d+)".join(map(re.escape, DECIMAL.split(line))) + r"\n"
+
+
+def plain(text: str) -> str:
+    """Return text without what differs from run to run, and without spaces at the ends of lines."""
+    for varying, name in VARYING:
+        text = varying.sub(name, text)
+    return "".join(line.rstrip() + "\n" for line in text.strip("\n").splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if page.name in NEEDS:
+        pytest.importorskip(NEEDS[page.name])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDFL_HOME", str(tmp_path / "home"))
+    reader = Reader(tmp_path)
+    if page != TUTORIAL:
+        for block in _beginning():
+            reader.do(block)
+    for block in blocks(page):
+        try:
+            reader.do(block)
+        except Exception as error:
+            error.add_note(f"at {page.relative_to(ROOT)}, line {block.line}")
+            raise
+
+
+def _beginning() -> Iterator[Block]:
+    """Yield the tutorial's blocks that make three hospitals' tables and their study, which all other pages take up."""
+    for block in blocks(TUTORIAL):
+        if block.named("title") in {"make_hospitals.py", "study.toml"} or "make_hospitals.py" in block.body:
+            yield block
+        if block.named("title") == "study.toml":
+            return
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith(("http", "#", "mailto:")):
+            path, _, anchor = target.partition("#")
+            assert (page.parent / path).exists(), f"{page.name} links to {target}, which is not there"
+            assert not anchor or anchor in _anchors(page.parent / path), f"{page.name} links to {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return a page's anchors, as GitHub makes them from headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medfl.publish.methods import Setting, arms_of, citation, methods
+from medfl.spec.study import Study
+from medfl.testing import story
+
+GOLDEN = Path(__file__).parent / "golden"
+STUDIES = Path(__file__).parents[3] / "shared" / "studies"
+
+
+def decoded(study: Study) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(study.canonical)
+    return body
+
+
+def as_text(spec: dict[str, Any], setting: Setting | None = None) -> str:
+    return "\n\n".join(f"{part.title}. {part.text}" for part in methods(spec, setting)) + "\n"
+
+
+def test_the_methods_of_the_story() -> None:
+    setting = Setting(
+        sites=("lakeside", "northfield", "st-anne"),
+        rows=738,
+        features=("age", "bmi", "smoker"),
+        outcome="binary",
+        versions={"python": "3.11.7", "numpy": "2.3.1", "medfl": "3.0.0"},
+    )
+    assert as_text(decoded(story.study()), setting) == (GOLDEN / "methods-story.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not STUDIES.exists(), reason="../shared/studies is not here")
+@pytest.mark.parametrize("name", ["heart", "diabetes"])
+def test_the_methods_of_a_published_study(name: str) -> None:
+    study = Study.model_validate(tomllib.loads((STUDIES / f"{name}.toml").read_text(encoding="utf-8")))
+    assert as_text(decoded(study)) == (GOLDEN / f"methods-{name}.txt").read_text(encoding="utf-8")
+
+
+def test_every_installed_algorithm_is_cited() -> None:
+    assert citation("fedprox").startswith("FedProx (Li et al. 2020")
+    assert citation("not-installed") == "not-installed"
+
+
+def test_every_setting_that_differs_from_silence_is_told(ask: Callable[..., Study]) -> None:
+    study = ask(
+        data={"target": "y", "positive": "> 3", "missing": ["?"], "simulate": {"table": "a/b.csv", "sites": 5}},
+        model={"kind": "mlp", "hidden": [8, 4], "dropout": 0.2, "layer_norm": True, "activation": "tanh"},
+        training={"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "clip_norm": 1.5, "weight_decay": 0.01,
+                  "class_weight": "balanced", "local_steps": 7},
+        algorithm={"kind": "fedprox", "mu": 0.3, "rounds": 4, "min_sites": 2},
+        evaluation={"threshold": "youden", "id_column": "mrn", "test_ids": {"a": "ids.txt"}},
+    )  # fmt: skip
+    text = as_text(decoded(study))
+    for told in (
+        "positive where > 3", "'?'", "the table b.csv", "at random", "8 and 4 units, tanh", "dropout 0.2",
+        "layer normalisation", "momentum 0.9", "Nesterov", "norm of 1.5", "weight decay 0.01", "inverse proportion",
+        "seven steps", "μ 0.3", "at least two sites", "Youden", "whose mrn",
+    ):  # fmt: skip
+        assert told in text
+
+
+@pytest.mark.parametrize(
+    ("partition", "told"),
+    [
+        ({"kind": "dirichlet", "alpha": 0.5}, "Dirichlet distribution with α = 0.5"),
+        ({"kind": "quantiles", "column": "age"}, "quantiles of age"),
+        ({"kind": "column", "column": "ward"}, "values of ward"),
+    ],
+)
+def test_how_rows_were_dealt_is_told(ask: Callable[..., Study], partition: dict[str, Any], told: str) -> None:
+    simulate: dict[str, Any] = {"bundled": "breast-cancer", "partition": partition}
+    simulate |= {} if partition["kind"] == "column" else {"sites": 4}
+    assert told in as_text(decoded(ask(data={"target": "y", "simulate": simulate})))
+
+
+def test_a_single_run_claims_no_test(ask: Callable[..., Study]) -> None:
+    text = as_text(decoded(ask(arms=("fedavg", "fedyogi"))))
+    assert "t-test" not in text
+    assert "do not cover the randomness of training" in text
+
+
+def test_an_algorithm_that_is_not_installed_is_told_as_it_was_written() -> None:
+    spec = decoded(story.study())
+    spec["arm"] = [{"name": "new", "algorithm": {"kind": "fednova", "strength": 2.0}}]
+    assert arms_of(spec)["new"]["algorithm"]["kind"] == "fednova"
+    assert "fednova with strength 2" in as_text(spec)
+
+
+def test_nothing_is_said_twice_where_arms_do_not_differ(ask: Callable[..., Study]) -> None:
+    text = as_text(decoded(ask(arms=("fedavg", "fedyogi"))))
+    assert text.count("The model was a logistic regression") == 1
+    assert "In arm fedavg: the sites' models" in text
+    assert "In arm fedyogi: the sites' models" in text
