@@ -1,6 +1,8 @@
 # Two commands for a new user: `make demo` and `make test`. Everything is built in .venv, from pip's index.
 
 PYTHON ?= python3
+# Passed on to pytest, e.g. make test PYTEST='-k heart -s'
+PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
@@ -16,7 +18,7 @@ test: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/reference.py --check
-	$(BIN)/pytest $(PYTEST)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest $(PYTEST)
 
 bench: .venv/dev.stamp
 	$(BIN)/python bench/simulate.py

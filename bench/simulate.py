@@ -91,6 +91,41 @@ def against_plain_torch(repeats: int) -> None:
     print(f"ratio of wall times: {middle:.1f} (median; whole processes {middle_whole:.1f})")
 
 
+def on_the_same_rows(folder: Path) -> None:
+    """Print the mean site AUC of both on exactly the plain loop's rows: its sites, its features, its test rows."""
+    sys.path.insert(0, str(PLAIN.parent))
+    import pandas as pd
+    from job import parts  # type: ignore[import-not-found]
+
+    from medfl import Study, simulate
+
+    tables, lists = {}, {}
+    for number, (train, train_outcome, test, test_outcome) in enumerate(parts()):
+        name = f"site-{number:02}"
+        table = pd.DataFrame([*train, *test]).rename(columns=lambda column: f"x{column}")
+        table["sick"] = [*train_outcome.astype(int), *test_outcome.astype(int)]
+        table["row"] = range(len(table))
+        lists[name] = str(folder / f"{name}.txt")
+        Path(lists[name]).write_text("\n".join(map(str, range(len(train), len(table)))), encoding="utf-8")
+        tables[name] = table
+    study = Study.model_validate(
+        {
+            "study": {"name": "same-rows", "seed": 1},
+            "data": {"target": "sick", "one_class": "keep"},
+            "preprocess": {"scale": "none"},
+            "model": {"kind": "mlp", "hidden": [64, 32]},
+            "training": {"optimizer": "sgd", "learning_rate": 0.05, "batch_size": 32},
+            "algorithm": {"kind": "fedavg", "rounds": 10},
+            "evaluation": {"id_column": "row", "test_ids": lists},
+        }
+    )
+    summary = simulate(study, tables, home=folder / "home", progress=False).summary
+    scored = [site["metrics"]["auc"] for site in summary["runs"][0]["sites"].values()]
+    defined = [auc for auc in scored if auc is not None]
+    theirs = re.search(r"AUC ([\d.]+)", measured([sys.executable, str(PLAIN)]).output)[1]  # type: ignore[index]
+    print(f"on the same rows: mean site AUC {sum(defined) / len(defined):.4f}, plain torch {theirs}")
+
+
 def many_sites(folder: Path) -> None:
     """Print how 100 sites compare with 10."""
     few, many = (medfl(varied(folder, f"sites{n}", {"sites = 10": f"sites = {n}"}))[1]["wall_s"] for n in (10, 100))
@@ -130,6 +165,7 @@ if __name__ == "__main__":
     against_plain_torch(arguments.repeats)
     if not arguments.only_ratio:
         with tempfile.TemporaryDirectory() as scratch:
+            on_the_same_rows(Path(scratch))
             first_round(Path(scratch))
             many_sites(Path(scratch))
             many_rows(Path(scratch))

@@ -26,6 +26,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +205,10 @@ def compare(shown: str, said: str) -> None:
     wanted = plain(shown)
     pattern = "".join("(?:.*\n)*?" if line == "…" else _pattern(line) for line in wanted.splitlines())
     found = re.fullmatch(pattern, plain(said))
-    assert found, f"the page shows\n{shown}\nbut this came out:\n{said}"
-    numbers = map(float, DECIMAL.findall(wanted))
-    assert list(map(float, found.groups())) == pytest.approx(list(numbers), abs=0.02), said
+    difference = "\n".join(unified_diff(wanted.splitlines(), plain(said).splitlines(), "shown", "came out", lineterm=""))
+    assert found, difference
+    numbers = [float(number) for number in DECIMAL.findall(wanted)]
+    assert [float(number) for number in found.groups()] == pytest.approx(numbers, abs=0.02), difference
 
 
 def _pattern(line: str) -> str:

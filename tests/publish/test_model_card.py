@@ -26,7 +26,10 @@ def test_a_card_tells_use_data_numbers_limits_and_origin(demo: ExecutionView) ->
     assert f"| AUC | {run.metrics['auc']:.3f} |" in card
     assert "not a medical device" in card
     assert str(run.model) in card
-    assert "| north | 112 | 28 | 75 (53.6 %)" in card
+    north = run.sites["north"]
+    malignant = north.train_classes["malignant"] + north.test_classes["malignant"]
+    assert f"| north | 112 | 28 | {malignant} (" in card
+    assert "predicted from three columns (radius, texture and smooth)" in card
 
 
 def test_a_card_speaks_of_its_own_arm_only(trial: ExecutionView) -> None:

@@ -153,13 +153,9 @@ def _how_clear(
     losses = len(clear) - gains
     if not clear:
         return "At every site the two intervals overlap, so a gain at any single site is not shown by these numbers"
-    told = [f"it is better at {counted(gains, 'site')}"] if gains else []
-    told += (
-        [f"worse at {counted(losses, 'site')}" if gains else f"it is worse at {counted(losses, 'site')}"]
-        if losses
-        else []
-    )
-    return f"Where the two intervals do not overlap, {listed(told)}"
+    told = {"better": gains, "worse": losses}
+    where = listed(f"{how} at {counted(count, 'site')}" for how, count in told.items() if count)
+    return f"Where the two intervals do not overlap, it is {where}"
 
 
 def _better(one: float, other: float, metric: str) -> bool:

@@ -77,10 +77,10 @@ def _sums(how: Mapping[str, Any]) -> str:
 
 def _judging(spec: Mapping[str, Any]) -> str:
     if spec["model"]["kind"] == "linear":
-        return "sums of errors and of their squares over its test rows, and its own metrics"
+        return "sums of predictions, outcomes and errors over its test rows, and of their products; its own metrics"
     return (
         "two histograms of the model's scores on its test rows (with and without the outcome), counts of right and "
-        "wrong decisions, and its own metrics"
+        "wrong decisions, sums of errors and of their products; its own metrics"
     )
 
 

@@ -10,9 +10,11 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
 from medfl.spec.discover import algorithms, kind_of
 from medfl.spec.study import Study, merge
+from medfl.store.views import RunView
 
 Spec: TypeAlias = Mapping[str, Any]
 Say: TypeAlias = Callable[[Spec], str]
@@ -69,6 +71,19 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Software", _software(known)),
     )
     return tuple(paragraph for paragraph in paragraphs if paragraph.text)
+
+
+def setting_of(run: RunView) -> Setting:
+    """Return what a run has found out about its setting."""
+    features = run.agreement.get("features", ())
+    rows = [site.rows for site in run.sites.values() if site.rows is not None]
+    return Setting(
+        sites=tuple(run.sites),
+        rows=sum(rows) if rows else None,
+        features=tuple(str(each["name"]) if isinstance(each, Mapping) else str(each) for each in features),
+        outcome=outcome_of(run),
+        versions=run.versions,
+    )
 
 
 def arms_of(spec: Spec) -> Mapping[str, Spec]:

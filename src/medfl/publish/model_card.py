@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medfl.publish.methods import Setting, methods
-from medfl.publish.tables import classes_of, outcome_of
+from medfl.publish.methods import methods, setting_of
+from medfl.publish.tables import classes_of
 from medfl.publish.wording import duration, interval, label, limits_of, listed, moment, number, percent, whole
 from medfl.store.comparison import across
 from medfl.store.views import RunView, SiteView
@@ -73,11 +73,9 @@ def _data(run: RunView) -> Iterator[str]:
 
 
 def _how(run: RunView) -> Iterator[str]:
-    rows = [site.rows for site in run.sites.values() if site.rows is not None]
-    setting = Setting(sites=tuple(run.sites), rows=sum(rows), outcome=outcome_of(run), versions=run.versions)
     only = {**run.spec, "arm": [arm for arm in run.spec.get("arm", ()) if arm.get("name") == run.arm]}
     yield "## How it was made"
-    for paragraph in methods(only, setting):
+    for paragraph in methods(only, setting_of(run)):
         yield ""
         yield f"**{paragraph.title}.** {_plain(paragraph.text)}"
 

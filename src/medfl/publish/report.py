@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 from medfl.publish.glance import glance
 from medfl.publish.leaving import leaving
-from medfl.publish.methods import Setting, methods
+from medfl.publish.methods import methods, setting_of
 from medfl.publish.pictures import plates
 from medfl.publish.provenance import provenance
-from medfl.publish.tables import cohort, described, outcome_of, results
+from medfl.publish.tables import cohort, described, results
 from medfl.publish.ways import Mark, mark_of
 from medfl.publish.wording import counted, listed, moment, sentence
 from medfl.spec.metrics import METRICS
@@ -52,6 +52,7 @@ class Failure:
 def _told(execution: ExecutionView) -> dict[str, Any]:
     metrics = headline(execution)
     shown = glance(execution)
+    run = described(execution)
     return {
         "study": execution,
         "title": execution.question or execution.study,
@@ -60,7 +61,7 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "troubles": tuple(_troubles(execution)),
         "glance": shown,
         "cohort": cohort(execution),
-        "methods": methods(execution.spec, _setting(execution)),
+        "methods": methods(execution.spec, setting_of(run) if run else None),
         "prepared": _prepared(execution),
         "results": results(execution),
         "plates": plates(execution, shown.metric) if shown.metric else {},
@@ -90,21 +91,6 @@ def _troubles(execution: ExecutionView) -> Iterator[Trouble]:
         why = run.error.message if run.error else ""
         what = f"{mark_of(execution, run.arm).label}, seed {run.seed}: {run.status} {done}".strip() + "."
         yield Trouble(what, why, f"medfl resume {run.run}" if run.status != "running" else "")
-
-
-def _setting(execution: ExecutionView) -> Setting:
-    run = described(execution)
-    if run is None:
-        return Setting()
-    rows = [site.rows for site in run.sites.values() if site.rows is not None]
-    return Setting(
-        sites=tuple(run.sites), rows=sum(rows), features=_features(run), outcome=outcome_of(run), versions=run.versions
-    )
-
-
-def _features(run: RunView) -> tuple[str, ...]:
-    found = run.agreement.get("features", ())
-    return tuple(str(feature["name"]) if isinstance(feature, dict) else str(feature) for feature in found)
 
 
 def _prepared(execution: ExecutionView) -> tuple[str, ...]:

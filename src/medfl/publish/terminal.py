@@ -123,8 +123,8 @@ def as_html(renderable: RenderableType) -> str:
 
 
 def _default() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_jupyter else Console(stderr=True, highlight=False)
+    notebook = Console(width=WIDTH, highlight=False)
+    return notebook if notebook.is_jupyter else Console(stderr=True, highlight=False)
 
 
 def _result_lines(table: ResultTable) -> Iterator[RenderableType]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from medfl.errors import Complaint, DivergedError, MedflError, by_code
+from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code
 from medfl.events import Event, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic
 from medfl.messages import Arrays, Json, Refusal, Reply, Request, Task, nbytes
@@ -82,15 +82,24 @@ class Asking:
         MedflError
             If fewer sites answer than must, or a model diverged: with every failing site's own complaints.
         """
-        order = sorted(sites)
         request = _template(self, task, round, content or {}, arrays or {})
-        fold = _Fold(order)
-        for answer in self.engine.exchange(request(site) for site in order):
-            fold.add(answer)
-            yield from self._told(answer, task, round, arrays or {})
+        fold = _Fold([request(site) for site in sorted(sites)])
+        for answer in self._answers(fold):
+            if fold.awaits(answer):
+                fold.add(answer)
+                yield from self._told(answer, task, round, arrays or {})
         answers, refusals = fold.result()
-        self._judge(refusals, len(order), round)
+        self._judge(refusals, len(fold.requests), round)
         return answers
+
+    def _answers(self, fold: _Fold) -> Iterator[Reply | Refusal]:
+        """Yield what the engine brings, and for a site of which it brings nothing, that it is lost."""
+        yield from self.engine.exchange(fold.requests)
+        for request in fold.unanswered():
+            lost = Complaint(
+                "the site was asked and never answered", remedy="check its connection, then resume the run"
+            )
+            yield Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(lost,))
 
     def _told(self, answer: Reply | Refusal, task: Task, round: int, arrays: Arrays) -> list[Event]:
         if isinstance(answer, Refusal):
@@ -154,30 +163,45 @@ def _placed(complaint: Complaint, site: str, round: int) -> Complaint:
 
 
 class _Fold:
-    """Adds up replies in the order of the sites' names, whatever the order in which they arrive.
+    """Adds up replies in the order of the requests, whatever the order in which they arrive.
 
     A reply is added as soon as all before it are known, so that no more are held than must be.
     """
 
-    def __init__(self, order: list[str]) -> None:
+    def __init__(self, requests: list[Request]) -> None:
+        self.requests = requests
+        self._open = {request.id: request for request in requests}
         self._waiting: dict[str, Reply | Refusal] = {}
-        self._order = iter(order)
+        self._order = iter(requests)
         self._next = next(self._order, None)
         self._answers = Answers()
         self._refusals: list[Refusal] = []
 
+    def awaits(self, answer: Reply | Refusal) -> bool:
+        """Say whether this is the first answer to one of the requests, by the site that was asked."""
+        request = self._open.get(answer.request)
+        return request is not None and request.site == answer.site
+
+    def unanswered(self) -> tuple[Request, ...]:
+        """Return the requests that have no answer yet."""
+        return tuple(self._open.values())
+
     def add(self, answer: Reply | Refusal) -> None:
-        self._waiting[answer.site] = answer
-        while self._next in self._waiting:
-            self._take(self._waiting.pop(self._next))
+        del self._open[answer.request]
+        self._waiting[answer.request] = answer
+        while self._next is not None and self._next.id in self._waiting:
+            self._take(self._waiting.pop(self._next.id), self._next)
             self._next = next(self._order, None)
 
-    def _take(self, answer: Reply | Refusal) -> None:
+    def _take(self, answer: Reply | Refusal, request: Request) -> None:
         if isinstance(answer, Refusal):
             self._refusals.append(answer)
             return
         self._answers.said[answer.site] = answer.content
-        self._answers.total = self._answers.total + Statistic(answer.arrays)
+        try:
+            self._answers.total = self._answers.total + Statistic(answer.arrays)
+        except WireError as error:
+            raise WireError.of([_placed(each, request.site, request.round) for each in error.complaints]) from error
 
     def result(self) -> tuple[Answers, list[Refusal]]:
         return self._answers, self._refusals

@@ -144,7 +144,7 @@ def _leaves(study: Study, setting: Setting | None) -> tuple[str, ...]:
         "training loss.",
         "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics.",
         "Never: a row of a table.",
-        "Secure aggregation and differential privacy are not in force: whoever runs the hub sees each site's own update.",
+        "Secure aggregation and differential privacy are not in force: whoever runs the hub sees each site's update.",
     )
 
 

@@ -78,7 +78,7 @@ def carry_out(
     began = time.perf_counter()
     sites = tuple(federation.engine.sites())
     if start is None:
-        yield RunStarted(run=run, versions=versions(), platform=machine(), sites=sites)
+        yield RunStarted(run=run, versions=versions(plan.study.model.kind), platform=machine(), sites=sites)
     asking = asking_for(run, plan, federation.engine)
     setting = yield from prepare(asking, sites)
     model = setting.model(plan.study.model)

@@ -6,14 +6,14 @@ import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("medfl", "numpy", "pandas", "scipy", "safetensors", "torch")
+_PACKAGES = ("medfl", "numpy", "pandas", "scipy", "safetensors")
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Return the version of Python and of each installed package that the numbers depend on."""
+def versions(model_kind: str) -> dict[str, str]:
+    """Return the version of Python and of each package that the numbers of such a model depend on."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *(["torch"] if model_kind == "torch" else [])):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -6,7 +6,8 @@ For tests of whatever takes part in a run. Everything in it is real but the pati
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from medfl.errors import MedflError
 from medfl.events import Event
 from medfl.learn.algorithm import Local
 from medfl.learn.model import Examples, Model, Outcome
+from medfl.messages import Refusal, Reply, Request
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.engine import Engine
 from medfl.run.in_process import InProcess
@@ -91,6 +93,22 @@ def sites(
 def in_process(hospitals: Mapping[str, Site]) -> InProcess:
     """Return the engine that reaches these hospitals in this process."""
     return InProcess({name: site.answer for name, site in hospitals.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """An engine that passes the answers of another through a function, such as one that shuffles them."""
+
+    engine: Engine
+    change: Callable[[list[Reply | Refusal]], Iterable[Reply | Refusal]]
+
+    def sites(self) -> Sequence[str]:
+        """Return the other engine's sites."""
+        return self.engine.sites()
+
+    def exchange(self, requests: Iterable[Request], *, timeout: float | None = None) -> Iterator[Reply | Refusal]:
+        """Collect all answers, change them, and yield what is left."""
+        yield from self.change(list(self.engine.exchange(requests, timeout=timeout)))
 
 
 class Kept(dict[str, bytes]):

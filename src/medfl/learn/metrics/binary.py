@@ -43,18 +43,20 @@ def metrics(statistic: Statistic, *, threshold: float | None, brief: bool = Fals
     """Return the metrics by name, NaN where one is not defined; `brief` leaves out what takes longest."""
     histogram = statistic["scores"]
     used, counts = _operating_point(statistic, threshold)
-    rows, squared_errors, log_losses = statistic["losses"][0]
-    found: dict[str, Reals | float] = {
-        "auc": ranking.auc(histogram),
-        **confusion.rates(counts),
-        "brier": ranking.ratio(squared_errors, rows),
-        "log_loss": ranking.ratio(log_losses, rows),
-        "ece": calibration.calibration_error(statistic["reliability"], statistic["predicted"]),
-        "threshold": used,
-    }
+    losses = statistic["losses"][0]
+    brier, log_loss = ranking.ratio(losses[1:], losses[0])
+    found: dict[str, Reals | float] = {"auc": ranking.auc(histogram)}
     if not brief:
         found["auprc"] = ranking.auprc(histogram)
+    found |= {
+        **confusion.rates(counts),
+        "brier": brier,
+        "log_loss": log_loss,
+        "ece": calibration.calibration_error(statistic["reliability"], statistic["predicted"]),
+    }
+    if not brief:
         found["calibration_slope"], found["calibration_intercept"] = calibration.recalibration(histogram)
+    found["threshold"] = used
     return {name: float(value) for name, value in found.items()}
 
 

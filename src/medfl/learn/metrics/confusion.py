@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 
 from medfl.learn.metrics.ranking import Counts, Reals, ratio
+
+# What is counted over what: how often (tn, fp, fn, tp) each is in it.
+SHARES = MappingProxyType(
+    {
+        "accuracy": ((1, 0, 0, 1), (1, 1, 1, 1)),
+        "sensitivity": ((0, 0, 0, 1), (0, 0, 1, 1)),
+        "specificity": ((1, 0, 0, 0), (1, 1, 0, 0)),
+        "ppv": ((0, 0, 0, 1), (0, 1, 0, 1)),
+        "npv": ((1, 0, 0, 0), (1, 0, 1, 0)),
+        "f1": ((0, 0, 0, 2), (0, 1, 1, 2)),
+        "prevalence": ((0, 0, 1, 1), (1, 1, 1, 1)),
+    }
+)
+PARTS, WHOLES = np.array(list(SHARES.values())).transpose(1, 2, 0)
 
 
 def rates(confusion: Counts) -> dict[str, Reals]:
@@ -15,19 +31,9 @@ def rates(confusion: Counts) -> dict[str, Reals]:
     confusion
         Shape (…, 2, 2): row is truth, column is prediction.
     """
-    tn, fp, fn, tp = np.moveaxis(confusion.reshape(*confusion.shape[:-2], 4), -1, 0)
-    rows = tn + fp + fn + tp
-    parts = {
-        "accuracy": (tp + tn, rows),
-        "sensitivity": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-        "ppv": (tp, tp + fp),
-        "npv": (tn, tn + fn),
-        "f1": (2 * tp, 2 * tp + fp + fn),
-        "prevalence": (tp + fn, rows),
-    }
-    shares = np.array(list(parts.values()))
-    return dict(zip(parts, ratio(shares[:, 0], shares[:, 1]), strict=True))
+    counts = confusion.reshape(*confusion.shape[:-2], 4)
+    shares = np.moveaxis(ratio(counts @ PARTS, counts @ WHOLES), -1, 0)
+    return dict(zip(SHARES, np.ascontiguousarray(shares), strict=True))
 
 
 def macro_rates(confusion: Counts) -> dict[str, Reals]:

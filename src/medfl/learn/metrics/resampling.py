@@ -32,7 +32,8 @@ def resampled(counts: Counts, *, samples: int, generator: np.random.Generator) -
 
 def moments(*columns: Reals) -> Reals:
     """Return XᵀX of the columns with a column of ones in front: rows and sums in line 0, second moments below."""
-    table = np.stack([np.ones_like(columns[0]), *columns])
+    table = np.ones((1 + len(columns), len(columns[0])))
+    table[1:] = columns
     return np.asarray(table @ table.T)
 
 
@@ -54,14 +55,14 @@ def resampled_sums(second: Reals, *, samples: int, generator: np.random.Generato
 def percentiles(replicates: Mapping[str, Reals]) -> dict[str, Interval]:
     """Return the 2.5 % and 97.5 % points of each metric's defined replicates; a metric that has none is left out."""
     table = np.stack(list(replicates.values()))
-    whole = np.isfinite(table).all(axis=1)
-    lows, highs = np.quantile(table, LIMITS, axis=1) if whole.any() else (table[:, 0], table[:, 0])
+    table[~np.isfinite(table)] = np.nan
     found = {}
-    for name, values, defined, low, high in zip(replicates, table, whole, lows, highs, strict=True):
-        if defined:
-            found[name] = (float(low), float(high))
-        elif len(some := values[np.isfinite(values)]):
-            found[name] = tuple(np.quantile(some, LIMITS).tolist())
+    for name, values, limits in zip(replicates, table, np.quantile(table, LIMITS, axis=1).T, strict=True):
+        if np.isnan(limits[0]):  # So they are where any replicate is: the others are taken alone.
+            values = values[~np.isnan(values)]
+            limits = np.quantile(values, LIMITS) if len(values) else limits
+        if not np.isnan(limits[0]):
+            found[name] = (float(limits[0]), float(limits[1]))
     return found
 
 
