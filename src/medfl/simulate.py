@@ -246,7 +246,9 @@ def _carry_out(home: Home, run: RunView, engines: _Engines, display: Display | N
     try:
         if run.sittings:
             after = start.round if start else 0
-            scribe.on(RunResumed(run=run.run, after_round=after, versions=versions(plan.study.model.kind), platform=machine()))
+            scribe.on(
+                RunResumed(run=run.run, after_round=after, versions=versions(plan.study.model.kind), platform=machine())
+            )
         federation = engines.federation(plan, home)
         for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
             _refuse_other_data(run, event)

@@ -7,7 +7,7 @@ What a page may contain:
 - a ``console`` block's lines that begin with ``$`` are typed; ``exit=2`` says with which code the last one ends;
 - a ``console`` or ``text`` block marked ``exact`` must show what comes out: a line ``…`` stands for any lines, ids, digests
   and durations are not compared, and decimal numbers may differ by 0.02, as processors round differently;
-- ``<!-- Ctrl-C after: TEXT -->`` before a block presses the keys when its last command has said so.
+- ``<!-- Ctrl-C after: TEXT -->`` or ``<!-- kill -9 after: TEXT -->`` before a block does so when its command has said so.
 
 Everything else (``sh``, ``toml`` without a title) is only to be read.
 """
@@ -39,7 +39,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("tutorials/*.md")), *sorted(DOCS.
 PROSE = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 NEEDS = {"own-torch-module.md": "torch", "README.md": "sklearn"}
 
-BLOCK = re.compile(r"(?:<!-- Ctrl-C after: (.+) -->\n+)?^```(\w+)(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+BLOCK = re.compile(r"(?:<!-- (Ctrl-C|kill -9) after: (.+) -->\n+)?^```(\w+)(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 RUN = re.compile(r"\b[0-9a-f]{8}(?=-\d+\b)")
 VARYING = (
     (re.compile(r"\b[0-9a-f]{12,64}\b"), "DIGEST"),
@@ -58,7 +58,8 @@ class Block:
     language: str
     info: str
     body: str
-    interrupted_after: str
+    stopped_by: str
+    stopped_after: str
 
     def named(self, key: str) -> str:
         """Return what the block says of itself under a key, or nothing."""
@@ -73,8 +74,8 @@ class Block:
 def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     for found in BLOCK.finditer(text):
-        after, language, info, body = found.groups()
-        yield Block(text.count("\n", 0, found.start(2)) + 1, language, info, body, after or "")
+        how, after, language, info, body = found.groups()
+        yield Block(text.count("\n", 0, found.start(3)) + 1, language, info, body, how or "", after or "")
 
 
 class Reader:
@@ -122,7 +123,7 @@ class Reader:
             command, _, shown = part.removeprefix("$ ").partition("\n")
             for page_id, real_id in self.ids.items():
                 command = command.replace(page_id, real_id)
-            code, said = self._command(shlex.split(command), block.interrupted_after)
+            code, said = self._command(shlex.split(command), block)
             self._learn_ids(shown, said)
             last = block.body.endswith(part)
             assert code == (int(block.named("exit") or 0) if last else 0), said
@@ -135,7 +136,7 @@ class Reader:
         told = [found for found in dict.fromkeys(RUN.findall(shown)) if found not in self.ids]
         self.ids |= dict(zip(told, fresh, strict=False))
 
-    def _command(self, words: list[str], interrupted_after: str) -> tuple[int, str]:
+    def _command(self, words: list[str], block: Block) -> tuple[int, str]:
         match words:
             case ["export", setting]:
                 name, _, value = setting.partition("=")
@@ -147,10 +148,10 @@ class Reader:
                 return 0, ""
             case ["python", script]:
                 return self._in_process(lambda: runpy.run_path(script, run_name="__main__") and None, words)
-            case ["medfl", *_] if interrupted_after or self.environment:
-                return self._in_a_process(words, interrupted_after)
-            case ["medfl", *_]:
+            case ["medfl", *_] if not block.stopped_after and not self.environment:
                 return self._in_process(_medfl, words)
+            case ["medfl" | "pytest", *_]:
+                return self._in_a_process(words, block)
         pytest.fail(f"a page may not ask to type: {shlex.join(words)}")
 
     def _in_process(self, action: Any, words: list[str]) -> tuple[int, str]:
@@ -159,7 +160,9 @@ class Reader:
             patch.setattr(sys, "argv", words)
             return action() or 0, said.getvalue()
 
-    def _in_a_process(self, words: list[str], interrupted_after: str) -> tuple[int, str]:
+    def _in_a_process(self, words: list[str], block: Block) -> tuple[int, str]:
+        """Run a command of its own, and stop it where the page does."""
+        stop = signal.SIGINT if block.stopped_by == "Ctrl-C" else signal.SIGKILL
         process = subprocess.Popen(
             [sys.executable, "-m", *words],
             stdout=subprocess.PIPE,
@@ -171,10 +174,10 @@ class Reader:
         with process:
             for line in process.stdout or ():
                 said.append(line)
-                if interrupted_after and interrupted_after in line:
-                    process.send_signal(signal.SIGINT)
-                    interrupted_after = ""
-        return process.returncode, "".join(said)
+                if block.stopped_after and block.stopped_after in line:
+                    process.send_signal(stop)
+        code = process.returncode
+        return code if code >= 0 else 128 - code, "".join(said)
 
     def _install(self, package: Path) -> None:
         """Announce a package as ``pip install -e`` would, without building it."""

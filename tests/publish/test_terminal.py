@@ -137,6 +137,14 @@ def test_stops_are_told_in_a_pipe() -> None:
     ]
 
 
+def test_a_run_that_fails_before_it_started_is_named() -> None:
+    execution, _ = planned()
+    target = console()
+    with PlainDisplay(execution, target) as display:
+        display.on(RunFailed(run=execution.runs[0].run, code="data", message="no such column"))
+    assert written(target) == "fedavg, seed 7: failed: no such column\n"
+
+
 def test_failures_are_told_once_with_run_site_and_round(tell: Tell, ask: Ask) -> None:
     execution = tell(ask(arms=("fedavg", "fedyogi")), failing={"east": (3,)})
     details = plain(run_details(execution.runs[0]))

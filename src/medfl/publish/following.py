@@ -79,10 +79,10 @@ class Following:
     def take(self, event: Event) -> None:
         """Take notice of an event."""
         run = self.runs.get(event.run)
+        if run is not None and run is not self.current:
+            self._begin(run, 0)
         match event:
-            case RunStarted():
-                self._begin(run, 0)
-            case RunResumed(after_round=after):
+            case RunResumed(after_round=after) if run is not None:
                 self._begin(run, after)
             case SiteFailed(site=site, round=number, reason=reason):
                 first = reason.strip().partition("\n")[0]
@@ -97,10 +97,9 @@ class Following:
                 self.finished += 1
                 self.seconds += seconds
 
-    def _begin(self, run: RunView | None, after: int) -> None:
+    def _begin(self, run: RunView, after: int) -> None:
         self.current, self.round, self.loss, self.metrics = run, after, None, {}
-        if run is not None:
-            self.done[run.run] = after
+        self.done[run.run] = after
 
     @property
     def name(self) -> str:
@@ -154,13 +153,14 @@ class LiveDisplay:
         self._bar.update(self._task, completed=sum(self._following.done.values()), runs=self._runs())
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._live.start(refresh=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._following.current = None
+        self._live.refresh()
         self._live.stop()
 
     def _runs(self) -> str:

@@ -225,7 +225,8 @@ def _few_rows(way: Way) -> Iterator[str]:
         )
     few = [site for site, rows in by_site.items() if rows < FEW_ROWS_AT_A_SITE]
     if few and len(by_site) > 1:
-        where = f"{listed(few)}" if len(few) <= _MOST_TOLD else f"{len(few)} of {len(by_site)} sites"
+        many = "any single site" if len(few) == len(by_site) else f"{len(few)} of {len(by_site)} sites"
+        where = listed(few) if len(few) <= _MOST_TOLD else many
         yield sentence(
             f"With fewer than {FEW_ROWS_AT_A_SITE} test rows, the numbers of {where} by themselves say little"
         )

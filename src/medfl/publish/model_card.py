@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medfl.publish.methods import methods, setting_of
-from medfl.publish.tables import classes_of
+from medfl.publish.tables import classes_of, outcome_head
 from medfl.publish.wording import duration, interval, label, limits_of, listed, moment, number, percent, whole
 from medfl.store.comparison import across
 from medfl.store.views import RunView, SiteView
@@ -62,7 +62,7 @@ def _data(run: RunView) -> Iterator[str]:
     yield "## Data by site"
     yield ""
     yield from _table(
-        ["Site", "Train rows", "Test rows", *shown, "Schema"],
+        ["Site", "Train rows", "Test rows", *(outcome_head(run, name) for name in shown), "Schema"],
         [
             [site.name, _count(site.train_rows), _count(site.test_rows), *_shares(site, shown), site.schema[:12]]
             for site in run.sites.values()

@@ -122,7 +122,11 @@ def _calibration(execution: ExecutionView) -> Iterator[Plate]:
 
 
 def _slopes(figures: tuple[Calibration, ...]) -> str:
-    return " A slope below 1 means that predictions are too extreme." if any(figure.slope for figure in figures) else ""
+    return (
+        " A slope below 1 means that predictions are too extreme, above 1 that they are too timid."
+        if any(figure.slope for figure in figures)
+        else ""
+    )
 
 
 def _confusion(execution: ExecutionView) -> Iterator[Plate]:

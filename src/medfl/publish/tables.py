@@ -71,7 +71,7 @@ def cohort(execution: ExecutionView) -> Cohort | None:
     shown = classes[1:] if len(classes) == 2 else classes
     total = _everyone(sites)
     return Cohort(
-        outcomes=shown,
+        outcomes=tuple(outcome_head(run, name) for name in shown),
         lines=tuple(_cohort_line(site, shown) for site in sites),
         total=_cohort_line(total, shown),
         summary=_in_a_sentence(sites),
@@ -93,6 +93,12 @@ def classes_of(run: RunView) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(name for site in run.sites.values() for name in (*site.train_classes, *site.test_classes))
     )
+
+
+def outcome_head(run: RunView, name: str) -> str:
+    """Return a class's name so that it can be understood alone: "num > 0" as it is, "1" as "diabetes: 1"."""
+    target = str(run.spec["data"]["target"])
+    return name if target in name else f"{target}: {name}"
 
 
 def outcome_of(run: RunView) -> str:

@@ -137,9 +137,11 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
 
 def _leaves(study: Study, setting: Setting | None) -> tuple[str, ...]:
     size = f" ({setting.model(study.model).layout.size} numbers)" if setting is not None else ""
+    filled = any(arm.preprocess.impute in ("median", "most-frequent") for arm in study.arms.values())
+    sums = "sums, sums of squares" + (", histograms and counts" if filled else " and counts")
     return (
         "Before training: column names, types, categories, smallest and largest value, counts of missing values; then "
-        "sums, sums of squares and counts for preprocessing.",
+        f"{sums} for preprocessing.",
         f"Each round: the change of the model's weights{size} times the number of training rows, that number, and the "
         "training loss.",
         "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics.",

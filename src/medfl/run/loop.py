@@ -123,8 +123,7 @@ class _Course:
             if number > 1:
                 yield self.judge.during_training(number - 1, answers)
             total = answers.total.under("update")
-            state = algorithm.at_hub(state, total)
-            _refuse_non_finite(state, number)
+            state = _next(algorithm, state, total, number=number)
             digest, rest = stored(state, self.model.layout, self.federation.keep)
             yield RoundFinished(
                 run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=_mean_loss(total)
@@ -150,8 +149,7 @@ class _Course:
             "train", pool.sites(), round=1, content=self.setting.content, arrays=state.shared
         )
         total = answers.total.under("update")
-        state = algorithm.at_hub(state, total)
-        _refuse_non_finite(state, 1)
+        state = _next(algorithm, state, total, number=1)
         digest, rest = stored(state, self.model.layout, self.federation.keep)
         yield RoundFinished(run=run, round=1, model=digest, state=rest, sites=answers.sites, loss=_mean_loss(total))
         yield from self.judge.finally_(1, state.weights)
@@ -203,8 +201,17 @@ def _mean_loss(total: Statistic) -> float | None:
     return loss if np.isfinite(loss) else None
 
 
-def _refuse_non_finite(state: State, number: int) -> None:
-    if not np.isfinite(state.weights).all():
+def _next(algorithm: Algorithm, state: State, total: Statistic, *, number: int) -> State:
+    """Return the state after a round.
+
+    Raises
+    ------
+    DivergedError
+        If its weights left the finite numbers.
+    """
+    with np.errstate(all="ignore"):
+        after = algorithm.at_hub(state, total)
+    if not np.isfinite(after.weights).all():
         raise DivergedError(
             "the global weights left the finite numbers",
             where=f"hub, round {number}",
@@ -212,3 +219,4 @@ def _refuse_non_finite(state: State, number: int) -> None:
             remedy="lower server_learning_rate in [algorithm], or learning_rate in [training]; "
             "the model of the last finished round is kept",
         )
+    return after

@@ -10,13 +10,14 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from medfl import seeds
 from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError
 from medfl.learn.algorithm import Algorithm, Local
+from medfl.learn.data.sheet import Table
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
 from medfl.learn.statistic import Statistic
@@ -25,9 +26,6 @@ from medfl.site.desk import Desk, Prepared
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Verdict
 from medfl.spec.study import Study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger("medfl.site")
 
@@ -52,7 +50,7 @@ class Site:
     def __init__(
         self,
         name: str,
-        table: Callable[[], pd.DataFrame],
+        table: Callable[[], Table],
         *,
         vault: Vault,
         policy: Policy | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,13 @@ from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.preprocess import localise, sums
 from medfl.learn.data.recipe import Recipe, examples
 from medfl.learn.data.schema import Schema, infer
+from medfl.learn.data.sheet import Sheet, Table, sheet_of
 from medfl.learn.data.split import by_ids, split
 from medfl.learn.model import Examples, Floats, Model
 from medfl.learn.models import build
 from medfl.learn.statistic import Statistic
 from medfl.messages import Request
 from medfl.spec.study import Study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,10 @@ class Prepared:
 class Desk:
     """Reads the table once and keeps the last preparation, which all rounds of a run share."""
 
-    def __init__(self, name: str, table: Callable[[], pd.DataFrame], base: Path) -> None:
+    def __init__(self, name: str, table: Callable[[], Table], base: Path) -> None:
         self._name, self._open, self._base = name, table, base
         self._studies: dict[str, Study] = {}
-        self._table: pd.DataFrame | None = None
+        self._sheet: Sheet | None = None
         self._split: tuple[object, tuple[Clean, Clean]] | None = None
         self._prepared: tuple[object, Prepared] | None = None
 
@@ -70,16 +68,15 @@ class Desk:
             self._studies = {text: Study.model_validate_json(text)}
         return self._studies[text]
 
-    def table(self) -> pd.DataFrame:
+    def sheet(self) -> Sheet:
         """Return the site's table."""
-        if self._table is None:
-            self._table = self._open()
-        return self._table
+        if self._sheet is None:
+            self._sheet = sheet_of(self._open())
+        return self._sheet
 
     def schema(self, study: Study) -> Schema:
         """Return what the table looks like; the ID column is nobody's feature."""
-        identifier = study.evaluation.id_column
-        return infer(self.table().drop(columns=[identifier] if identifier else [], errors="ignore"), study.data)
+        return infer(self.sheet().without(study.evaluation.id_column), study.data)
 
     def summed(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Return how many rows there are of what, and the sums that preprocessing is fitted from."""
@@ -112,9 +109,9 @@ class Desk:
 
     def _parts(self, study: Study, agreement: Agreement, seed: int) -> tuple[Clean, Clean]:
         """Return the usable rows, split for training and testing."""
-        key = (study.data, study.preprocess, study.evaluation, str(agreement.to_json()), seed)
+        key = (study.data, study.preprocess, study.evaluation, agreement, seed)
         if self._split is None or self._split[0] != key:
-            rows = clean(self.table(), agreement, data=study.data, preprocess=study.preprocess)
+            rows = clean(self.sheet(), agreement, data=study.data, preprocess=study.preprocess)
             train, test = self._divide(rows, study, agreement, seed)
             self._split = (key, (rows.take(train), rows.take(test)))
         return self._split[1]
@@ -132,15 +129,15 @@ class Desk:
         )
 
     def _ids(self, column: str | None) -> NDArray[Any]:
-        table = self.table()
-        if column not in table.columns:
+        sheet = self.sheet()
+        if column is None or column not in sheet.names:
             raise DataError(
                 "the table has no such ID column",
                 where="[evaluation] id_column",
                 received=str(column),
-                remedy=did_you_mean(str(column), map(str, table.columns)) or "name the column that holds the IDs",
+                remedy=did_you_mean(str(column), sheet.names) or "name the column that holds the IDs",
             )
-        return table[column].to_numpy()
+        return sheet.raw(column)
 
     def _listed(self, files: dict[str, str]) -> list[str]:
         if self._name not in files:

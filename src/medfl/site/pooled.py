@@ -36,7 +36,7 @@ def pooled(sites: Mapping[str, Site], vault: Path) -> Site:
     """Return one site that has the rows of all of them."""
     from medfl.site.memory import FolderVault
 
-    site = Site(NAME, next(iter(sites.values())).desk.table, vault=FolderVault(vault / NAME))
+    site = Site(NAME, next(iter(sites.values())).desk.sheet, vault=FolderVault(vault / NAME))
     site.desk = PooledDesk(sites)
     return site
 

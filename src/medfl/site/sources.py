@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medfl.errors import DataError, PlanError
 from medfl.learn.data.partition import deal
+from medfl.learn.data.sheet import Part, Sheet, Table
 from medfl.learn.data.tables import as_frame, bundled, read_table
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
@@ -57,10 +55,10 @@ class Sources:
         openers = self._openers(study)
         return {name: self._site(name, openers[name]) for name in sorted(openers)}
 
-    def _site(self, name: str, table: Callable[[], pd.DataFrame]) -> Site:
+    def _site(self, name: str, table: Callable[[], Table]) -> Site:
         return Site(name, table, vault=FolderVault(self.vaults / name), base=self.base)
 
-    def _openers(self, study: Study) -> dict[str, Callable[[], pd.DataFrame]]:
+    def _openers(self, study: Study) -> dict[str, Callable[[], Table]]:
         data = study.data
         if data.simulate is not None:
             return _dealt(self._one_table(data, data.simulate), data, data.simulate, study.study.seed)
@@ -98,7 +96,7 @@ class Sources:
         return self._file(data, simulate.table)
 
 
-def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> dict[str, Callable[[], pd.DataFrame]]:
+def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> dict[str, Callable[[], Table]]:
     if data.target not in frame.columns:
         raise DataError(
             "the table has no such column",
@@ -110,9 +108,6 @@ def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> di
         left = frame.drop(columns=[simulate.partition.column], errors="ignore")
     else:
         left = frame
+    whole = Sheet(left)
     parts = deal(frame, simulate, target=data.target, seed=seed)
-    return {name: partial(_rows, left, rows) for name, rows in parts.items()}
-
-
-def _rows(frame: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
-    return frame.iloc[rows]
+    return {name: partial(Part, whole, rows) for name, rows in parts.items()}

@@ -126,7 +126,8 @@ def rehearse(
 ) -> tuple[list[Event], MedflError | None]:
     """Carry out the study's first arm; return what happened, and the error that stopped it if one did."""
     plan = compile(asked)[0]
-    return told(carry_out("rehearsal", plan, Federation(engine, (kept or Kept()).write), start=start))
+    keep = (Kept() if kept is None else kept).write
+    return told(carry_out("rehearsal", plan, Federation(engine, keep), start=start))
 
 
 def told(steps: Iterator[Event]) -> tuple[list[Event], MedflError | None]:

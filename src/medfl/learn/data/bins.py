@@ -43,8 +43,9 @@ class Bins:
 
     def histogram(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
         """Count values in each bin; missing ones do not count, ones out of range count at the nearer end."""
-        places = np.clip((values[~np.isnan(values)] - self.low) / self.width, 0, self.number - 1)
-        return np.bincount(places.astype(np.int64), minlength=self.number)
+        places = (values[~np.isnan(values)] - self.low) / self.width
+        inside = np.minimum(np.maximum(places, 0), self.number - 1)
+        return np.bincount(inside.astype(np.int64), minlength=self.number)
 
     def median(self, counts: NDArray[np.int64]) -> float:
         """Return the median, off by at most half a bin; the middle of the range where nothing was counted."""

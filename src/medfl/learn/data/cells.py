@@ -7,9 +7,9 @@ text do not count.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from medfl.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Rows = NDArray[np.int64]
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 """Spellings of a missing value that always count; a study may add its own."""
@@ -45,6 +47,14 @@ class Numbers:
 
         return int((~np.isnan(pd.unique(self.values))).sum())
 
+    def take(self, rows: Rows) -> Numbers:
+        """Return these of its cells."""
+        return Numbers(self.values[rows])
+
+    def or_numbers(self) -> Numbers:
+        """Return itself."""
+        return self
+
     def texts(self) -> Texts:
         """Return the same cells with each number taken as a code."""
         import pandas as pd
@@ -68,23 +78,49 @@ class Texts:
     codes: NDArray[np.int64]
     distinct: tuple[str, ...]
 
+    def take(self, rows: Rows) -> Texts:
+        """Return these of its cells."""
+        taken = Texts(self.codes[rows], self.distinct)
+        occurring = np.flatnonzero(taken.counts)
+        renumber = np.full(len(self.distinct) + 1, -1)  # The last place is for −1, which stays.
+        renumber[occurring] = np.arange(len(occurring))
+        return Texts(renumber[taken.codes], tuple(self.distinct[code] for code in occurring.tolist()))
+
     def texts(self) -> Texts:
         """Return itself."""
         return self
 
+    def or_numbers(self) -> Cells:
+        """Return numbers if every text is one, else itself."""
+        if not all(is_number(text) for text in self.distinct):
+            return self
+        values = np.array([*map(float, self.distinct), np.nan])
+        return Numbers(values[self.codes])
+
     @property
     def not_numbers(self) -> int:
         """How many cells hold something that is not a number."""
-        strange = np.array([not is_number(text) for text in self.distinct], dtype=bool)
-        return int(strange[self.codes[self.codes >= 0]].sum())
+        return self.count(lambda text: not is_number(text))
 
     @property
     def present(self) -> int:
         """How many cells are not missing."""
-        return int((self.codes >= 0).sum())
+        return np.count_nonzero(self.codes >= 0)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many cells hold each distinct text."""
+        return np.bincount(self.codes + 1, minlength=len(self.distinct) + 1)[1:]
+
+    def count(self, which: Callable[[str], bool]) -> int:
+        """Return how many cells hold such a text."""
+        return sum(count for text, count in zip(self.distinct, self.counts.tolist(), strict=True) if which(text))
 
 
-def read(series: pd.Series[Any], missing: Sequence[str] = ()) -> Numbers | Texts:
+Cells: TypeAlias = Numbers | Texts
+
+
+def read(series: pd.Series[Any], missing: Sequence[str] = ()) -> Cells:
     """Return what a column says; a text column in which every text is a number is a column of numbers.
 
     Parameters
@@ -106,11 +142,7 @@ def read(series: pd.Series[Any], missing: Sequence[str] = ()) -> Numbers | Texts
         ) from None
     texts = [spelled(value) for value in uniques]
     absent = {*MISSING, *missing, *map(spelled, missing)}
-    cells = _in_order(codes, [None if text in absent else text for text in texts])
-    if all(is_number(text) for text in cells.distinct):
-        values = np.array([*map(float, cells.distinct), np.nan])
-        return Numbers(values[cells.codes])
-    return cells
+    return _in_order(codes, [None if text in absent else text for text in texts]).or_numbers()
 
 
 def spelled(value: object) -> str:

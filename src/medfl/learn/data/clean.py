@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfl.errors import Complaint, DataError, did_you_mean, listed
 from medfl.learn.data import cells, positive
-from medfl.learn.data.cells import Texts
+from medfl.learn.data.cells import Rows, Texts
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.schema import Column, too_large
+from medfl.learn.data.sheet import Sheet, Table, sheet_of
 from medfl.learn.model import Floats
 from medfl.spec.data import Data
 from medfl.spec.preprocess import Preprocess
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +65,12 @@ class Clean:
         )
 
 
-def clean(frame: pd.DataFrame, agreement: Agreement, *, data: Data, preprocess: Preprocess) -> Clean:
+def clean(table: Table, agreement: Agreement, *, data: Data, preprocess: Preprocess) -> Clean:
     """Return the usable rows of one site's table.
 
     Parameters
     ----------
-    frame
+    table
         The table. To predict for every row, also those whose outcome is missing, pass it without the target.
     agreement
         What the sites agreed on.
@@ -86,40 +82,42 @@ def clean(frame: pd.DataFrame, agreement: Agreement, *, data: Data, preprocess: 
     DataError
         All that makes the table unusable, at once.
     """
-    complaints = _absent(frame, agreement)
-    numeric = np.empty((len(agreement.numeric), len(frame)), np.float64)
-    codes = np.empty((len(agreement.categorical), len(frame)), np.int32)
+    sheet = sheet_of(table)
+    complaints = _absent(sheet, agreement)
+    numeric = np.empty((len(agreement.numeric), len(sheet)), np.float64)
+    codes = np.empty((len(agreement.categorical), len(sheet)), np.int32)
     unseen: dict[str, int] = {}
     places: list[NDArray[Any]] = [*numeric, *codes]
     present = [] if complaints else [*agreement.numeric, *agreement.categorical]
     for column, place in zip(present, places, strict=False):
         try:
-            found = cells.read(frame[column.name], data.missing)
-            place[:] = _numbers(column, found) if column.kind == "numeric" else _codes(column, found.texts(), unseen)
+            if column.kind == "numeric":
+                place[:] = _numbers(column, sheet.cells(column.name, data.missing))
+            else:
+                place[:] = _codes(column, sheet.texts(column.name, data.missing), unseen)
         except DataError as error:
             complaints += error.complaints
     outcome: Floats | None = None
     try:
-        outcome = _outcome(frame, agreement, data)
+        outcome = _outcome(sheet, agreement, data)
     except DataError as error:
         complaints += error.complaints
     if complaints:
         raise DataError.of(complaints)
-    everything = Clean(numeric.T, codes.T, outcome, np.arange(len(frame)), unseen=unseen)
+    everything = Clean(numeric.T, codes.T, outcome, np.arange(len(sheet)), unseen=unseen)
     return _usable(everything, agreement, preprocess)
 
 
-def _absent(frame: pd.DataFrame, agreement: Agreement) -> list[Complaint]:
-    known = [str(name) for name in frame.columns]
+def _absent(sheet: Sheet, agreement: Agreement) -> list[Complaint]:
     return [
         Complaint(
             f"the table has no column {column.name!r}",
             "",
             "",
-            did_you_mean(column.name, known) or "give a table with every column that the study learns from",
+            did_you_mean(column.name, sheet.names) or "give a table with every column that the study learns from",
         )
         for column in agreement.features
-        if column.name not in known
+        if column.name not in sheet.names
     ]
 
 
@@ -147,17 +145,17 @@ def _codes(column: Column, found: Texts, unseen: dict[str, int]) -> NDArray[np.i
     return codes
 
 
-def _outcome(frame: pd.DataFrame, agreement: Agreement, data: Data) -> Floats | None:
+def _outcome(sheet: Sheet, agreement: Agreement, data: Data) -> Floats | None:
     """Return the class index or number of each row, NaN where missing; None where the table has no target."""
-    if agreement.target not in frame.columns:
+    if agreement.target not in sheet.names:
         return None
-    found = cells.read(frame[agreement.target], data.missing)
+    found = sheet.cells(agreement.target, data.missing)
     if data.positive is not None:
         return positive.parse(data.positive).holds(found, agreement.target).astype(np.float32)
     if agreement.outcome.kind == "regression":
         column = Column(agreement.target, "numeric")
         return _numbers(column, found).astype(np.float32)
-    texts, strange = found.texts(), dict[str, int]()
+    texts, strange = sheet.texts(agreement.target, data.missing), dict[str, int]()
     codes = _codes(Column(agreement.target, "categorical", categories=agreement.outcome.classes), texts, strange)
     if strange:
         raise DataError(

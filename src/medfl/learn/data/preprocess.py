@@ -135,12 +135,13 @@ def _feature(column: Column, fill: float | None, preprocess: Preprocess) -> Feat
 
 def _counted(clean: Clean, agreement: Agreement, preprocess: Preprocess) -> Statistic:
     """Return every sum of these rows as they are; histograms only where a fill is read from them."""
-    about = clean.numeric.T - _centres(agreement)[:, None]
+    known = ~np.isnan(clean.numeric.T)
+    about = np.where(known, clean.numeric.T - _centres(agreement)[:, None], 0.0)
     arrays: dict[str, Array] = {
         "rows": np.array([len(clean)]),
-        "count": (~np.isnan(about)).sum(axis=1),
-        "sum": np.nansum(about, axis=1),
-        "squares": np.nansum(about * about, axis=1),
+        "count": known.sum(axis=1),
+        "sum": about.sum(axis=1),
+        "squares": (about * about).sum(axis=1),
         "categories": _joined(
             np.bincount(codes[codes >= 0], minlength=len(column.categories))
             for column, codes in zip(agreement.categorical, clean.codes.T, strict=True)

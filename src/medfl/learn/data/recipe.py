@@ -196,10 +196,11 @@ def _columns(recipe: Recipe, clean: Clean) -> Iterator[tuple[slice | int, NDArra
     Numbers are turned by (fill, offset, factor); codes by a table with a row a category and, for −1, a last one.
     """
     numeric, codes = iter(clean.numeric.T), iter(clean.codes.T)
+    offsets, factors = np.array(recipe.offset), np.array(recipe.factor)
     start = 0
     for feature in recipe.features:
         stop = start + len(feature.outputs)
-        offset, factor = np.array(recipe.offset[start:stop]), np.array(recipe.factor[start:stop])
+        offset, factor = offsets[start:stop], factors[start:stop]
         fill = np.nan if feature.fill is None else feature.fill
         if feature.kind == "numeric":
             yield start, next(numeric), np.array([fill, offset[0], factor[0]])

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,13 @@ from pydantic import TypeAdapter
 from medfl.errors import Complaint, DataError
 from medfl.learn.data import cells, positive
 from medfl.learn.data.cells import Numbers, Texts
+from medfl.learn.data.sheet import Sheet, Table, sheet_of
 from medfl.spec.data import Data
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST_CATEGORIES = 64
 """More different texts than this in a column are an identifier or free text, not categories."""
 
+LARGEST = float(np.finfo(np.float32).max)
 _FEW_ROWS = 20
 """Below this many rows, all values being different says nothing."""
 _NEARLY_ALL = 0.9
@@ -96,12 +95,12 @@ class Schema:
 _SCHEMA = TypeAdapter(Schema)
 
 
-def infer(frame: pd.DataFrame, data: Data, *, without: Sequence[str] = ()) -> Schema:
+def infer(table: Table, data: Data, *, without: Sequence[str] = ()) -> Schema:
     """Describe the columns in use: the target and the features, or all columns.
 
     Parameters
     ----------
-    frame
+    table
         One site's table.
     data
         What the study says about it.
@@ -115,21 +114,22 @@ def infer(frame: pd.DataFrame, data: Data, *, without: Sequence[str] = ()) -> Sc
     """
     columns: list[Column] = []
     complaints: list[Complaint] = []
-    used = _in_use(frame, data, without)
+    sheet = sheet_of(table)
+    used = _in_use(sheet.names, data, without)
     for name in used:
-        described = _target(frame[name], data) if name == data.target else _feature(frame[name], data)
+        described = _target(sheet, data) if name == data.target else _feature(sheet, name, data)
         if isinstance(described, Column):
             columns.append(described)
         else:
             complaints.append(described)
     if complaints:
         raise DataError.of(complaints)
-    return Schema(tuple(columns), len(frame), tuple(str(name) for name in frame.columns if name not in used))
+    return Schema(tuple(columns), len(sheet), tuple(name for name in sheet.names if name not in used))
 
 
 def too_large(name: str, values: NDArray[np.float64]) -> Complaint | None:
     """Find values that single precision cannot hold, infinity among them."""
-    beyond = int((np.abs(values) > np.finfo(np.float32).max).sum())
+    beyond = np.count_nonzero(np.abs(values) > LARGEST)
     if not beyond:
         return None
     number = int((~np.isnan(values)).sum())
@@ -141,8 +141,7 @@ def too_large(name: str, values: NDArray[np.float64]) -> Complaint | None:
     )
 
 
-def _in_use(frame: pd.DataFrame, data: Data, without: Sequence[str]) -> list[str]:
-    present = [str(name) for name in frame.columns]
+def _in_use(present: Sequence[str], data: Data, without: Sequence[str]) -> list[str]:
     if data.features is not None:
         return [name for name in dict.fromkeys([*data.features, data.target]) if name in present]
     return [name for name in present if name == data.target or name not in {*without, *_dealt_by(data)}]
@@ -153,23 +152,22 @@ def _dealt_by(data: Data) -> Iterator[str]:
         yield data.simulate.partition.column
 
 
-def _feature(series: pd.Series[Any], data: Data) -> Column | Complaint:
-    name = str(series.name)
+def _feature(sheet: Sheet, name: str, data: Data) -> Column | Complaint:
     try:
-        found = cells.read(series, data.missing)
+        found = sheet.cells(name, data.missing)
     except DataError as error:
         return error.complaints[0]
     unit = data.units.get(name, "")
     if name in data.categorical or (isinstance(found, Texts) and not _mostly_numbers(found)):
-        return _categorical(name, unit, found.texts())
+        return _categorical(name, unit, sheet.texts(name, data.missing))
     return _numeric(name, unit, found)
 
 
-def _target(series: pd.Series[Any], data: Data) -> Column | Complaint:
+def _target(sheet: Sheet, data: Data) -> Column | Complaint:
     """Describe the target with the classes that occur, as far as its values can be classes."""
-    name, unit = str(series.name), data.units.get(str(series.name), "")
+    name, unit = data.target, data.units.get(data.target, "")
     try:
-        found = cells.read(series, data.missing)
+        found = sheet.cells(name, data.missing)
         if data.positive is not None:
             return _decided(name, unit, positive.parse(data.positive), found)
     except DataError as error:
@@ -181,7 +179,9 @@ def _target(series: pd.Series[Any], data: Data) -> Column | Complaint:
         return column
     if not column.integral and data.outcome is None:
         return column
-    return replace(column, categories=found.texts().distinct) if found.distinct <= MOST_CATEGORIES else column
+    if found.distinct > MOST_CATEGORIES:
+        return column
+    return replace(column, categories=sheet.texts(name, data.missing).distinct)
 
 
 def _decided(name: str, unit: str, rule: positive.Positive, found: Numbers | Texts) -> Column:
@@ -199,9 +199,8 @@ def _numeric(name: str, unit: str, found: Numbers | Texts) -> Column | Complaint
     missing = len(values) - len(here)
     if not len(here):
         return Column(name, "numeric", unit, (), missing)
-    whole = bool(np.all(here == np.rint(here)))
-    column = Column(name, "numeric", unit, (), missing, float(here.min()), float(here.max()), whole)
-    return too_large(name, here) or column
+    low, high, whole = float(here.min()), float(here.max()), bool((here == np.rint(here)).all())
+    return too_large(name, here) or Column(name, "numeric", unit, (), missing, low, high, whole)
 
 
 def _categorical(name: str, unit: str, found: Texts) -> Column | Complaint:
@@ -242,8 +241,7 @@ def _text_among_numbers(name: str, found: Texts) -> Complaint:
 
 def _mostly_numbers(found: Texts) -> bool:
     """Whether a column with text in it was meant to be numeric; decimal commas count as numbers."""
-    commas = np.array([bool(_DECIMAL_COMMA.fullmatch(text)) for text in found.distinct], dtype=bool)
-    strange = found.not_numbers - int(commas[found.codes[found.codes >= 0]].sum())
+    strange = found.count(lambda text: not cells.is_number(text) and not _DECIMAL_COMMA.fullmatch(text))
     return strange <= found.present / 2
 
 

@@ -102,8 +102,7 @@ def by_ids(ids: NDArray[Any], test_ids: Collection[object], *, kept: Rows | None
 
 def _members(labels: NDArray[Any]) -> list[Rows]:
     """Return the rows of each class, classes in sorted order."""
-    _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(index, kind="stable"), np.cumsum(counts)[:-1])
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 
 def _stratified(members: list[Rows], train: int, test: int, *, generator: np.random.RandomState) -> tuple[Rows, Rows]:

@@ -55,10 +55,10 @@ def auc(histogram: Counts) -> Reals:
         Shape (…, 2, bins): negatives, positives.
     """
     negatives, positives = histogram[..., 0, :], histogram[..., 1, :]
-    up_to = negatives.cumsum(axis=-1)
     # In halves: 2 for each negative in a lower bin, 1 for each in the same.
-    wins = np.vecdot(positives, 2 * up_to - negatives)
-    return ratio(wins, 2 * up_to[..., -1] * positives.sum(axis=-1))
+    wins = np.vecdot(positives, 2 * negatives.cumsum(axis=-1) - negatives)
+    rows = histogram.sum(axis=-1)
+    return ratio(wins, 2 * rows[..., 0] * rows[..., 1])
 
 
 def auprc(histogram: Counts) -> Reals:
@@ -70,8 +70,7 @@ def auprc(histogram: Counts) -> Reals:
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> Reals:
     """Return part / whole, NaN where the whole is 0."""
-    quotient: Reals = part / np.where(np.equal(whole, 0), np.nan, whole)
-    return quotient
+    return np.asarray(np.divide(part, np.where(np.equal(whole, 0), np.nan, whole)))
 
 
 def youden(histogram: Counts) -> int:
