@@ -22,8 +22,8 @@ simulate(study, wards)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_notebook_shows_a_bar_and_then_the_table(tmp_path: Path) -> None:
-    cell = nbformat.v4.new_code_cell(CELL.format(home=str(tmp_path)))
-    book = nbformat.v4.new_notebook(cells=[cell])
+    cell = nbformat.v4.new_code_cell(CELL.format(home=str(tmp_path)))  # type: ignore[no-untyped-call]
+    book = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call]
     NotebookClient(book, timeout=120, kernel_name="python3").execute()
     shown = [output["data"] for output in book.cells[0].outputs if "data" in output]
     assert any("application/vnd.jupyter.widget-view+json" in data for data in shown), "the progress bar's widget"

@@ -41,7 +41,7 @@ def integer(seed: int, *, round: int = 0, site: str = "", purpose: str) -> int:
 
 def numbered(seed: int) -> np.random.RandomState:
     """Return NumPy's legacy generator, for splits that must equal scikit-learn's for the same integer."""
-    state = np.random.RandomState(np.random.MT19937(_Blank()))
+    state = np.random.RandomState(np.random.MT19937(_Blank(0)))
     state.seed(seed)
     return state
 
@@ -60,7 +60,7 @@ def _entropy(seed: int, round: int, site: str, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(name).digest()[:16], "big")
 
 
-class _Blank(np.random.bit_generator.ISeedSequence):
+class _Blank(np.random.SeedSequence):
     """What a generator starts from that is seeded again at once: mixing 624 words for it would take 100 µs."""
 
     def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[Any]:

@@ -5,9 +5,10 @@ What a page may contain:
 - a block with ``title="FILE"`` is a file to write; as a ``diff``, lines to change in one that is there already;
 - a ``python`` block is run, all of a page in one namespace;
 - a ``console`` block's lines that begin with ``$`` are typed; ``exit=2`` says with which code the last one ends;
-- a ``console`` or ``text`` block marked ``exact`` must show what comes out: a line ``…`` stands for any lines, ids, digests
-  and durations are not compared, and decimal numbers may differ by 0.02, as processors round differently;
-- ``<!-- Ctrl-C after: TEXT -->`` or ``<!-- kill -9 after: TEXT -->`` before a block does so when its command has said so.
+- a ``console`` or ``text`` block marked ``exact`` must show what comes out: ``…`` alone in a line
+  stands for any lines, at the end of one for the rest of it; ids, digests and durations are not compared, and decimal
+  numbers may differ by 0.02, as processors round differently;
+- ``<!-- Ctrl-C after: TEXT -->`` or ``<!-- kill -9 after: TEXT -->`` before a block does so when the command says so.
 
 Everything else (``sh``, ``toml`` without a title) is only to be read.
 """
@@ -23,10 +24,11 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from difflib import unified_diff
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +36,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+KINDS = ("tutorials", "how-to", "explanation")
 TUTORIAL = DOCS / "tutorials" / "first-study.md"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("tutorials/*.md")), *sorted(DOCS.glob("how-to/*.md"))]
+PAGES = [ROOT / "README.md", *(page for kind in KINDS for page in sorted((DOCS / kind).glob("*.md")))]
 PROSE = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 NEEDS = {"own-torch-module.md": "torch", "README.md": "sklearn"}
 
 BLOCK = re.compile(r"(?:<!-- (Ctrl-C|kill -9) after: (.+) -->\n+)?^```(\w+)(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 RUN = re.compile(r"\b[0-9a-f]{8}(?=-\d+\b)")
 VARYING = (
-    (re.compile(r"\b[0-9a-f]{12,64}\b"), "DIGEST"),
+    (re.compile(r"(?<!\.)\b[0-9a-f]{12,64}\b"), "DIGEST"),
     (re.compile(r"\b[0-9a-f]{8}-\d+\b"), "RUN"),
     (re.compile(r"\b\d+(\.\d+)? s\b|\b\d+ min \d\d s\b"), "TIME"),
     (re.compile(r"\b\d+ \w+ \d{4}, \d\d:\d\d UTC"), "MOMENT"),
@@ -86,6 +89,7 @@ class Reader:
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
         self.ids: dict[str, str] = {}
         self.environment: dict[str, str] = {}
+        self.has_installed = False
         self.said = ""
 
     def do(self, block: Block) -> None:
@@ -111,7 +115,9 @@ class Reader:
         path.write_text(text.replace(old, new) if old else text + new, encoding="utf-8")
 
     def _executed(self, source: str) -> str:
-        with redirect_stdout(io.StringIO()) as said:
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as said:
+            # A notebook is a process of its own: there, the command line has not imported the module of this name.
+            patch.delattr("medfl.simulate", raising=False)
             exec(compile(source, "<page>", "exec"), self.namespace)
         return said.getvalue()
 
@@ -147,18 +153,21 @@ class Reader:
                 self._install(self.folder / package)
                 return 0, ""
             case ["python", script]:
-                return self._in_process(lambda: runpy.run_path(script, run_name="__main__") and None, words)
-            case ["medfl", *_] if not block.stopped_after and not self.environment:
-                return self._in_process(_medfl, words)
+                return self._here(partial(_python, script), words)
+            case ["medfl", *_] if not block.stopped_after and not self.has_installed:
+                return self._here(_medfl, words)
             case ["medfl" | "pytest", *_]:
                 return self._in_a_process(words, block)
         pytest.fail(f"a page may not ask to type: {shlex.join(words)}")
 
-    def _in_process(self, action: Any, words: list[str]) -> tuple[int, str]:
+    def _here(self, action: Callable[[], int], words: list[str]) -> tuple[int, str]:
+        """Do in this process what the command does in one of its own, which saves a second each."""
         said = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
             patch.setattr(sys, "argv", words)
-            return action() or 0, said.getvalue()
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            return action(), said.getvalue()
 
     def _in_a_process(self, words: list[str], block: Block) -> tuple[int, str]:
         """Run a command of its own, and stop it where the page does."""
@@ -187,6 +196,7 @@ class Reader:
         (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
         (info / "entry_points.txt").write_text(_entry_points(project["entry-points"]))
         self.environment["PYTHONPATH"] = str(package)
+        self.has_installed = True
 
 
 def _entry_points(groups: Mapping[str, Mapping[str, str]]) -> str:
@@ -194,6 +204,11 @@ def _entry_points(groups: Mapping[str, Mapping[str, str]]) -> str:
         f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
         for group, points in groups.items()
     )
+
+
+def _python(script: str) -> int:
+    runpy.run_path(script, run_name="__main__")
+    return 0
 
 
 def _medfl() -> int:
@@ -208,14 +223,16 @@ def compare(shown: str, said: str) -> None:
     wanted = plain(shown)
     pattern = "".join("(?:.*\n)*?" if line == "…" else _pattern(line) for line in wanted.splitlines())
     found = re.fullmatch(pattern, plain(said))
-    difference = "\n".join(unified_diff(wanted.splitlines(), plain(said).splitlines(), "shown", "came out", lineterm=""))
+    difference = "\n".join(
+        unified_diff(wanted.splitlines(), plain(said).splitlines(), "shown", "came out", lineterm="")
+    )
     assert found, difference
     numbers = [float(number) for number in DECIMAL.findall(wanted)]
     assert [float(number) for number in found.groups()] == pytest.approx(numbers, abs=0.02), difference
 
 
 def _pattern(line: str) -> str:
-    return r"(\d+\.\d+)".join(map(re.escape, DECIMAL.split(line))) + r"\n"
+    return r"(\d+\.\d+)".join(map(re.escape, DECIMAL.split(line))).replace("…", ".*") + r"\n"
 
 
 def plain(text: str) -> str:
@@ -232,6 +249,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytes
         pytest.importorskip(NEEDS[page.name])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEDFL_HOME", str(tmp_path / "home"))
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     reader = Reader(tmp_path)
     if page != TUTORIAL:
         for block in _beginning():

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -190,7 +190,7 @@ sys.stdin.read()
 
 @pytest.mark.slow
 def test_a_worker_that_does_not_end_is_ended() -> None:
-    deaf = (sys.executable, "-c", "import sys, time; sys.stdout.close(); time.sleep(600)")
+    deaf = (sys.executable, "-c", "import os, time; os.close(1); time.sleep(60)")
     with Processes(NAMES, command=deaf, opening=b"", workers=1) as engine:
         answers = list(engine.exchange(asked(NAMES[:1])))
         assert living(engine) == []

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
+from threading import Event
 
 from medfl.errors import Complaint, EngineError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
@@ -55,11 +56,20 @@ class Processes:
             shares[self._sites.index(request.site) % len(shares)].append(request)
             count += 1
         arrived: SimpleQueue[Reply | Refusal] = SimpleQueue()
+        stopped = Event()
         with ThreadPoolExecutor(len(shares)) as pool:
             for worker, share in zip(self._workers, shares, strict=True):
-                pool.submit(worker.answer_all, share, arrived)
-            for _ in range(count):
-                yield arrived.get()
+                pool.submit(worker.answer_all, share, arrived, stopped)
+            try:
+                while count:
+                    yield arrived.get()
+                    count -= 1
+            finally:
+                if count:
+                    # Ctrl-C, or nobody listens any more: what is left to answer may take long, and is worth nothing.
+                    stopped.set()
+                    for worker in self._workers:
+                        worker.kill()
 
     def close(self) -> None:
         """End the workers."""
@@ -80,17 +90,20 @@ class _Worker:
         self._command, self._opening = command, opening
         self._process: subprocess.Popen[bytes] | None = None
 
-    def answer_all(self, requests: Iterable[Request], arrived: SimpleQueue[Reply | Refusal]) -> None:
-        """Put one answer for each request on the queue, whatever happens."""
+    def answer_all(self, requests: Iterable[Request], arrived: SimpleQueue[Reply | Refusal], stopped: Event) -> None:
+        """Put one answer for each request on the queue, whatever happens, until stopped."""
         for request in requests:
-            arrived.put(self._answer(request))
+            if not stopped.is_set():
+                arrived.put(self._answer(request, stopped))
 
-    def _answer(self, request: Request) -> Reply | Refusal:
+    def _answer(self, request: Request, stopped: Event) -> Reply | Refusal:
         body = to_bytes(request)
         for _ in range(2):
             with suppress(OSError, WireError, EngineError):
-                return self._asked(body)
+                return self._asked(body, stopped)
             self.end()
+            if stopped.is_set():
+                break
         lost = Complaint(
             f"the worker process was lost at the stage {request.task!r}, twice",
             received="it ended without an answer",
@@ -98,10 +111,12 @@ class _Worker:
         )
         return Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(lost,))
 
-    def _asked(self, body: bytes) -> Reply | Refusal:
+    def _asked(self, body: bytes, stopped: Event) -> Reply | Refusal:
         process = self._running()
         if process.stdin is None or process.stdout is None:
             raise EngineError("a worker was started without pipes")
+        if stopped.is_set():
+            raise EngineError("a worker was stopped while it started")
         write_frame(process.stdin, body)
         answer = read_frame(process.stdout)
         if answer is None:
@@ -124,6 +139,11 @@ class _Worker:
             if self._process.stdin is not None:
                 write_frame(self._process.stdin, self._opening)
         return self._process
+
+    def kill(self) -> None:
+        """End it at once, whatever it is doing; to be called while another thread waits for its answer."""
+        if (process := self._process) is not None:
+            process.kill()
 
     def end(self) -> None:
         """Close its pipes, which ends it, and make sure."""

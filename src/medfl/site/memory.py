@@ -38,9 +38,12 @@ class FolderVault:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._nothing: tuple[str, int] | None = None
 
     def recall(self, run: str, round: int) -> Memory:
-        """Read the file of that round, if there is one."""
+        """Read the file of that round, if there is one; most algorithms keep nothing, and then none is looked for."""
+        if (run, round) == self._nothing:
+            return {}
         try:
             return load(self._path(run, round).read_bytes())
         except FileNotFoundError:
@@ -48,6 +51,7 @@ class FolderVault:
 
     def keep(self, run: str, round: int, memory: Memory) -> None:
         """Write a file and forget what no request can ask for any more."""
+        self._nothing = None if memory else (run, round)
         if not memory:
             return
         path = self._path(run, round)
@@ -61,4 +65,4 @@ class FolderVault:
         self._path(run, round - 2).unlink(missing_ok=True)
 
     def _path(self, run: str, round: int) -> Path:
-        return Path(f"{self._folder}/{run}/{round}.safetensors")
+        return self._folder / run / f"{round}.safetensors"

@@ -105,7 +105,7 @@ class Texts:
     @property
     def present(self) -> int:
         """How many cells are not missing."""
-        return np.count_nonzero(self.codes >= 0)
+        return int(np.count_nonzero(self.codes >= 0))
 
     @property
     def counts(self) -> NDArray[np.int64]:

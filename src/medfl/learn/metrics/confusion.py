@@ -20,7 +20,7 @@ SHARES = MappingProxyType(
         "prevalence": ((0, 0, 1, 1), (1, 1, 1, 1)),
     }
 )
-PARTS, WHOLES = np.array(list(SHARES.values())).transpose(1, 2, 0)
+PARTS, WHOLES = np.array(list(SHARES.values())).swapaxes(0, 1)
 
 
 def rates(confusion: Counts) -> dict[str, Reals]:
@@ -31,9 +31,9 @@ def rates(confusion: Counts) -> dict[str, Reals]:
     confusion
         Shape (…, 2, 2): row is truth, column is prediction.
     """
-    counts = confusion.reshape(*confusion.shape[:-2], 4)
-    shares = np.moveaxis(ratio(counts @ PARTS, counts @ WHOLES), -1, 0)
-    return dict(zip(SHARES, np.ascontiguousarray(shares), strict=True))
+    counts = confusion.reshape(-1, 4).T
+    shares = ratio(PARTS @ counts, WHOLES @ counts)
+    return dict(zip(SHARES, shares.reshape(-1, *confusion.shape[:-2]), strict=True))
 
 
 def macro_rates(confusion: Counts) -> dict[str, Reals]:

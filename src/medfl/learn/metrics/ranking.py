@@ -56,7 +56,7 @@ def auc(histogram: Counts) -> Reals:
     """
     negatives, positives = histogram[..., 0, :], histogram[..., 1, :]
     # In halves: 2 for each negative in a lower bin, 1 for each in the same.
-    wins = np.vecdot(positives, 2 * negatives.cumsum(axis=-1) - negatives)
+    wins = 2 * np.vecdot(positives, negatives.cumsum(axis=-1)) - np.vecdot(positives, negatives)
     rows = histogram.sum(axis=-1)
     return ratio(wins, 2 * rows[..., 0] * rows[..., 1])
 

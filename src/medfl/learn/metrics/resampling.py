@@ -32,8 +32,8 @@ def resampled(counts: Counts, *, samples: int, generator: np.random.Generator) -
 
 def moments(*columns: Reals) -> Reals:
     """Return XᵀX of the columns with a column of ones in front: rows and sums in line 0, second moments below."""
-    table = np.ones((1 + len(columns), len(columns[0])))
-    table[1:] = columns
+    table = np.empty((1 + len(columns), len(columns[0])))
+    table[0], table[1:] = 1.0, columns
     return np.asarray(table @ table.T)
 
 

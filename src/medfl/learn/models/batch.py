@@ -52,25 +52,30 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Batches of one size that are ready to be learned from, one after the other.
+    """Batches that are ready to be learned from, one after the other.
 
     Parameters
     ----------
     batches
         A stack of them.
+    present
+        1 for a row, 0 for what fills up the last batch of a pass; shape (batches, 1, rows).
     weights
-        Each row's weight in the loss, shape (batches, 1, rows).
+        Each row's weight in the loss, 0 where none is present; the same shape.
     scores
         What the network said before each step, shape (batches, scores, rows); written by the training loop.
     """
 
     batches: Batch
+    present: Floats
     weights: Floats
     scores: Floats
 
 
-def deal(order: NDArray[np.int64], *, rows: int, at_once: int) -> Iterator[NDArray[np.int64]]:
-    """Yield row numbers in this order, shape (batches, rows), then the smaller batch of what is left.
+def deal(order: NDArray[np.int64], *, rows: int, at_once: int) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """Yield row numbers in this order and which of them are present, both of shape (batches, rows).
+
+    The last batch is filled up with a row that counts for nothing, so that all steps of a training are alike.
 
     Parameters
     ----------
@@ -81,9 +86,11 @@ def deal(order: NDArray[np.int64], *, rows: int, at_once: int) -> Iterator[NDArr
     at_once
         Most batches to yield together.
     """
-    whole = len(order) - len(order) % rows
-    batches = order[:whole].reshape(-1, rows)
-    for start in range(0, len(batches), at_once):
-        yield batches[start : start + at_once]
-    if whole < len(order):
-        yield order[np.newaxis, whole:]
+    count = -(-len(order) // rows)
+    numbers = np.full(count * rows, order[0])
+    present = np.zeros(count * rows, np.float32)
+    numbers[: len(order)] = order
+    present[: len(order)] = 1.0
+    for start in range(0, count, at_once):
+        some = slice(start * rows, (start + at_once) * rows)
+        yield numbers[some].reshape(-1, rows), present[some].reshape(-1, rows)

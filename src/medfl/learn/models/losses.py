@@ -19,13 +19,16 @@ from medfl.learn.models.operations import Operation
 
 
 class Loss(Protocol):
-    """What training makes small: a mean over rows. Outcome and weights have shape (batches, 1, rows)."""
+    """What training makes small: a mean over rows.
+
+    Outcome, weights and present have shape (batches, 1, rows); weights are 0 where no row is present.
+    """
 
     def targets(self, outcome: Floats) -> Floats:
         """Return what the scores are compared with, shape (batches, scores, rows)."""
         ...
 
-    def shares(self, weights: Floats) -> Floats:
+    def shares(self, weights: Floats, present: Floats) -> Floats:
         """Return what each row's slope is multiplied by in the mean over its batch."""
         ...
 
@@ -56,9 +59,9 @@ class SquaredError:
         """Return the numbers."""
         return outcome
 
-    def shares(self, weights: Floats) -> Floats:
+    def shares(self, weights: Floats, present: Floats) -> Floats:
         """Return 2 / rows."""
-        return np.full_like(weights, 2.0 / weights.shape[-1])
+        return _mean(present) * np.float32(2.0)
 
     def errors(self, scores: Floats, batch: Batch, out: Floats) -> list[Operation]:
         """Write share (score − number)."""
@@ -69,8 +72,8 @@ class SquaredError:
 
     def sums(self, chunk: Chunk) -> tuple[float, float]:
         """Return the sum of squares and the number of rows."""
-        difference = chunk.scores - chunk.batches.targets
-        return float(np.sum(difference * difference, dtype=np.float64)), difference.size
+        difference = (chunk.scores - chunk.batches.targets) * chunk.present
+        return float(np.sum(difference * difference, dtype=np.float64)), float(np.sum(chunk.present))
 
 
 class BinaryCrossEntropy:
@@ -80,9 +83,9 @@ class BinaryCrossEntropy:
         """Return 0 or 1."""
         return outcome
 
-    def shares(self, weights: Floats) -> Floats:
+    def shares(self, weights: Floats, present: Floats) -> Floats:
         """Return weight / rows."""
-        return weights * np.float32(1.0 / weights.shape[-1])
+        return weights * _mean(present)
 
     def errors(self, scores: Floats, batch: Batch, out: Floats) -> list[Operation]:
         """Write share (probability − target)."""
@@ -97,7 +100,7 @@ class BinaryCrossEntropy:
         scores = chunk.scores
         softplus = np.maximum(scores, 0.0) + np.log1p(np.exp(-np.abs(scores)))
         losses = softplus - scores * chunk.batches.targets
-        return float(np.sum(losses * chunk.weights, dtype=np.float64)), losses.size
+        return float(np.sum(losses * chunk.weights, dtype=np.float64)), float(np.sum(chunk.present))
 
 
 class CrossEntropy:
@@ -116,7 +119,7 @@ class CrossEntropy:
         """Return 1 where the class is the row's, else 0."""
         return np.equal(outcome, np.arange(self.classes)[:, np.newaxis]).astype(np.float32)
 
-    def shares(self, weights: Floats) -> Floats:
+    def shares(self, weights: Floats, present: Floats) -> Floats:
         """Return weight / sum of weights."""
         shares: Floats = weights / np.sum(weights, axis=-1, keepdims=True)
         return shares
@@ -140,3 +143,9 @@ class CrossEntropy:
         logs = np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
         losses = logs - np.sum(shifted * chunk.batches.targets, axis=1, keepdims=True)
         return float(np.sum(losses * chunk.weights, dtype=np.float64)), float(np.sum(chunk.weights, dtype=np.float64))
+
+
+def _mean(present: Floats) -> Floats:
+    """Return what each row is multiplied by in the mean over its batch, 0 where none is present."""
+    mean: Floats = present / np.sum(present, axis=-1, keepdims=True)
+    return mean

@@ -6,7 +6,6 @@ optimiser or option leaves it. What makes the path fast is told in ``docs/decisi
 
 from __future__ import annotations
 
-from functools import cache, partial
 from math import sqrt
 
 import numpy as np
@@ -42,6 +41,7 @@ class Network:
     def __init__(self, architecture: Architecture, loss: Loss) -> None:
         self.architecture = architecture
         self.loss = loss
+        self._judged: tuple[Floats, Floats, Circuit] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -75,15 +75,15 @@ class Network:
         numbers are returned as they are.
         """
         weights = np.array(weights, np.float32)
-        # Bound once for each size: the last batch of a pass is smaller.
-        step = cache(partial(Step, self, Descent(how, weights, pull=pull), generator=generator))
+        rows = min(how.batch_size, len(examples))
+        step = Step(self, Descent(how, weights, pull=pull), rows, generator=generator)
         total, divisor, taken = 0.0, 0.0, 0
         with np.errstate(all="ignore"):
             for part in passes(len(examples), how, generator):
-                for rows in deal(part.order, rows=how.batch_size, at_once=self._at_once(how.batch_size)):
-                    chunk = self._chunk(examples, rows, class_weights)
-                    step(rows.shape[1]).take(chunk)
-                    taken += len(rows)
+                for numbers, present in deal(part.order, rows=rows, at_once=self._at_once(rows)):
+                    chunk = self._chunk(examples, numbers, present, class_weights)
+                    step.take(chunk)
+                    taken += len(numbers)
                     if part.counts:
                         sums = self.loss.sums(chunk)
                         total, divisor = total + sums[0], divisor + sums[1]
@@ -91,18 +91,29 @@ class Network:
 
     def scores(self, weights: Floats, features: Floats) -> Floats:
         """Return raw scores, shape (rows,) or (rows, classes): logits, or the predicted number."""
-        weights = np.ascontiguousarray(weights, np.float32)
         widths = self.architecture.widths
         size = max(256, AT_ONCE // (max(widths) + 1))
         scores = np.empty((len(features), widths[-1]), np.float32)
         with np.errstate(all="ignore"):
             for start in range(0, len(features), size):
-                inputs = _with_ones(features[start : start + size])
-                circuit = Circuit(self.architecture, inputs, weights=weights)
-                for operation in circuit.forward:
-                    operation()
-                scores[start : start + size] = circuit.scores.T
+                rows = features[start : start + size] if len(features) > size else features
+                scores[start : start + size] = self._passed(weights, rows, again=len(features) <= size).T
         return scores[:, 0] if widths[-1] == 1 else scores
+
+    def _passed(self, weights: Floats, features: Floats, *, again: bool) -> Floats:
+        """Return the scores of some rows, shape (scores, rows).
+
+        The same few rows are judged in every round: their circuit is bound once and kept, the weights change in place.
+        """
+        kept = self._judged
+        if kept is None or kept[0] is not features:
+            own = np.array(weights, np.float32)
+            kept = (features, own, Circuit(self.architecture, _with_ones(features), weights=own))
+            self._judged = kept if again else None
+        kept[1][:] = weights
+        for operation in kept[2].forward:
+            operation()
+        return kept[2].scores
 
     def batch(self, *stack: int, rows: int) -> Batch:
         """Return room for a batch of so many rows, or for a stack of them."""
@@ -113,16 +124,18 @@ class Network:
         """Return how many batches of so many rows are copied together."""
         return max(1, AT_ONCE // (rows * (self.architecture.widths[0] + 2 * self.architecture.widths[-1] + 3)))
 
-    def _chunk(self, examples: Examples, rows: NDArray[np.int64], class_weights: Floats | None) -> Chunk:
+    def _chunk(
+        self, examples: Examples, numbers: NDArray[np.int64], present: Floats, class_weights: Floats | None
+    ) -> Chunk:
         """Return the examples with these numbers, shape (batches, rows), ready to be learned from."""
-        batches = self.batch(len(rows), rows=rows.shape[1])
-        outcome = examples.outcome[rows][:, np.newaxis]
-        weights = np.ones_like(outcome) if class_weights is None else class_weights[outcome.astype(np.intp)]
-        batches.inputs[:, :-1] = examples.features.take(rows, axis=0).swapaxes(1, 2)
+        batches = self.batch(len(numbers), rows=numbers.shape[1])
+        outcome, present = examples.outcome[numbers][:, np.newaxis], present[:, np.newaxis]
+        weights = present if class_weights is None else class_weights[outcome.astype(np.intp)] * present
+        batches.inputs[:, :-1] = examples.features.take(numbers, axis=0).swapaxes(1, 2)
         batches.inputs[:, -1] = 1.0
         batches.targets[...] = self.loss.targets(outcome)
-        batches.shares[...] = self.loss.shares(weights)
-        return Chunk(batches, weights, np.empty_like(batches.targets))
+        batches.shares[...] = self.loss.shares(weights, present)
+        return Chunk(batches, present, weights, np.empty_like(batches.targets))
 
 
 class Step:

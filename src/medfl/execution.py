@@ -1,0 +1,240 @@
+"""Carries out an execution: lays its runs down, opens the sites, writes down what happens, goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, Self
+
+from medfl.errors import DivergedError, MedflError, PlanError
+from medfl.events import DataDescribed, DataPrepared, Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
+from medfl.run.checkpoint import Checkpoint
+from medfl.run.engine import Engine
+from medfl.run.in_process import InProcess
+from medfl.run.loop import Federation, carry_out
+from medfl.run.plan import RunPlan, compile
+from medfl.run.processes import Processes
+from medfl.run.provenance import machine, versions
+from medfl.site import worker
+from medfl.site.pooled import pooled
+from medfl.site.sources import Sources
+from medfl.spec.study import Study
+from medfl.store.home import Home
+from medfl.store.shelf import whole_execution, whole_run
+from medfl.store.views import RunView
+
+if TYPE_CHECKING:
+    from medfl.site.answer import Site
+
+EngineName = Literal["in-process", "processes"]
+
+
+class Display(Protocol):
+    """Shows what happens while it happens."""
+
+    def on(self, event: Event) -> None:
+        """Take notice of one event."""
+        ...
+
+
+def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, arm: str | None) -> str:
+    """Lay down all runs of an execution in the journal and return its id.
+
+    Raises
+    ------
+    PlanError
+        With every reason why the study cannot be carried out as asked.
+    """
+    if engine == "processes" and sources.tables is not None:
+        raise PlanError(
+            "worker processes read files, not data frames",
+            where="engine",
+            received="processes",
+            remedy='use engine "in-process", or save the frames as files and name them in [data.sites]',
+        )
+    plans = compile(study, only=arm)
+    execution = secrets.token_hex(4)
+    planned = [
+        RunPlanned(
+            run=f"{execution}-{number}",
+            execution=execution,
+            study=study.study.name,
+            digest=study.digest,
+            spec=study.canonical,
+            base="" if sources.tables is not None else str(sources.base),
+            engine=engine,
+            role=plan.role,
+            arm=plan.arm,
+            seed=plan.seed,
+        )
+        for number, plan in enumerate(plans, start=1)
+    ]
+    home.journal.append(planned)
+    return execution
+
+
+def carry_on(
+    home: Home,
+    execution: str,
+    *,
+    sources: Sources | None = None,
+    display: Display | None = None,
+    plugins: Iterable[Path] = (),
+) -> None:
+    """Carry out what an execution has not finished yet.
+
+    Parameters
+    ----------
+    home, execution
+        What is carried out, and where it is stored.
+    sources
+        Where its tables are; as it was laid down where None.
+    display
+        Is told what happens.
+    plugins
+        Files of the user's own that worker processes load before anything else.
+
+    Raises
+    ------
+    MedflError
+        The first error that stops all of it; or, after everything else is done, that of an arm that diverged.
+    """
+    view = whole_execution(home, execution)
+    runs = [*view.runs, *view.baselines]
+    diverged: list[DivergedError] = []
+    with Engines(sources or _stored_sources(home, runs[0]), runs[0].engine, plugins) as engines:
+        for run in runs:
+            try:
+                with home.lock(run.run):
+                    # Read under the lock: another process may have finished it meanwhile.
+                    known = whole_run(home, run.run)
+                    if known.status != "finished":
+                        _carry_out(home, known, engines, display)
+            except DivergedError as error:
+                diverged.append(error)
+    if diverged:
+        raise DivergedError.of([complaint for error in diverged for complaint in error.complaints])
+
+
+def _carry_out(home: Home, run: RunView, engines: Engines, display: Display | None) -> None:
+    """Carry out one run, writing down what happens before anything else is asked for."""
+    plan = _plan(run)
+    start = _checkpoint(home, run)
+    scribe = _Scribe(home, display)
+    try:
+        if run.sittings:
+            after = start.round if start else 0
+            scribe.on(
+                RunResumed(run=run.run, after_round=after, versions=versions(plan.study.model.kind), platform=machine())
+            )
+        federation = engines.federation(plan, home)
+        for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
+            _refuse_other_data(run, event)
+            scribe.on(event)
+    except MedflError as error:
+        scribe.on(RunFailed(run=run.run, code=error.code, message=str(error)))
+        raise
+    except KeyboardInterrupt:
+        scribe.on(RunInterrupted(run=run.run))
+        raise
+
+
+class _Scribe:
+    """Writes events down in batches; each batch ends where something durable was reached."""
+
+    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated")
+
+    def __init__(self, home: Home, display: Display | None) -> None:
+        self._journal, self._display = home.journal, display
+        self._pending: list[Event] = []
+
+    def on(self, event: Event) -> None:
+        self._pending.append(event)
+        if type(event).__name__ not in self._ride_along:
+            self._journal.append(self._pending)
+            self._pending = []
+        if self._display is not None:
+            self._display.on(event)
+
+
+class Engines:
+    """Opens the sites once for each way in which the arms' data differ."""
+
+    def __init__(self, sources: Sources, name: str, plugins: Iterable[Path] = ()) -> None:
+        self._sources, self._name, self._plugins = sources, name, tuple(plugins)
+        self._open: dict[str, tuple[Engine, dict[str, Site]]] = {}
+        self._stack = ExitStack()
+
+    def engine(self, plan: RunPlan) -> Engine:
+        """Return the engine that reaches the sites of this plan."""
+        return self._opened(plan)[0]
+
+    def federation(self, plan: RunPlan, home: Home) -> Federation:
+        """Return all that a run of this plan needs."""
+        engine, sites = self._opened(plan)
+        pool = pooled(sites, self._sources.vaults)
+        return Federation(engine, home.artefacts.write, InProcess({pool.name: pool.answer}))
+
+    def _opened(self, plan: RunPlan) -> tuple[Engine, dict[str, Site]]:
+        key = f"{plan.study.data.model_dump_json()}/{plan.study.study.seed}"
+        if key not in self._open:
+            sites = self._sources.sites(plan.study)
+            compile(plan.study, sites=tuple(sites))
+            self._open[key] = (self._connected(plan.study, sites), sites)
+        return self._open[key]
+
+    def _connected(self, study: Study, sites: dict[str, Site]) -> Engine:
+        if self._name != "processes":
+            return InProcess({name: site.answer for name, site in sites.items()})
+        command = (sys.executable, "-m", worker.__name__)
+        opening = worker.opening(study, self._sources, self._plugins)
+        return self._stack.enter_context(Processes(sites, command=command, opening=opening))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def _plan(run: RunView) -> RunPlan:
+    whole = Study.model_validate(run.spec)
+    return RunPlan(run.role, run.arm, run.seed, whole.arms[run.arm] if run.role == "arm" else whole.overridden({}))
+
+
+def _checkpoint(home: Home, run: RunView) -> Checkpoint | None:
+    if not run.rounds or run.role != "arm" or run.model is None or run.state is None:
+        return None
+    with home.artefacts.open(run.model) as model, home.artefacts.open(run.state) as state:
+        return Checkpoint(run.rounds, model.read(), state.read())
+
+
+def _refuse_other_data(run: RunView, event: Event) -> None:
+    """Refuse to go on with tables that are not those the run began with, judged by schema, rows and fitted sums."""
+    changed: list[str] = []
+    if isinstance(event, DataDescribed):
+        before = {name: (site.schema, site.rows) for name, site in run.sites.items() if site.schema}
+        now = {name: (site["schema"], site["rows"]) for name, site in event.sites.items()}
+        changed = [f"site {name}" for name, told in before.items() if now.get(name) != told]
+    elif isinstance(event, DataPrepared) and run.recipe and run.recipe != json.loads(json.dumps(event.recipe)):
+        changed = ["the values of some column"]
+    if changed:
+        raise PlanError(
+            "the data changed since the run began",
+            where=", ".join(changed),
+            remedy="put the old tables back and resume, or start anew with medfl run",
+        )
+
+
+def _stored_sources(home: Home, run: RunView) -> Sources:
+    if not run.base:
+        raise PlanError(
+            "the run was started from Python with data frames, which are not stored",
+            where=run.run,
+            remedy="call medfl.simulate again with the same study and frames",
+        )
+    return Sources(Path(run.base), home.folder / "sites")
