@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from medfl.simulate import EngineName
+    from medfl.execution import EngineName
 
 HOME = click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the journal and the artefacts [default: $MEDFL_HOME or ~/.medfl].",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, and nothing else.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, also of a failure.")
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RUN = click.argument("run")
 
@@ -30,9 +30,13 @@ def main() -> None:
 
 def entry() -> None:
     """Run the command line; errors become sentences and exit codes."""
-    from medfl.console import guarded
+    try:
+        from medfl.console import INTERRUPTED, guarded
 
-    sys.exit(guarded(main, os.environ.get("MEDFL_DEBUG") == "1"))
+        code = guarded(main, os.environ.get("MEDFL_DEBUG") == "1")
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 @main.command()

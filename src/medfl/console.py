@@ -6,19 +6,22 @@ Results go to standard output, progress and errors to standard error, so that a 
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from medfl.errors import MedflError, StoreError
+from medfl.errors import BusyError, DivergedError, MedflError, UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
-    from medfl.simulate import EngineName
+    from medfl.execution import EngineName
     from medfl.store.home import Home
     from medfl.store.views import ExecutionView
 
@@ -28,18 +31,17 @@ INTERRUPTED = 130
 def guarded(command: click.Command, debug: bool) -> int:
     """Run a command and return the exit code: 0, 1 for our fault, 2 for the user's mistake, 130 for Ctrl-C."""
     try:
-        command.main(standalone_mode=False, prog_name="medfl")
+        command.main(standalone_mode=False, prog_name="medfl", color=_colour())
     except click.ClickException as error:
+        if "--json" in sys.argv:
+            _print_json({"error": {"code": "usage", "complaints": [{"what": error.format_message()}]}})
         error.show()
         return error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except KeyboardInterrupt:
-        click.echo("Stopped. What was finished is stored: medfl runs lists it, medfl resume RUN goes on.", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    except SystemExit:
+        # What click makes of a pipe whose reader went away: it has seen what it wanted.
+        _leave(sys.stdout)
     except MedflError as error:
         if debug:
             raise
@@ -50,14 +52,31 @@ def guarded(command: click.Command, debug: bool) -> int:
 
 def _tell(error: MedflError) -> None:
     count = len(error.complaints)
-    head = "Error" if count == 1 else f"{count} things are wrong"
-    click.echo(click.style(f"{head}:", fg="red", bold=True), err=True)
+    _say("Error:" if count == 1 else f"{count} things are wrong:", fg="red", bold=True)
     for complaint in error.complaints:
         place = click.style(complaint.where + ": ", bold=True) if complaint.where else ""
         found = f" (found: {complaint.received})" if complaint.received else ""
-        click.echo(f"  {place}{complaint.what}{found}", err=True)
+        _say(f"  {place}{complaint.what}{found}")
         if complaint.remedy:
-            click.echo(click.style(f"    → {complaint.remedy}", fg="cyan"), err=True)
+            _say(f"    → {complaint.remedy}", fg="cyan")
+    for note in getattr(error, "__notes__", ()):
+        _say(note, dim=True)
+
+
+def _say(text: str, **style: Any) -> None:
+    """Write a line for people: on standard error, and in colour only where that is wanted."""
+    click.echo(click.style(text, **style) if style else text, err=True, color=_colour())
+
+
+def _colour() -> bool | None:
+    """Return False where the user wants none; else it depends on the terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _leave(pipe: IO[str]) -> None:
+    """Let nothing be written any more to a pipe that nobody reads, not even when Python ends."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
 
 
 def _print_json(value: object) -> None:
@@ -69,6 +88,17 @@ def _error_json(error: MedflError) -> dict[str, Any]:
         {"what": c.what, "where": c.where, "received": c.received, "remedy": c.remedy} for c in error.complaints
     ]
     return {"error": {"code": error.code, "complaints": complaints}}
+
+
+@contextmanager
+def _failing_in_json(as_json: bool) -> Iterator[None]:
+    """Print an error as JSON, where that is asked for, before it goes on to be told."""
+    try:
+        yield
+    except MedflError as error:
+        if as_json:
+            _print_json(_error_json(error))
+        raise
 
 
 def check(study: Path, *, as_json: bool) -> None:
@@ -94,56 +124,95 @@ def check(study: Path, *, as_json: bool) -> None:
 
 
 def run(
-    study: Path, home: Path | None, *, engine: EngineName, arm: str | None, plugins: Iterable[Path], as_json: bool
+    study: Path, home: Path | None, *, engine: EngineName, arm: str | None, plugins: tuple[Path, ...], as_json: bool
 ) -> None:
     """Run a study and show its results."""
-    from medfl.simulate import lay_down, opened
+    from medfl.execution import lay_down
+    from medfl.simulate import opened
+    from medfl.site.plugins import load
     from medfl.site.sources import Sources
 
-    _load(plugins)
-    try:
+    with _failing_in_json(as_json):
+        load(plugins)
         asked, base = opened(study)
         place = _home(home)
-        sources = Sources(base, place.folder / "sites")
-        execution = lay_down(asked, place, sources=sources, engine=engine, arm=arm)
-    except MedflError as error:
-        if as_json:
-            _print_json(_error_json(error))
-        raise
-    _carry_on(place, execution, as_json=as_json)
+        execution = lay_down(asked, place, sources=Sources(base, place.folder / "sites"), engine=engine, arm=arm)
+    if arm is not None and asked.evaluation.baselines:
+        left_out = " and ".join(asked.evaluation.baselines)
+        _say(f"Arm {arm} only: {left_out} are run with the whole study, without --arm.", dim=True)
+    _carry_on(place, execution, plugins=plugins, as_json=as_json, option=_option(home))
 
 
-def resume(run: str, home: Path | None, *, plugins: Iterable[Path], as_json: bool) -> None:
+def resume(run: str, home: Path | None, *, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Go on with an execution, named by one of its runs."""
+    from medfl.site.plugins import load
     from medfl.store.shelf import whole_run
 
-    _load(plugins)
-    place = _home(home)
-    _carry_on(place, whole_run(place, run).execution, as_json=as_json)
+    with _failing_in_json(as_json):
+        load(plugins)
+        place = _home(home)
+        execution = whole_run(place, run).execution
+    _carry_on(place, execution, plugins=plugins, as_json=as_json, option=_option(home))
 
 
-def _carry_on(home: Home, execution: str, *, as_json: bool) -> None:
-    """Carry an execution out; show what it gave even where it stopped with an error."""
+def _carry_on(home: Home, execution: str, *, plugins: tuple[Path, ...], as_json: bool, option: str) -> None:
+    """Carry an execution out; show what it gave even where it stopped before its end."""
+    from medfl.execution import carry_on
     from medfl.publish.terminal import progress
-    from medfl.simulate import carry_on
     from medfl.store.shelf import whole_execution
-    from medfl.store.summary import summary
 
     try:
         with progress(whole_execution(home, execution), _console(err=True)) as display:
-            carry_on(home, execution, display=display)
-    finally:
+            carry_on(home, execution, display=display, plugins=plugins)
+    except MedflError as error:
         view = whole_execution(home, execution)
-        if as_json:
-            _print_json(summary(view))
-        else:
-            _show_results(view)
+        _show_results(view, as_json=as_json, error=error)
+        if advice := _advice(view, error, option):
+            error.add_note(advice)
+        raise
+    except KeyboardInterrupt:
+        view = whole_execution(home, execution)
+        _show_results(view, as_json=as_json, error=None)
+        _say(f"Stopped. Every finished round is stored; go on with: medfl resume {_unfinished(view)}{option}")
+        raise click.Abort from None
+    view = whole_execution(home, execution)
+    _show_results(view, as_json=as_json, error=None)
+    _say(f"Stored in {home.folder}. To read it as a page: medfl report {shlex.quote(view.study)}{option}", dim=True)
 
 
-def _show_results(view: ExecutionView) -> None:
+def _show_results(view: ExecutionView, *, as_json: bool, error: MedflError | None) -> None:
     from medfl.publish.terminal import results
+    from medfl.store.summary import summary
 
-    _console().print(results(view))
+    if as_json:
+        _print_json(summary(view) | (_error_json(error) if error is not None else {}))
+    elif any(run.final is not None for run in (*view.runs, *view.baselines)):
+        _show(results(view))
+
+
+def _advice(view: ExecutionView, error: MedflError, option: str) -> str:
+    """Say what can be done with what is stored."""
+    run = _unfinished(view)
+    match error:
+        case BusyError():
+            return ""
+        case DivergedError():
+            kept = [one.run for one in view.runs if one.status == "failed" and one.model]
+            return f"To take the last good model: medfl export {kept[0]}{option}" if kept else ""
+        case UserError():
+            return f"Mended a table? Go on with: medfl resume {run}{option}. Changed the study? Run it anew."
+    return f"What was finished is stored; go on with: medfl resume {run}{option}"
+
+
+def _unfinished(view: ExecutionView) -> str:
+    """Return the run to name where an execution is to go on: any of its runs stands for all."""
+    runs = (*view.runs, *view.baselines)
+    return next((run.run for run in runs if run.status != "finished"), runs[0].run)
+
+
+def _option(home: Path | None) -> str:
+    """Return what a command must say to find this home again."""
+    return f" --home {shlex.quote(str(home))}" if home is not None else ""
 
 
 def runs(home: Path | None, *, as_json: bool) -> None:
@@ -152,13 +221,15 @@ def runs(home: Path | None, *, as_json: bool) -> None:
     from medfl.store.shelf import outlines
     from medfl.store.summary import listing
 
-    entries = listing(outlines(_home(home)))
+    with _failing_in_json(as_json):
+        place = _home(home)
+        entries = listing(outlines(place))
     if as_json:
         _print_json(entries)
     elif entries:
-        _console().print(runs_table(entries))
+        _show(runs_table(entries))
     else:
-        click.echo("No runs yet. Start one with: medfl run STUDY.toml")
+        click.echo(f"No runs yet in {place.folder}. Start one with: medfl run STUDY.toml{_option(home)}")
 
 
 def show(run: str, home: Path | None, *, as_json: bool) -> None:
@@ -167,24 +238,24 @@ def show(run: str, home: Path | None, *, as_json: bool) -> None:
     from medfl.store.shelf import whole_execution, whole_run
     from medfl.store.summary import summary
 
-    place = _home(home)
-    view = whole_run(place, run)
-    if as_json:
+    with _failing_in_json(as_json):
+        place = _home(home)
+        view = whole_run(place, run)
         whole = summary(whole_execution(place, view.execution))
+    if as_json:
         _print_json(next((entry for entry in whole["runs"] if entry["run"] == view.run), whole))
     else:
-        _console().print(run_details(view))
+        _show(run_details(view))
 
 
 def report(run_or_study: str, home: Path | None, output: Path | None) -> None:
     """Write the report of an execution."""
-    from medfl.publish.report import report as told
-    from medfl.store.shelf import execution_of, whole_execution
+    from medfl.simulate import Results
+    from medfl.store.shelf import execution_of
 
     place = _home(home)
-    view = whole_execution(place, execution_of(place, run_or_study))
-    target = output or Path(f"{view.study}.html")
-    _written(target, told(view))
+    results = Results(place, execution_of(place, run_or_study))
+    target = results.report(output or Path(f"{results.view.study.replace(os.sep, '-')}.html"))
     click.echo(f"Report: {target}")
 
 
@@ -197,25 +268,26 @@ def export(run: str, home: Path | None, output: Path | None) -> None:
     view = whole_run(place, run)
     target = output or Path(f"model-{view.run}")
     exported(view, place.artefacts, target)
-    click.echo(f"Model: {target}  (use it: medfl predict {target} TABLE.csv)")
+    click.echo(f"Model: {target}  (use it: medfl predict {shlex.quote(str(target))} TABLE.csv)")
 
 
-def predict(model: Path, table: Path, output: Path | None, *, plugins: Iterable[Path]) -> None:
+def predict(model: Path, table: Path, output: Path | None, *, plugins: tuple[Path, ...]) -> None:
     """Predict the rows of a table."""
-    from medfl.learn.data.tables import read_table
-    from medfl.learn.exported import load
+    from medfl.learn.exported import load as load_model
+    from medfl.publish.export import save
+    from medfl.site.plugins import load
 
-    _load(plugins)
-    exported = load(model)
-    predicted, notes = exported.predict(read_table(table, columns=None, missing=exported.data.missing))
+    load(plugins)
+    exported = load_model(model)
+    predicted, notes = exported.predict(exported.read(table))
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        _say(f"Note: {note}")
     text = predicted.to_csv(index=False, lineterminator="\n")
     if output is None:
         click.echo(text, nl=False)
     else:
-        _written(output, text)
-        click.echo(f"Predictions: {output}", err=True)
+        save(output, text)
+        _say(f"Predictions: {output}")
 
 
 def _home(folder: Path | None) -> Home:
@@ -224,30 +296,25 @@ def _home(folder: Path | None) -> Home:
     return Home(folder)
 
 
+def _show(renderable: RenderableType) -> None:
+    """Write a result for people on standard output; into a pipe as plain text."""
+    from medfl.publish.terminal import plain
+
+    console = _console()
+    if console.is_terminal:
+        console.print(renderable)
+    else:
+        click.echo(plain(renderable))
+
+
 def _console(*, err: bool = False) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=err, highlight=False)
-    if not console.is_terminal:
-        console.width = 100
-    return console
+    class Patient(Console):
+        """A console that falls silent when nobody reads it any more: the work goes on."""
 
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            _leave(self.file)
 
-def _written(target: Path, text: str) -> None:
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            "the file cannot be written",
-            where=str(target),
-            received=error.strerror or type(error).__name__,
-            remedy="choose another place with -o",
-        ) from error
-
-
-def _load(plugins: Iterable[Path]) -> None:
-    """Execute the user's own files, which register models by name."""
-    import runpy
-
-    for plugin in plugins:
-        runpy.run_path(str(plugin))
+    return Patient(stderr=err, highlight=False)

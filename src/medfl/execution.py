@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from medfl.errors import DivergedError, MedflError, PlanError
 from medfl.events import DataDescribed, DataPrepared, Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
@@ -106,21 +106,24 @@ def carry_on(
     view = whole_execution(home, execution)
     runs = [*view.runs, *view.baselines]
     diverged: list[DivergedError] = []
-    with Engines(sources or _stored_sources(home, runs[0]), runs[0].engine, plugins) as engines:
+    with (
+        home.lock(execution),
+        Engines(sources or _stored_sources(home, runs[0]), runs[0].engine, plugins) as engines,
+    ):
         for run in runs:
             try:
                 with home.lock(run.run):
                     # Read under the lock: another process may have finished it meanwhile.
                     known = whole_run(home, run.run)
                     if known.status != "finished":
-                        _carry_out(home, known, engines, display)
+                        _carry_out(home, known, engines=engines, before=_alike(known, runs), display=display)
             except DivergedError as error:
                 diverged.append(error)
     if diverged:
         raise DivergedError.of([complaint for error in diverged for complaint in error.complaints])
 
 
-def _carry_out(home: Home, run: RunView, engines: Engines, display: Display | None) -> None:
+def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | None, display: Display | None) -> None:
     """Carry out one run, writing down what happens before anything else is asked for."""
     plan = _plan(run)
     start = _checkpoint(home, run)
@@ -133,7 +136,8 @@ def _carry_out(home: Home, run: RunView, engines: Engines, display: Display | No
             )
         federation = engines.federation(plan, home)
         for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
-            _refuse_other_data(run, event)
+            if before is not None:
+                _refuse_other_data(before, run, event)
             scribe.on(event)
     except MedflError as error:
         scribe.on(RunFailed(run=run.run, code=error.code, message=str(error)))
@@ -213,21 +217,42 @@ def _checkpoint(home: Home, run: RunView) -> Checkpoint | None:
         return Checkpoint(run.rounds, model.read(), state.read())
 
 
-def _refuse_other_data(run: RunView, event: Event) -> None:
-    """Refuse to go on with tables that are not those the run began with, judged by schema, rows and fitted sums."""
+def _alike(run: RunView, runs: Sequence[RunView]) -> RunView | None:
+    """Return the run whose tables must still be the same: itself, or one begun together with it that reads alike."""
+    return next(
+        (
+            other
+            for other in (run, *runs)
+            if other.agreement and all(other.asked(part) == run.asked(part) for part in ("data", "evaluation"))
+        ),
+        None,
+    )
+
+
+def _refuse_other_data(before: RunView, run: RunView, event: Event) -> None:
+    """Refuse to go on with other tables than at the beginning, judged by schema, rows, ranges and fitted sums."""
     changed: list[str] = []
     if isinstance(event, DataDescribed):
-        before = {name: (site.schema, site.rows) for name, site in run.sites.items() if site.schema}
+        told = {name: (site.schema, site.rows) for name, site in before.sites.items() if site.schema}
         now = {name: (site["schema"], site["rows"]) for name, site in event.sites.items()}
-        changed = [f"site {name}" for name, told in before.items() if now.get(name) != told]
-    elif isinstance(event, DataPrepared) and run.recipe and run.recipe != json.loads(json.dumps(event.recipe)):
-        changed = ["the values of some column"]
+        changed = [f"site {name}" for name, one in told.items() if now.get(name) != one]
+        if not changed and _as_stored(event.agreement["features"]) != before.agreement["features"]:
+            changed = [_SOME_COLUMN]
+    elif isinstance(event, DataPrepared) and run.recipe and run.recipe != _as_stored(event.recipe):
+        changed = [_SOME_COLUMN]
     if changed:
         raise PlanError(
             "the data changed since the run began",
             where=", ".join(changed),
             remedy="put the old tables back and resume, or start anew with medfl run",
         )
+
+
+_SOME_COLUMN = "the values of some column"
+
+
+def _as_stored(value: Any) -> Any:
+    return json.loads(json.dumps(value))
 
 
 def _stored_sources(home: Home, run: RunView) -> Sources:

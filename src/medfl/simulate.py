@@ -54,10 +54,11 @@ class Results:
 
     def report(self, path: str | Path) -> Path:
         """Write the report as one HTML file and return its path."""
+        from medfl.publish.export import save
         from medfl.publish.report import report
 
         target = Path(path)
-        target.write_text(report(self.view), encoding="utf-8")
+        save(target, report(self.view))
         return target
 
     def __str__(self) -> str:

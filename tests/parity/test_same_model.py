@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from medfl.events import Event, RoundFinished
-from medfl.simulate import carry_on, lay_down, opened, simulate
+from medfl.execution import carry_on, lay_down
+from medfl.simulate import opened, simulate
 from medfl.site.sources import Sources
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution

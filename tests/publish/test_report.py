@@ -163,7 +163,7 @@ def test_failed_and_interrupted_runs_are_told_first(tell: Tell, ask: Ask) -> Non
     failed = words(report(tell(ask(repeats=2), end="failed")))
     assert "Two runs did not come to their end" in failed
     assert "federated, seed 1: failed after 6 of 12 rounds. round 7: the weights are not finite" in failed
-    assert "medfl resume 20250102-030405-abc-base-1" in failed
+    assert "medfl export 20250102-030405-abc-base-1" in failed
     interrupted = words(report(tell(ask(evaluation={"baselines": []}), end="interrupted")))
     assert "One run did not come to its end" in interrupted
     assert "no model was judged" not in failed

@@ -29,7 +29,7 @@ from medfl.run.loop import Federation, carry_out
 from medfl.run.plan import RunPlan, compile
 from medfl.site.pooled import pooled
 from medfl.spec.study import Study
-from medfl.testing.federation import NAMES, Kept, Through, in_process, rehearse, sites, study, told
+from medfl.testing.federation import NAMES, Kept, Through, in_process, rehearse, sites, study, tables, told
 
 BEFORE = ["RunStarted", "DataDescribed", "DataPrepared"]
 ROUND = ["RoundStarted", "SiteAnswered", "SiteAnswered", "SiteAnswered"]
@@ -157,8 +157,7 @@ def test_youden_asks_twice_in_the_end_so_that_all_are_judged_at_one_threshold(tm
 
 def test_fewer_rows_than_a_batch_and_one_class_are_noticed(tmp_path: Path) -> None:
     asked = study(training={"batch_size": 64}, data={"target": "sick", "one_class": "keep"})
-    hospitals = sites(tmp_path)
-    frame = hospitals["east"].desk.table().assign(sick=1)
+    frame = tables()["east"].assign(sick=1)
     events, error = rehearse(asked, in_process(sites(tmp_path, {"east": lambda: frame})))
     assert error is None
     assert [(event.site, event.text) for event in events if isinstance(event, Noticed)] == [

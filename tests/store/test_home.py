@@ -77,7 +77,7 @@ def test_one_at_a_time_works_on_a_run(tmp_path: Path) -> None:
         assert home.is_busy("run-1")
         with pytest.raises(BusyError) as error, Home(tmp_path).lock("run-1"):
             pass
-        assert "medfl show run-1" in str(error.value)
+        assert "working on run-1" in str(error.value)
     assert not home.is_busy("run-1")
     with home.lock("run-1"):
         pass

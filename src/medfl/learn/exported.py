@@ -18,6 +18,7 @@ from medfl.learn.data.clean import Clean, clean
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.preprocess import localise
 from medfl.learn.data.recipe import Recipe, apply
+from medfl.learn.data.tables import read_table
 from medfl.learn.model import Floats, Model
 from medfl.learn.models import build
 from medfl.spec.data import Data
@@ -53,6 +54,17 @@ class Exported:
     data: Data
     preprocess: Preprocess
     threshold: float | None
+
+    def read(self, table: Path) -> pd.DataFrame:
+        """Read a table to predict; the study's own names are its columns' where the file has no header line.
+
+        Raises
+        ------
+        DataError
+            If there is no such file, or it is not a well-formed table.
+        """
+        named = self.data.columns is None or _first_line_names(table, self.agreement)
+        return read_table(table, columns=None if named else self.data.columns, missing=self.data.missing)
 
     def predict(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """Predict every row of a table; return one row each, in order, and what a reader should know.
@@ -122,30 +134,40 @@ def load(path: Path) -> Exported:
         If it is absent, incomplete, changed, or written by a newer version.
     """
     folder = path if path.is_dir() else path.parent
-    words = _words(folder / "model.json")
-    body = _read(folder / "model.safetensors")
-    if hashlib.sha256(body).hexdigest() != words.get("sha256"):
+    words = _words(folder / "model.json", asked=path)
+    body = _read(folder / "model.safetensors", asked=path)
+    if hashlib.sha256(body).hexdigest() != words["sha256"]:
         raise ModelFileError(
             "the weights are not those that model.json speaks of",
             where=str(folder / "model.safetensors"),
             received="another sha256",
-            remedy="export the model again with: medfl export RUN",
+            remedy=_AGAIN,
         )
     try:
         return _assembled(words, load_tensors(body))
     except (KeyError, TypeError, ValueError, ValidationError, SafetensorError) as error:
         raise ModelFileError(
-            "the exported model is incomplete or was edited",
+            "the exported model cannot be put together",
             where=str(folder),
             received=type(error).__name__,
-            remedy="export the model again with: medfl export RUN",
+            remedy=_AGAIN,
         ) from error
 
 
-def _assembled(words: dict[str, Any], tensors: dict[str, Any]) -> Exported:
+_AGAIN = "export the model again with: medfl export RUN"
+
+
+def _assembled(words: dict[str, Any], tensors: dict[str, Floats]) -> Exported:
     agreement, recipe = Agreement.from_json(words["agreement"]), Recipe.from_json(words["recipe"])
     part: Any = TypeAdapter(ModelPart).validate_python(words["model"])
     model = build(part, features=len(recipe.feature_names), outcome=agreement.outcome)
+    if {name: array.shape for name, array in tensors.items()} != dict(model.layout.shapes):
+        raise ModelFileError(
+            "the weights do not fit the model",
+            where="model.safetensors",
+            received="other names or shapes than the model has",
+            remedy="load the plugin that the model was trained with" if part.kind == "torch" else _AGAIN,
+        )
     return Exported(
         model,
         model.layout.join(tensors),
@@ -157,12 +179,12 @@ def _assembled(words: dict[str, Any], tensors: dict[str, Any]) -> Exported:
     )
 
 
-def _words(path: Path) -> dict[str, Any]:
+def _words(path: Path, *, asked: Path) -> dict[str, Any]:
     try:
-        words: dict[str, Any] = json.loads(_read(path))
-    except ValueError as error:
-        raise ModelFileError("the file is not JSON", where=str(path), remedy="export the model again") from error
-    if words.get("format") != "medfl-model" or not isinstance(words.get("version"), int):
+        words = json.loads(_read(path, asked=asked))
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError("the file is not JSON", where=str(path), remedy=_AGAIN) from error
+    if not isinstance(words, dict) or words.get("format") != "medfl-model" or not isinstance(words.get("version"), int):
         raise ModelFileError("this is not an exported model", where=str(path), remedy="make one with: medfl export RUN")
     if words["version"] > FORMAT:
         raise ModelFileError(
@@ -171,16 +193,31 @@ def _words(path: Path) -> dict[str, Any]:
             received=f"format {words['version']}; this one reads up to {FORMAT}",
             remedy="upgrade with: pip install --upgrade medfl",
         )
+    seal = words.pop("seal", None)
+    if hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest() != seal:
+        raise ModelFileError(
+            "the file was changed after it was exported", where=str(path), received="another seal", remedy=_AGAIN
+        )
     return words
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, asked: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ModelFileError(
-            "the file cannot be read",
-            where=str(path),
+            f"{path.name} cannot be read there" if asked.exists() else "there is no such model",
+            where=str(asked),
             received=error.strerror or type(error).__name__,
             remedy="give the folder that medfl export wrote: it holds model.json and model.safetensors",
         ) from error
+
+
+def _first_line_names(table: Path, agreement: Agreement) -> bool:
+    """Whether the first line names the model's columns, rather than being a row."""
+    try:
+        with table.open(encoding="utf-8", errors="replace") as lines:
+            first = lines.readline()
+    except OSError:
+        return False  # reading the table will say what is wrong
+    return all(feature.name in first for feature in agreement.features)

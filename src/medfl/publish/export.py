@@ -1,22 +1,25 @@
-"""Writes a run's model into a folder of its own: weights, all that is needed to use them, and a card for people.
+"""Writes what a user takes away: a text, or a run's model in a folder of its own.
 
 ``model.safetensors``
     The named weights, byte for byte the artefact that the journal names.
 ``model.json``
-    Architecture, columns, categories, outcome and fitted preprocessing; its ``sha256`` is that of the weights.
+    Architecture, columns, categories, outcome and fitted preprocessing; its ``sha256`` is that of the weights, its
+    ``seal`` that of everything else in it, as JSON with sorted keys.
 ``MODEL_CARD.md``
     What it is for, what it was trained on, how well it does, and what it must not be used for.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from medfl.errors import NotFoundError, StoreError
+from medfl.errors import MedflError, NotFoundError, StoreError, UserError
 from medfl.publish.model_card import model_card
 from medfl.store.artefacts import Artefacts
 from medfl.store.views import RunView
@@ -31,8 +34,10 @@ def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
     ------
     NotFoundError
         If the run has no model to export.
+    UserError
+        If the folder exists already, or cannot be where it is asked for.
     StoreError
-        If the folder exists already or cannot be written.
+        If it cannot be written.
     """
     if not run.model:
         raise NotFoundError(
@@ -42,7 +47,7 @@ def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
             remedy="choose a run that finished a round; each site's own models stay at the site",
         )
     if folder.exists():
-        raise StoreError("the folder exists already", where=str(folder), remedy="choose another with -o, or remove it")
+        raise UserError("the folder exists already", where=str(folder), remedy="choose another with -o, or remove it")
     with artefacts.open(run.model) as body:
         weights = body.read()
     draft = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
@@ -54,15 +59,42 @@ def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
         draft.rename(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise StoreError(
-            "the model cannot be written",
-            where=str(folder),
-            received=error.strerror or type(error).__name__,
-            remedy="free some space or choose another place with -o",
-        ) from error
+        raise _refused(error, folder) from error
+
+
+def save(target: Path, text: str) -> None:
+    """Write a text into a file that the user named.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be where it is asked for.
+    StoreError
+        If it cannot be written.
+    """
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _refused(error, target) from error
+
+
+def _refused(error: OSError, target: Path) -> MedflError:
+    """Tell what the operating system said; a full disk is nobody's mistake, a wrong place is."""
+    kind = StoreError if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO} else UserError
+    return kind(
+        "this cannot be written",
+        where=str(target),
+        received=error.strerror or type(error).__name__,
+        remedy="free some space or choose another place with -o",
+    )
 
 
 def _described(run: RunView) -> dict[str, Any]:
+    words = _words(run)
+    return words | {"seal": hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()}
+
+
+def _words(run: RunView) -> dict[str, Any]:
     return {
         "format": "medfl-model",
         "version": FORMAT,

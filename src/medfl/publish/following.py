@@ -85,8 +85,8 @@ class Following:
             case RunResumed(after_round=after) if run is not None:
                 self._begin(run, after)
             case SiteFailed(site=site, round=number, reason=reason):
-                first = reason.strip().partition("\n")[0]
-                self.failures.append(f"{self.name}: {shortened(site, 30)} failed in round {number}: {first}")
+                when = f"in round {number}" if number else "before the first round"
+                self.failures.append(f"{self.name}: {shortened(site, 30)} failed {when}: {_first_line(reason)}")
             case Evaluated(pooled=pooled):
                 self.metrics = pooled or self.metrics
             case RoundFinished(round=number, loss=loss) if run is not None:
@@ -207,7 +207,8 @@ class PlainDisplay:
                 progress = f"{following.finished} of {len(following.runs)}"
                 self._say(f"{following.name}: finished in {duration(seconds)}{found} ({progress})")
             case RunFailed(message=message):
-                self._say(f"{following.name}: failed: {message}")
+                # Only its first line: what else there is to say, and what to do, comes with the error itself.
+                self._say(f"{following.name}: failed: {_first_line(message)}")
             case RunInterrupted():
                 self._say(f"{following.name}: interrupted")
 
@@ -225,3 +226,7 @@ class PlainDisplay:
 
     def _say(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]

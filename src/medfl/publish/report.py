@@ -17,7 +17,7 @@ from medfl.publish.pictures import plates
 from medfl.publish.provenance import provenance
 from medfl.publish.tables import cohort, described, results
 from medfl.publish.ways import Mark, mark_of
-from medfl.publish.wording import counted, listed, moment, sentence
+from medfl.publish.wording import counted, listed, moment, next_step, sentence
 from medfl.spec.metrics import METRICS
 from medfl.store.results import headline
 from medfl.store.views import ExecutionView, RunView
@@ -37,7 +37,8 @@ class Trouble:
 
     what: str
     why: str
-    resume: str
+    advice: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _troubles(execution: ExecutionView) -> Iterator[Trouble]:
         done = f"after {run.rounds} of {run.planned_rounds} rounds" if run.role == "arm" else ""
         why = run.error.message if run.error else ""
         what = f"{mark_of(execution, run.arm).label}, seed {run.seed}: {run.status} {done}".strip() + "."
-        yield Trouble(what, why, f"medfl resume {run.run}" if run.status != "running" else "")
+        yield Trouble(what, why, *(next_step(run) if run.status != "running" else ("", "")))
 
 
 def _prepared(execution: ExecutionView) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from medfl.publish.glance import glance
 from medfl.publish.tables import ResultGroup, ResultTable
 from medfl.publish.tables import results as result_table
 from medfl.publish.ways import Mark, mark_of
-from medfl.publish.wording import counted, duration, label, listed, moment, number, shortened, whole
+from medfl.publish.wording import counted, duration, label, listed, moment, next_step, number, shortened, whole
 from medfl.store.views import ExecutionView, RunView
 
 WIDTH = 100
@@ -180,7 +180,8 @@ def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
             yield Text(f"{name}, seed {run.seed}: {run.status}", style=_STATUS[run.status])
             if run.error:
                 yield Padding(Text(run.error.message), (0, 0, 0, 2))
-            yield Padding(Text(f"go on with: medfl resume {run.run}", style="dim"), (0, 0, 1, 2))
+            advice, command = next_step(run)
+            yield Padding(Text(f"{advice} with: {command}", style="dim"), (0, 0, 1, 2))
 
 
 def _facts(view: RunView) -> Iterator[tuple[str, str]]:
@@ -239,4 +240,4 @@ def _failure(site: str, round: int, reason: str) -> str:
 def _next(view: RunView) -> str:
     if view.status == "finished":
         return f"medfl report {view.run}   medfl export {view.run}"
-    return f"medfl resume {view.run}"
+    return next_step(view)[1]

@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from math import floor, log10
 
+from medfl.errors import DivergedError
 from medfl.spec.metrics import METRICS, Metric
 from medfl.store.comparison import Estimate
+from medfl.store.views import RunView
 
 NOT_DEFINED = "not defined"
 _MINUS = "−"
@@ -176,3 +178,13 @@ def spread(values: Sequence[float]) -> str:
     """Return the range of some counts as "12 to 430"; one number where all are equal."""
     low, high = round(min(values)), round(max(values))
     return whole(low) if low == high else f"{whole(low)} to {whole(high)}"
+
+
+def next_step(run: RunView) -> tuple[str, str]:
+    """Return what to do about a run that did not come to its end, and the command for it.
+
+    A run that diverged would diverge again.
+    """
+    if run.model and run.error is not None and run.error.code == DivergedError.code:
+        return "take its last good model", f"medfl export {run.run}"
+    return "go on", f"medfl resume {run.run}"

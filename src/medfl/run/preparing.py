@@ -91,7 +91,8 @@ def _notices(run: str, study: Study, summed: Answers) -> Generator[Event, None, 
             text = f"{rows['left_out']} rows were left out: the outcome or a feature is missing"
             yield Noticed(run=run, site=site, text=text)
         if rows["train_rows"] < study.training.batch_size:
-            text = f"{rows['train_rows']} training rows are fewer than a batch of {study.training.batch_size}"
+            count = "1 training row is" if rows["train_rows"] == 1 else f"{rows['train_rows']} training rows are"
+            text = f"{count} fewer than a batch of {study.training.batch_size}"
             yield Noticed(run=run, site=site, text=f"{text}: each step uses all of them")
         for part in ("train", "test"):
             present = [name for name, count in rows[f"{part}_classes"].items() if count]

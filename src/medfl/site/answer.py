@@ -89,30 +89,27 @@ class Site:
             )
 
     def _work(self, request: Request) -> tuple[dict[str, Any], Statistic]:
-        study = self.desk.study(request.study)
+        study, algorithm = self.desk.study(request.study)
         match request.task:
             case "describe":
                 return {"schema": self.desk.schema(study).to_json()}, Statistic()
             case "prepare":
                 return self.desk.summed(study, request)
             case "train":
-                return self._train(study, request)
+                return self._train(study, algorithm, request)
             case "evaluate":
                 prepared = self.desk.prepared(study, request)
                 return self._judged(prepared, request.arrays["weights"], request)
             case "alone":
                 return self._alone(study, request)
 
-    def _train(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
+    def _train(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the incoming model, where asked to, and train from it."""
         prepared = self.desk.prepared(study, request)
         words: dict[str, Any] = {}
         evaluation = Statistic()
         if "judge" in request.content:
             words, evaluation = self._judged(prepared, request.arrays["weights"], request)
-        algorithm = study.algorithm
-        if not isinstance(algorithm, Algorithm):
-            raise SiteError("this algorithm cannot train", where=self.name, received=algorithm.kind)
         memory = self._vault.recall(request.run, request.round - 1)
         local = _local(prepared, study, request)
         update, memory = algorithm.at_site(request.arrays, local, memory, request.seed)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfl import seeds
-from medfl.errors import DataError, did_you_mean, listed
+from medfl.errors import DataError, SiteError, did_you_mean, listed
+from medfl.learn.algorithm import Algorithm
 from medfl.learn.data.clean import Clean, clean
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.preprocess import localise, sums
@@ -57,15 +58,18 @@ class Desk:
 
     def __init__(self, name: str, table: Callable[[], Table], base: Path) -> None:
         self._name, self._open, self._base = name, table, base
-        self._studies: dict[str, Study] = {}
+        self._studies: dict[str, tuple[Study, Algorithm]] = {}
         self._sheet: Sheet | None = None
         self._split: tuple[object, tuple[Clean, Clean]] | None = None
         self._prepared: tuple[object, Prepared] | None = None
 
-    def study(self, text: str) -> Study:
-        """Read a study's canonical text; the last one is remembered."""
+    def study(self, text: str) -> tuple[Study, Algorithm]:
+        """Read a study's canonical text, and how it aggregates; the last one is remembered."""
         if text not in self._studies:
-            self._studies = {text: Study.model_validate_json(text)}
+            study = Study.model_validate_json(text)
+            if not isinstance(study.algorithm, Algorithm):
+                raise SiteError("this algorithm cannot train", where=self._name, received=study.algorithm.kind)
+            self._studies = {text: (study, study.algorithm)}
         return self._studies[text]
 
     def sheet(self) -> Sheet:

@@ -6,13 +6,18 @@ A round reads what the round before it kept, so that a round asked twice gives t
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from safetensors.numpy import load, save
 
+from medfl.errors import WireError
 from medfl.learn.algorithm import Memory
+
+
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
 class Vault(Protocol):
@@ -65,4 +70,7 @@ class FolderVault:
         self._path(run, round - 2).unlink(missing_ok=True)
 
     def _path(self, run: str, round: int) -> Path:
+        """Return the file of a round; a run's name is the hub's word, and must not lead out of the folder."""
+        if not _RUN.fullmatch(run):
+            raise WireError("a request names its run in a way that no run is named", received=repr(run[:80]))
         return self._folder / run / f"{round}.safetensors"

@@ -21,7 +21,7 @@ class PooledDesk(Desk):
     """The prepared rows of all sites, one after the other; each site scales its own where scaling is per site."""
 
     def __init__(self, sites: Mapping[str, Site]) -> None:
-        self._studies: dict[str, Study] = {}
+        super().__init__(NAME, next(iter(sites.values())).desk.sheet, Path())
         self._sites = sites
 
     def prepared(self, study: Study, request: Request) -> Prepared:

@@ -46,7 +46,7 @@ class Home:
 
     @contextmanager
     def lock(self, run: str) -> Iterator[None]:
-        """Work on a run, and keep others from it until done or dead.
+        """Work on a run or an execution, and keep others from it until done or dead.
 
         Raises
         ------
@@ -60,9 +60,9 @@ class Home:
             lock.acquire()
         except Timeout:
             raise BusyError(
-                f"another process is working on run {run}",
+                f"another process is working on {run}",
                 where=str(path),
-                remedy=f"watch it with: medfl show {run}; or end that process (fuser {path} names it) and try again",
+                remedy=f"see how far it is: medfl runs; or end that process (fuser {path} names it) and try again",
             ) from None
         except OSError as error:
             raise no_access(error, path) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 
 from medfl.errors import Complaint, NotFoundError, did_you_mean, listed
 from medfl.events import (
@@ -40,7 +41,7 @@ def whole_run(home: Home, name: str) -> RunView:
     NotFoundError
         If there is none, or more than one.
     """
-    return _read(home, _matching(name, home.journal.runs()))
+    return _read(home, _matching(home, name, home.journal.runs()))
 
 
 def whole_execution(home: Home, execution: str) -> ExecutionView:
@@ -72,7 +73,7 @@ def execution_of(home: Home, name: str) -> str:
         if name in (event.study, event.execution, event.digest) or (len(name) >= 8 and event.digest.startswith(name)):
             return event.execution
     names = [*(event.run for event in planned), *(event.study for event in planned)]
-    run = _matching(name, [event.run for event in planned], names)
+    run = _matching(home, name, [event.run for event in planned], names)
     return next(event.execution for event in planned if event.run == run)
 
 
@@ -97,21 +98,21 @@ def _read(home: Home, run: str) -> RunView:
     return view_run(home.journal.read(run=run), alive=home.is_busy(run))
 
 
-def _matching(name: str, runs: Iterable[str], names: Iterable[str] | None = None) -> str:
+def _matching(home: Home, name: str, runs: Iterable[str], names: Iterable[str] | None = None) -> str:
     known = list(runs)
     if name in known:
         return name
     found = [run for run in known if run.startswith(name)] if name else []
     if len(found) == 1:
         return found[0]
-    raise NotFoundError.of([_no_match(name, found, list(names) if names is not None else known)])
+    raise NotFoundError.of([_no_match(name, found, list(names) if names is not None else known, home.folder)])
 
 
-def _no_match(name: str, found: list[str], names: list[str]) -> Complaint:
+def _no_match(name: str, found: list[str], names: list[str], folder: Path) -> Complaint:
     if found:
         return Complaint(
             "more than one run begins so", received=name, remedy=f"write more of it: {listed(sorted(found))}"
         )
     hint = did_you_mean(name, names)
-    remedy = f"{hint} See what there is with: medfl runs".strip()
-    return Complaint("there is no such run or study", received=name, remedy=remedy)
+    remedy = f"{hint} See what there is with: medfl runs; in another folder: --home FOLDER".strip()
+    return Complaint("there is no such run or study", str(folder), name, remedy)

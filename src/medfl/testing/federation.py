@@ -141,6 +141,22 @@ def told(steps: Iterator[Event]) -> tuple[list[Event], MedflError | None]:
     return events, None
 
 
+def overheard(asked: Study, hospitals: Mapping[str, Site]) -> list[tuple[Request, Reply | Refusal]]:
+    """Carry out every run of the study but the centralised ones; return all that was asked and answered."""
+    heard: list[tuple[Request, Reply | Refusal]] = []
+
+    def listened(site: Site, request: Request) -> Reply | Refusal:
+        answer = site.answer(request)
+        heard.append((request, answer))
+        return answer
+
+    engine = InProcess({name: partial(listened, site) for name, site in hospitals.items()})
+    for number, plan in enumerate(compile(asked)):
+        if plan.role != "centralised":
+            told(carry_out(f"overheard-{number}", plan, Federation(engine, Kept().write)))
+    return heard
+
+
 def examples(outcome: Outcome, *, rows: int = 40, seed: int = 0) -> Examples:
     """Return rows ready to learn from; the outcome depends on three of the four features."""
     draw = np.random.default_rng(seed)

@@ -143,3 +143,17 @@ def test_one_newton_step_is_close_to_fitting_each_replicate() -> None:
         fits.append(calibration.recalibration(full))
 
     assert np.allclose(np.column_stack([slopes, intercepts]), fits, atol=0.03)
+
+
+def test_percentiles_are_those_of_numpy_over_what_is_defined() -> None:
+    random = np.random.default_rng(5)
+    replicates = {str(count): random.standard_normal(200) for count in (0, 1, 2, 3, 40, 199, 200)}
+    for count, values in replicates.items():
+        values[random.permutation(200)[int(count) :]] = random.choice([np.nan, np.inf, -np.inf])
+
+    found = resampling.percentiles(replicates)
+
+    assert list(found) == ["1", "2", "3", "40", "199", "200"]
+    for name, limits in found.items():
+        defined = replicates[name][np.isfinite(replicates[name])]
+        assert limits == tuple(np.quantile(defined, [0.025, 0.975]))

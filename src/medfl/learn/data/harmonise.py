@@ -87,7 +87,8 @@ def harmonise(schemas: Mapping[str, Schema], data: Data, *, model_kind: str, kee
         All that the sites disagree on, at once.
     """
     tables = {site: {column.name: column for column in schema.columns} for site, schema in schemas.items()}
-    complaints = [*_about_names(data, schemas), *_about_rows(data.target, schemas)]
+    too_few = list(_about_rows(data.target, schemas))
+    complaints = [*_about_names(data, schemas), *too_few]
     features: list[Column] = []
     for name in _feature_names(data, tables):
         found = {site: table[name] for site, table in tables.items() if name in table}
@@ -108,7 +109,10 @@ def harmonise(schemas: Mapping[str, Schema], data: Data, *, model_kind: str, kee
         if disagreed or not targets
         else decide(targets, _merged(list(targets.values())), data, model_kind=model_kind)
     )
-    complaints += [*disagreed, *decided.complaints, *(() if keep_one_class else decided.one_class_sites)]
+    complaints += [*disagreed, *decided.complaints]
+    if not keep_one_class:
+        told = {complaint.where for complaint in too_few}
+        complaints += [complaint for complaint in decided.one_class_sites if complaint.where not in told]
     if complaints:
         raise DataError.of(complaints)
     rows = {site: schema.rows - targets[site].missing for site, schema in schemas.items()}
@@ -127,7 +131,10 @@ def _about_names(data: Data, schemas: Mapping[str, Schema]) -> Iterable[Complain
     if lacking:
         who = f"{listed(lacking)} {'lacks' if len(lacking) == 1 else 'lack'}"
         who = "no site has" if len(lacking) == len(schemas) else who
-        hint = did_you_mean(data.target, known) or f"the columns are {listed(sorted(known), 12)}"
+        theirs = {
+            name for site in lacking for name in (*(c.name for c in schemas[site].columns), *schemas[site].unused)
+        }
+        hint = did_you_mean(data.target, theirs) or f"the columns there are {listed(sorted(theirs), 12)}"
         yield Complaint(f"{who} the target {data.target!r}", "data.target", "", hint)
     if data.features is not None and data.target in data.features:
         yield Complaint(f"the target {data.target!r} is also a feature", "data.features", "", "remove it there")

@@ -55,15 +55,25 @@ def resampled_sums(second: Reals, *, samples: int, generator: np.random.Generato
 def percentiles(replicates: Mapping[str, Reals]) -> dict[str, Interval]:
     """Return the 2.5 % and 97.5 % points of each metric's defined replicates; a metric that has none is left out."""
     table = np.stack(list(replicates.values()))
-    table[~np.isfinite(table)] = np.nan
-    found = {}
-    for name, values, limits in zip(replicates, table, np.quantile(table, LIMITS, axis=1).T, strict=True):
-        if np.isnan(limits[0]):  # So they are where any replicate is: the others are taken alone.
-            values = values[~np.isnan(values)]
-            limits = np.quantile(values, LIMITS) if len(values) else limits
-        if not np.isnan(limits[0]):
-            found[name] = (float(limits[0]), float(limits[1]))
-    return found
+    ordered = np.sort(np.where(np.isfinite(table), table, np.nan), axis=1)  # NaN comes last.
+    defined = np.count_nonzero(~np.isnan(ordered), axis=1)
+    low, high = (_quantiles(ordered, defined, share).tolist() for share in LIMITS)
+    limits = zip(replicates, defined.tolist(), low, high, strict=True)
+    return {name: (start, end) for name, count, start, end in limits if count}
+
+
+def _quantiles(ordered: Reals, counts: Counts, share: float) -> Reals:
+    """Return for each line the quantile of its first numbers, to the bit that of ``np.quantile``.
+
+    That takes lines of one length, or line by line five times as long.
+    """
+    last = np.maximum(counts - 1, 0)
+    place = share * last
+    left = place.astype(np.int64)
+    lines, part = np.arange(len(ordered)), place - left
+    below, above = ordered[lines, left], ordered[lines, np.minimum(left + 1, last)]
+    step = above - below
+    return np.where(part < 0.5, below + step * part, above - step * (1 - part))
 
 
 def _drawn_rows(counts: Counts, cells: Counts, *, samples: int, generator: np.random.Generator) -> Counts:

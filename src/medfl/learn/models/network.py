@@ -42,6 +42,7 @@ class Network:
         self.architecture = architecture
         self.loss = loss
         self._judged: tuple[Floats, Floats, Circuit] | None = None
+        self._trained: Step | None = None
 
     @property
     def layout(self) -> Layout:
@@ -74,9 +75,9 @@ class Network:
         `generator` draws each pass's order and, as steps go, what dropout leaves out. Weights that leave the finite
         numbers are returned as they are.
         """
-        weights = np.array(weights, np.float32)
         rows = min(how.batch_size, len(examples))
-        step = Step(self, Descent(how, weights, pull=pull), rows, generator=generator)
+        step = self._step(rows, generator)
+        step.begin(weights, how, pull)
         total, divisor, taken = 0.0, 0.0, 0
         with np.errstate(all="ignore"):
             for part in passes(len(examples), how, generator):
@@ -87,7 +88,7 @@ class Network:
                     if part.counts:
                         sums = self.loss.sums(chunk)
                         total, divisor = total + sums[0], divisor + sums[1]
-        return Trained(weights, total / divisor, taken)
+        return Trained(step.weights.copy(), total / divisor, taken)
 
     def scores(self, weights: Floats, features: Floats) -> Floats:
         """Return raw scores, shape (rows,) or (rows, classes): logits, or the predicted number."""
@@ -115,6 +116,12 @@ class Network:
             operation()
         return kept[2].scores
 
+    def _step(self, rows: int, generator: np.random.Generator) -> Step:
+        """Return a step for batches of so many rows: the one of the round before, unless dropout ties it to a round."""
+        if self._trained is None or self._trained.rows != rows or self.architecture.dropout:
+            self._trained = Step(self, rows, generator=generator)
+        return self._trained
+
     def batch(self, *stack: int, rows: int) -> Batch:
         """Return room for a batch of so many rows, or for a stack of them."""
         widths = self.architecture.widths
@@ -139,36 +146,42 @@ class Network:
 
 
 class Step:
-    """One optimiser step, bound to a place for its batch.
+    """One optimiser step, bound to a place for its batch, its weights and its gradient.
 
     Parameters
     ----------
     network
         What is trained.
-    descent
-        What makes new weights of a gradient.
     rows
         Rows of a batch.
     generator
         Draws what dropout leaves out.
     """
 
-    def __init__(self, network: Network, descent: Descent, rows: int, *, generator: np.random.Generator) -> None:
+    def __init__(self, network: Network, rows: int, *, generator: np.random.Generator) -> None:
+        self.rows = rows
+        self.weights = np.empty(network.layout.size, np.float32)
+        self._gradient = np.empty_like(self.weights)
         self._batch = network.batch(rows=rows)
         circuit = Circuit(
             network.architecture,
             self._batch.inputs,
-            weights=descent.weights,
-            gradient=descent.gradient,
+            weights=self.weights,
+            gradient=self._gradient,
             generator=generator,
         )
         self._scores = circuit.scores
-        self._operations: list[Operation] = [
+        self._slope: list[Operation] = [
             *circuit.forward,
             *network.loss.errors(circuit.scores, self._batch, circuit.errors),
             *circuit.backward,
-            *descent.operations,
         ]
+        self._operations = self._slope
+
+    def begin(self, weights: Floats, how: LocalTraining, pull: Pull | None) -> None:
+        """Start from these weights, with a fresh optimiser."""
+        self.weights[:] = weights
+        self._operations = [*self._slope, *Descent(how, self.weights, self._gradient, pull=pull).operations]
 
     def take(self, chunk: Chunk) -> None:
         """Forward, backward, and down the gradient, batch by batch."""

@@ -29,20 +29,18 @@ class Descent:
         Optimiser and clipping norm.
     weights
         Flat vector, changed in place.
+    gradient
+        Flat vector that the operations expect to be filled.
     pull
         What the algorithm adds to the gradient.
 
     Attributes
     ----------
-    gradient
-        Flat vector that the operations expect to be filled.
     operations
         One step.
     """
 
-    def __init__(self, how: LocalTraining, weights: Floats, *, pull: Pull | None) -> None:
-        self.weights = weights
-        self.gradient = gradient = np.empty_like(weights)
+    def __init__(self, how: LocalTraining, weights: Floats, gradient: Floats, *, pull: Pull | None) -> None:
         self.operations: list[Operation] = []
         if pull is not None and pull.anchor is not None and pull.mu:
             self.operations += _proximal(pull.mu, pull.anchor, weights=weights, gradient=gradient)

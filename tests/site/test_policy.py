@@ -1,0 +1,96 @@
+"""The site has the last word: a policy's no is a refusal with its rule and its reason, before and after the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medfl.errors import RefusedError
+from medfl.messages import Refusal, Reply, Request
+from medfl.site.policy import RELEASED_ARRAYS, RELEASED_WORDS, AllButRows, Verdict
+from medfl.testing.federation import in_process, overheard, rehearse, sites, study
+
+REQUEST = Request(run="a", round=1, site="east", task="train", study="{}", seed=7)
+
+
+@dataclass(frozen=True)
+class Strict(AllButRows):
+    """Admits no training, or releases no losses."""
+
+    training: bool = True
+    losses: bool = True
+
+    def admits(self, request: Request) -> Verdict:
+        return Verdict(self.training or request.task != "train", "no-training", "the data may be counted only")
+
+    def releases(self, reply: Reply) -> Verdict:
+        return Verdict(self.losses or "loss" not in reply.content, "no-losses", "a loss says too much")
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule", "reason"),
+    [
+        (Strict(training=False), "no-training", "the data may be counted only"),
+        (Strict(losses=False), "no-losses", "a loss says too much"),
+    ],
+    ids=["before the work", "after the work"],
+)
+def test_a_no_has_its_rule_and_its_reason(tmp_path: Path, policy: Strict, rule: str, reason: str) -> None:
+    heard = overheard(study(), sites(tmp_path, policies={"east": policy}))
+    refusals = [answer for _, answer in heard if isinstance(answer, Refusal)]
+    assert [(answer.site, answer.code) for answer in refusals] == [("east", "refused")]
+    assert refusals[0].reason == (
+        f"rule {rule}: the site's policy says no: {reason}\n  → ask east to change its policy, or change the study"
+    )
+
+
+def test_what_the_work_found_does_not_leave_with_a_no(tmp_path: Path) -> None:
+    heard = overheard(study(), sites(tmp_path, policies={"east": Strict(losses=False)}))
+    (refusal,) = (answer for _, answer in heard if isinstance(answer, Refusal))
+    assert not hasattr(refusal, "arrays")
+    assert not hasattr(refusal, "content")
+
+
+def test_the_default_takes_part_in_every_study() -> None:
+    verdict = AllButRows().admits(REQUEST)
+    assert (verdict.allowed, verdict.rule) == (True, "open")
+    assert verdict.reason
+
+
+def reply(arrays: Mapping[str, Any] | None = None, **content: object) -> Reply:
+    return Reply(request=REQUEST.id, site="east", content=content, arrays=arrays or {})
+
+
+@pytest.mark.parametrize("name", RELEASED_ARRAYS)
+def test_the_default_releases_what_is_known_to_hold_no_rows(name: str) -> None:
+    words = dict.fromkeys(RELEASED_WORDS, 1)
+    verdict = AllButRows().releases(reply({f"{name}/delta": np.ones(1)}, **words))
+    assert (verdict.allowed, verdict.rule) == (True, "all-but-rows")
+
+
+@pytest.mark.parametrize(
+    ("odd", "named"),
+    [
+        (reply({"features": np.ones((3, 2))}), "features"),
+        (reply({"updates/delta": np.ones(1)}), "updates/delta"),
+        (reply({"update/delta": np.ones(1), "rows/age": np.ones(1), "ids": np.ones(1)}), "ids, rows/age"),
+        (reply(patients=["Jane Roe"]), "patients"),
+        (reply({"table": np.ones(1)}, loss=1, trace="…"), "table, trace"),
+    ],
+)
+def test_the_default_holds_back_what_it_does_not_know(odd: Reply, named: str) -> None:
+    verdict = AllButRows().releases(odd)
+    assert (verdict.allowed, verdict.rule) == (False, "all-but-rows")
+    assert verdict.reason == f"not known to be free of rows: {named}"
+
+
+def test_a_run_ends_with_the_sites_own_sentence(tmp_path: Path) -> None:
+    _, error = rehearse(study(), in_process(sites(tmp_path, policies={"west": Strict(training=False)})))
+    assert isinstance(error, RefusedError)
+    assert error.exit_code == 2
+    assert str(error).startswith("site west, round 1, rule no-training: the site's policy says no: ")
