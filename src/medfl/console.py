@@ -34,7 +34,7 @@ def guarded(command: click.Command, debug: bool) -> int:
         command.main(standalone_mode=False, prog_name="medfl", color=_colour())
     except click.ClickException as error:
         if "--json" in sys.argv:
-            _print_json({"error": {"code": "usage", "complaints": [{"what": error.format_message()}]}})
+            _print_json(_error_json(UserError(error.format_message(), remedy="see what there is: medfl --help")))
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):

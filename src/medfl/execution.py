@@ -7,10 +7,11 @@ import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from medfl.errors import DivergedError, MedflError, PlanError
+from medfl.errors import Complaint, DivergedError, MedflError, PlanError
 from medfl.events import DataDescribed, DataPrepared, Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.engine import Engine
@@ -105,7 +106,7 @@ def carry_on(
     """
     view = whole_execution(home, execution)
     runs = [*view.runs, *view.baselines]
-    diverged: list[DivergedError] = []
+    diverged: list[Complaint] = []
     with (
         home.lock(execution),
         Engines(sources or _stored_sources(home, runs[0]), runs[0].engine, plugins) as engines,
@@ -118,9 +119,10 @@ def carry_on(
                     if known.status != "finished":
                         _carry_out(home, known, engines=engines, before=_alike(known, runs), display=display)
             except DivergedError as error:
-                diverged.append(error)
+                name = f"{run.arm}, seed {run.seed}" if len(runs) > 1 else ""
+                diverged += [replace(one, where=", ".join(filter(None, (name, one.where)))) for one in error.complaints]
     if diverged:
-        raise DivergedError.of([complaint for error in diverged for complaint in error.complaints])
+        raise DivergedError.of(diverged)
 
 
 def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | None, display: Display | None) -> None:

@@ -35,20 +35,20 @@ from pathlib import Path
 from medfl.site import worker
 from medfl.site.answer import Site
 
-task, lives = sys.argv[1], Path(sys.argv[2])
 answer = Site.answer
 
 def mortal(site, request):
     done = answer(site, request)
-    if site.name == "north" and request.task == task and request.round != 1 and lives.read_text():
-        lives.write_text(lives.read_text()[1:])
+    deaths = Path(sys.argv[1], f"{request.task} {request.round} {site.name}")
+    if deaths.exists() and (left := deaths.read_text()):
+        deaths.write_text(left[1:])
         os.kill(os.getpid(), signal.SIGKILL)
     return done
 
 Site.answer = mortal
 worker.serve(sys.stdin.buffer, sys.stdout.buffer)
 """)  # fmt: skip
-"""A worker that dies with its answer to north's request ready, as often as there are letters in a file."""
+"""A worker that dies with its answer ready, as often as there are letters in the file that the request names."""
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_workers_killed_between_exchanges_are_started_again(tiny: Path, whole: S
             os.kill(victim, signal.SIGKILL)
         return answers
 
-    with processes(tiny, whole) as engine:
+    with processes(tiny, whole, workers=1) as engine:
         events, error = rehearse(whole, Through(engine, kill_all))
     assert error is None
     assert exchanges == 5
@@ -120,41 +120,40 @@ def test_workers_killed_between_exchanges_are_started_again(tiny: Path, whole: S
 
 
 def test_a_worker_killed_during_a_request_is_asked_again(tiny: Path, whole: Study) -> None:
-    (tiny.parent / "lives").write_text("x")
-    with processes(tiny, whole, (*MORTAL, "train", str(tiny.parent / "lives"))) as engine:
+    deaths = tiny.parent / "train 2 north"
+    deaths.write_text("x")
+    with processes(tiny, whole, (*MORTAL, str(tiny.parent)), workers=1) as engine:
         events, error = rehearse(whole, engine)
     assert error is None
-    assert (tiny.parent / "lives").read_text() == "", "it was killed"
+    assert deaths.read_text() == "", "it was killed"
     assert not [event for event in events if isinstance(event, SiteFailed)]
     assert models(events) == expected(tiny, whole)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "round"), [("describe", 0), ("train", 2), ("evaluate", 2)])
-def test_a_site_whose_worker_always_dies_is_named_and_the_others_go_on(
-    tiny: Path, whole: Study, task: str, round: int
-) -> None:
-    two = whole.overridden({"algorithm": {"min_sites": 2}})
-    (tiny.parent / "lives").write_text("xx")
-    with processes(tiny, two, (*MORTAL, task, str(tiny.parent / "lives")), workers=1) as engine:
-        events, error = rehearse(two, engine)
+def test_a_site_whose_worker_always_dies_is_named_and_the_others_go_on(tiny: Path, whole: Study) -> None:
+    """One site after the other takes its worker with it, each at another stage."""
+    deadly = [("describe", 0, "east"), ("train", 2, "north"), ("evaluate", 2, "west")]
+    for task, round, site in deadly:
+        (tiny.parent / f"{task} {round} {site}").write_text("xx")
+    asked = whole.overridden({"algorithm": {"min_sites": 1}})
+    with processes(tiny, asked, (*MORTAL, str(tiny.parent)), workers=1) as engine:
+        events, error = rehearse(asked, engine)
     assert error is None
     failed = [event for event in events if isinstance(event, SiteFailed)]
-    assert [(event.site, event.stage, event.round, event.code) for event in failed] == [
-        ("north", task, round, "engine")
-    ]
-    last = {"describe": ("east", "west"), "train": ("east", "west"), "evaluate": NAMES}
-    assert models(events)[-1][1] == last[task]
+    assert [(event.stage, event.round, event.site) for event in failed] == deadly
+    assert {event.code for event in failed} == {"engine"}
+    assert all(f"lost at the stage {event.stage!r}, twice" in event.reason for event in failed)
+    assert [sites for _, sites, _ in models(events)] == [("north", "west"), ("west",)]
 
 
-@pytest.mark.slow
 def test_the_run_says_who_was_lost_when_all_must_answer(tiny: Path, whole: Study) -> None:
-    (tiny.parent / "lives").write_text("xx")
-    with processes(tiny, whole, (*MORTAL, "prepare", str(tiny.parent / "lives")), workers=1) as engine:
+    with processes(tiny, whole, ("/nowhere/python",)) as engine:
         _, error = rehearse(whole, engine)
     assert isinstance(error, EngineError)
     assert error.exit_code == 1
-    assert str(error).startswith("site north: the worker process was lost at the stage 'prepare', twice")
+    assert [complaint.where for complaint in error.complaints] == [f"site {site}" for site in NAMES]
+    assert "the worker process was lost at the stage 'describe', twice" in str(error)
 
 
 def test_no_worker_is_left_after_the_end() -> None:

@@ -80,12 +80,12 @@ def save(target: Path, text: str) -> None:
 
 def _refused(error: OSError, target: Path) -> MedflError:
     """Tell what the operating system said; a full disk is nobody's mistake, a wrong place is."""
-    kind = StoreError if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO} else UserError
-    return kind(
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return (StoreError if is_full else UserError)(
         "this cannot be written",
         where=str(target),
         received=error.strerror or type(error).__name__,
-        remedy="free some space or choose another place with -o",
+        remedy="free some space, or choose another place" if is_full else "choose another place with -o",
     )
 
 

@@ -179,7 +179,8 @@ def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
             name = mark_of(execution, run.arm).label
             yield Text(f"{name}, seed {run.seed}: {run.status}", style=_STATUS[run.status])
             if run.error:
-                yield Padding(Text(run.error.message), (0, 0, 0, 2))
+                # The first line names the place; the rest is for medfl show.
+                yield Padding(Text(run.error.message.partition("\n")[0]), (0, 0, 0, 2))
             advice, command = next_step(run)
             yield Padding(Text(f"{advice} with: {command}", style="dim"), (0, 0, 1, 2))
 

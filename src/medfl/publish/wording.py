@@ -185,6 +185,8 @@ def next_step(run: RunView) -> tuple[str, str]:
 
     A run that diverged would diverge again.
     """
-    if run.model and run.error is not None and run.error.code == DivergedError.code:
+    if run.error is None or run.error.code != DivergedError.code:
+        return "go on", f"medfl resume {run.run}"
+    if run.model:
         return "take its last good model", f"medfl export {run.run}"
-    return "go on", f"medfl resume {run.run}"
+    return "change the study and start anew", "medfl run STUDY.toml"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code
+from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code, listed
 from medfl.events import Event, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic
 from medfl.messages import Arrays, Json, Refusal, Reply, Request, Task, nbytes
@@ -149,15 +149,20 @@ def _template(asking: Asking, task: Task, round: int, content: Json, arrays: Arr
 
 
 def _error(refusals: list[Refusal], round: int) -> MedflError:
-    """Return one error with every site's complaints, each naming its site and round."""
-    complaints = [_placed(complaint, refusal.site, round) for refusal in refusals for complaint in refusal.complaints]
+    """Return one error with every site's complaints, each naming its site and round; what several say is said once."""
+    sites: dict[Complaint, list[str]] = {}
+    for refusal in refusals:
+        for complaint in refusal.complaints:
+            sites.setdefault(complaint, []).append(refusal.site)
+    complaints = [_placed(complaint, who, round) for complaint, who in sites.items()]
     faults = [by_code(refusal.code) for refusal in refusals]
     worst = max(faults, key=lambda kind: (kind.exit_code == 1, kind.code))
     return worst.of(complaints)
 
 
-def _placed(complaint: Complaint, site: str, round: int) -> Complaint:
-    place = f"site {site}" + (f", round {round}" if round else "")
+def _placed(complaint: Complaint, sites: Sequence[str], round: int) -> Complaint:
+    who = f"site {sites[0]}" if len(sites) == 1 else f"sites {listed(sites, 20)}"
+    place = who + (f", round {round}" if round else "")
     where = f"{place}, {complaint.where}" if complaint.where else place
     return Complaint(complaint.what, where, complaint.received, complaint.remedy)
 
@@ -201,7 +206,7 @@ class _Fold:
         try:
             self._answers.total = self._answers.total + Statistic(answer.arrays)
         except WireError as error:
-            raise WireError.of([_placed(each, request.site, request.round) for each in error.complaints]) from error
+            raise WireError.of([_placed(each, [request.site], request.round) for each in error.complaints]) from error
 
     def result(self) -> tuple[Answers, list[Refusal]]:
         return self._answers, self._refusals

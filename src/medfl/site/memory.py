@@ -16,7 +16,6 @@ from safetensors.numpy import load, save
 from medfl.errors import WireError
 from medfl.learn.algorithm import Memory
 
-
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 

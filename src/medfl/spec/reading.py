@@ -148,6 +148,9 @@ _PLACED = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<colum
 
 
 def _syntax_error(message: str, text: str, *, source: str) -> SpecError:
+    if "=" not in text:
+        # Not one key: most likely a table, whose lines are patients and must not be quoted.
+        return SpecError("this is not a study", where=source, remedy="give the .toml file that describes the study")
     found = _PLACED.fullmatch(message)
     what, line, column = found.group("what", "line", "column") if found else (message, None, None)
     rows = text.rstrip().split("\n")

@@ -166,7 +166,7 @@ def _shares(counts: Rows, sites: int, *, how: Dirichlet, generator: np.random.Ge
     feasible = sites * how.min_rows <= counts.sum()
     for _ in range(_DRAWS if feasible else 0):
         proportions = generator.dirichlet(np.full(sites, how.alpha), size=len(counts))
-        cuts = np.floor(np.cumsum(proportions[:, :-1], axis=1) * counts[:, None]).astype(np.int64)
+        cuts = np.rint(np.cumsum(proportions[:, :-1], axis=1) * counts[:, None]).astype(np.int64)
         edges = np.hstack([np.zeros((len(counts), 1), np.int64), np.minimum(cuts, counts[:, None]), counts[:, None]])
         shares = np.diff(edges, axis=1)
         if shares.sum(axis=0).min() >= how.min_rows:

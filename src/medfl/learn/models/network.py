@@ -7,6 +7,7 @@ optimiser or option leaves it. What makes the path fast is told in ``docs/decisi
 from __future__ import annotations
 
 from math import sqrt
+from threading import local
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,7 @@ class Network:
     def __init__(self, architecture: Architecture, loss: Loss) -> None:
         self.architecture = architecture
         self.loss = loss
-        self._judged: tuple[Floats, Floats, Circuit] | None = None
-        self._trained: Step | None = None
+        self._kept = Kept()
 
     @property
     def layout(self) -> Layout:
@@ -106,11 +106,11 @@ class Network:
 
         The same few rows are judged in every round: their circuit is bound once and kept, the weights change in place.
         """
-        kept = self._judged
+        kept = self._kept.judged
         if kept is None or kept[0] is not features:
             own = np.array(weights, np.float32)
             kept = (features, own, Circuit(self.architecture, _with_ones(features), weights=own))
-            self._judged = kept if again else None
+            self._kept.judged = kept if again else None
         kept[1][:] = weights
         for operation in kept[2].forward:
             operation()
@@ -118,9 +118,10 @@ class Network:
 
     def _step(self, rows: int, generator: np.random.Generator) -> Step:
         """Return a step for batches of so many rows: the one of the round before, unless dropout ties it to a round."""
-        if self._trained is None or self._trained.rows != rows or self.architecture.dropout:
-            self._trained = Step(self, rows, generator=generator)
-        return self._trained
+        kept = self._kept.trained
+        if kept is None or kept.rows != rows or self.architecture.dropout:
+            kept = self._kept.trained = Step(self, rows, generator=generator)
+        return kept
 
     def batch(self, *stack: int, rows: int) -> Batch:
         """Return room for a batch of so many rows, or for a stack of them."""
@@ -143,6 +144,13 @@ class Network:
         batches.targets[...] = self.loss.targets(outcome)
         batches.shares[...] = self.loss.shares(weights, present)
         return Chunk(batches, present, weights, np.empty_like(batches.targets))
+
+
+class Kept(local):
+    """What is bound once and used in every round; each thread has its own."""
+
+    judged: tuple[Floats, Floats, Circuit] | None = None
+    trained: Step | None = None
 
 
 class Step:

@@ -1,0 +1,53 @@
+"""The command line as a user types it, for tests: what comes out, and with which exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MEDFL = (sys.executable, "-m", "medfl")
+"""What starts the command line in a process of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON: all of it, or this fails."""
+        return json.loads(self.out)
+
+
+def typed(*words: object) -> Said:
+    """Run a command in this process, which saves the imports."""
+    from medfl.cli import main
+    from medfl.console import guarded
+
+    before, sys.argv = sys.argv, ["medfl", *map(str, words)]
+    try:
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            code = guarded(main, debug=False)
+    finally:
+        sys.argv = before
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def typed_apart(*words: object, cwd: Path | None = None, before: Callable[[], None] | None = None) -> Said:
+    """Run a command in a process of its own; `before` is called in it first, such as to limit what it may use."""
+    command = [*MEDFL, *map(str, words)]
+    done = subprocess.run(  # noqa: S603 - the command is this package's own
+        command, capture_output=True, text=True, cwd=cwd, preexec_fn=before, timeout=120, check=False
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
