@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
 import pytest
 
+from medfl.errors import SystemFault
 from medfl.learn.algorithm import Algorithm
 from medfl.learn.averaging import Averaging
+from medfl.spec import discover
 from medfl.spec.algorithm import AlgorithmPart
 from medfl.spec.discover import algorithms, kind_of
 from medfl.testing.algorithm_contract import AlgorithmContract, AveragingContract
@@ -41,3 +46,21 @@ class TestEveryPlainAverage(Discovered, AveragingContract):
 def test_the_built_in_algorithms_are_found() -> None:
     built_in = {"fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedadagrad"}
     assert built_in <= {kind_of(part) for part in algorithms()}
+
+
+def test_two_algorithms_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a package could change what a study means by being installed."""
+    package = tmp_path / "others_rules"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "average.py").write_text(
+        "from typing import Literal\n"
+        "from medfl.learn.averaging import Averaging\n"
+        "class Average(Averaging):\n"
+        '    kind: Literal["fedavg"] = "fedavg"\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    points = [EntryPoint(name, name, discover.GROUP) for name in ("medfl.learn.algorithms", "others_rules")]
+    monkeypatch.setattr(discover, "entry_points", lambda group: points)
+    with pytest.raises(SystemFault, match=r"two installed .* 'fedavg'.*fedavg and others_rules\.average"):
+        algorithms.__wrapped__()

@@ -14,7 +14,7 @@ from medfl.learn.algorithms.fedavg import FedAvg
 from medfl.learn.model import Examples, Floats, Model, Trained
 from medfl.learn.models import build
 from medfl.learn.statistic import Array, Statistic
-from medfl.messages import Refusal, Reply, Request
+from medfl.messages import Refusal, Reply
 from medfl.run.engine import Engine
 from medfl.run.in_process import InProcess
 from medfl.spec.model import Logistic
@@ -31,8 +31,9 @@ class Greedy(FedAvg):
 
     def at_site(self, shared: Mapping[str, Array], data: Local, memory: Memory, seed: int) -> tuple[Statistic, Memory]:
         sent, memory = super().at_site(shared, data, memory, seed)
-        shared["weights"].setflags(write=True)
-        shared["weights"] += 1
+        weights = shared["weights"]
+        weights.setflags(write=True)
+        weights += 1
         return sent, memory
 
 
@@ -88,8 +89,8 @@ Answers = list[Reply | Refusal]
 
 def narrowed(answers: Answers) -> Iterator[Reply | Refusal]:
     for answer in answers:
-        arrays = getattr(answer, "arrays", {})
-        yield replace(answer, arrays={name: np.atleast_1d(array) for name, array in arrays.items()})
+        assert isinstance(answer, Reply)
+        yield replace(answer, arrays={name: np.atleast_1d(array) for name, array in answer.arrays.items()})
 
 
 @pytest.mark.parametrize(

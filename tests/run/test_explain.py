@@ -41,7 +41,7 @@ def test_twenty_simulated_sites() -> None:
         "data": {
             "target": "sick",
             "positive": "1",
-            "simulate": {"sites": 20, "partition": {"kind": "dirichlet", "alpha": 0.3, "min_rows": 5}},
+            "simulate": {"sites": 20, "partition": {"kind": "quantiles", "column": "dose"}},
         },
         "preprocess": {"impute": "median"},
         "model": {"kind": "mlp", "hidden": [16, 8], "dropout": 0.1, "layer_norm": True},
@@ -59,7 +59,7 @@ def test_twenty_simulated_sites() -> None:
             {"name": "yogi", "algorithm": {"kind": "fedyogi"}, "training": {"local_steps": 5}},
         ],
     }
-    held("twenty-sites", text(inspect(Study.model_validate(asked), table(2000, seed=5)).sections))
+    held("twenty-sites", text(inspect(Study.model_validate(asked), table(300, seed=5)).sections))
 
 
 def test_without_tables_only_what_the_spec_says() -> None:

@@ -152,7 +152,7 @@ def test_the_run_says_who_was_lost_when_all_must_answer(tiny: Path, whole: Study
         _, error = rehearse(whole, engine)
     assert isinstance(error, EngineError)
     assert error.exit_code == 1
-    assert [complaint.where for complaint in error.complaints] == [f"site {site}" for site in NAMES]
+    assert [complaint.where for complaint in error.complaints] == ["sites east, north and west"]
     assert "the worker process was lost at the stage 'describe', twice" in str(error)
 
 

@@ -41,7 +41,7 @@ def test_one_frame_a_site_in_sorted_order(tmp_path: Path) -> None:
 
 def test_a_table_dealt_out(tmp_path: Path) -> None:
     dealt = rows(simulated(sites=4), tmp_path, table(100, 0))
-    assert dealt == dict.fromkeys(("site-1", "site-2", "site-3", "site-4"), 25)
+    assert dealt == {f"site-0{number}": 25 for number in (1, 2, 3, 4)}
     table(100, 0).to_csv(tmp_path / "all.csv", index=False)
     assert rows(simulated(sites=4, table="all.csv"), tmp_path) == dealt
 

@@ -26,10 +26,18 @@ def algorithms() -> tuple[type[AlgorithmPart], ...]:
     Raises
     ------
     SystemFault
-        If none is found: the package is not installed, only copied.
+        If none is found (the package is not installed, only copied), or two have one name.
     """
     packages = sorted({point.value for point in entry_points(group=GROUP)})
-    found = {kind_of(part): part for package in packages for module in _modules(package) for part in _parts(module)}
+    found: dict[str, type[AlgorithmPart]] = {}
+    for part in (part for package in packages for module in _modules(package) for part in _parts(module)):
+        if found.setdefault(kind_of(part), part) is not part:
+            raise SystemFault(
+                f"two installed algorithms are called {kind_of(part)!r}",
+                where=f"entry points of group {GROUP!r}",
+                received=f"{found[kind_of(part)].__module__} and {part.__module__}",
+                remedy="give one of them another kind, or uninstall its package",
+            )
     if not found:
         raise SystemFault(
             "no aggregation algorithm is installed",

@@ -360,4 +360,7 @@ def _check_options(factory: Factory, call: partial[nn.Module]) -> None:
 
 def _how_to_register(known: list[str]) -> str:
     names = f"known names: {', '.join(known)}; " if known else ""
-    return f'{names}register one with @medfl.torch_model("name"), or by an entry point of the group medfl.models'
+    return (
+        f"{names}load the file that registers it with --plugin FILE.py "
+        '(@medfl.torch_model("name")), or install a package that announces it in the group medfl.models'
+    )
