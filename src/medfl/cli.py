@@ -18,6 +18,12 @@ HOME = click.option(
     help="Folder of the journal and the artefacts [default: $MEDFL_HOME or ~/.medfl].",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, also of a failure.")
+PLUGIN = click.option(
+    "--plugin",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Python file of your own to load first, e.g. one that registers a torch model.",
+)
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RUN = click.argument("run")
 
@@ -41,12 +47,13 @@ def entry() -> None:
 
 @main.command()
 @STUDY
+@PLUGIN
 @JSON
-def check(study: Path, as_json: bool) -> None:
+def check(study: Path, plugin: tuple[Path, ...], as_json: bool) -> None:
     """Say in plain words what a study will do, or all that is wrong with it."""
     from medfl import console
 
-    console.check(study, as_json=as_json)
+    console.check(study, plugins=plugin, as_json=as_json)
 
 
 @main.command()
@@ -55,8 +62,7 @@ def check(study: Path, as_json: bool) -> None:
 @click.option("--engine", type=click.Choice(["in-process", "processes"]), default="in-process", show_default=True,
               help="All sites in this process, or one worker process a core.")  # fmt: skip
 @click.option("--arm", help="Run this arm only, without baselines.")
-@click.option("--plugin", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
-              help="Python file of your own to load first, e.g. one that registers a torch model.")  # fmt: skip
+@PLUGIN
 @JSON
 def run(
     study: Path, home: Path | None, engine: EngineName, arm: str | None, plugin: tuple[Path, ...], as_json: bool
@@ -70,8 +76,7 @@ def run(
 @main.command()
 @RUN
 @HOME
-@click.option("--plugin", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
-              help="Python file of your own to load first.")  # fmt: skip
+@PLUGIN
 @JSON
 def resume(run: str, home: Path | None, plugin: tuple[Path, ...], as_json: bool) -> None:
     """Go on with an interrupted run, and with all that was started together with it."""
@@ -133,8 +138,7 @@ def export(run: str, home: Path | None, output: Path | None) -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="CSV file to write [default: the terminal]."
 )
-@click.option("--plugin", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
-              help="Python file of your own to load first.")  # fmt: skip
+@PLUGIN
 def predict(model: Path, table: Path, output: Path | None, plugin: tuple[Path, ...]) -> None:
     """Predict the rows of a table with an exported model."""
     from medfl import console

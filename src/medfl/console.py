@@ -101,11 +101,13 @@ def _failing_in_json(as_json: bool) -> Iterator[None]:
         raise
 
 
-def check(study: Path, *, as_json: bool) -> None:
+def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Explain a study, or say all that is wrong with it."""
     from medfl.simulate import inspect
+    from medfl.site.plugins import load
 
     try:
+        load(plugins)
         found = inspect(study)
     except MedflError as error:
         if as_json:

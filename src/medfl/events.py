@@ -111,9 +111,9 @@ class DataDescribed(Event):
     ----------
     sites
         For each site: ``rows``, ``schema`` (sha256 of names, types, units and categories), ``missing`` (by column).
-        Never values.
     agreement
-        The columns, categories and outcome that all sites share, as JSON.
+        The columns, categories, ranges and outcome that all sites share, as JSON. A range's ends are values that
+        somebody has; what may be told of them is the site's policy to say.
     """
 
     sites: Mapping[str, Mapping[str, Any]]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from medfl.errors import Complaint, DivergedError, MedflError, PlanError
+from medfl.errors import BusyError, Complaint, DivergedError, MedflError, PlanError, UserError
 from medfl.events import DataDescribed, DataPrepared, Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.engine import Engine
@@ -102,11 +102,11 @@ def carry_on(
     Raises
     ------
     MedflError
-        The first error that stops all of it; or, after everything else is done, that of an arm that diverged.
+        What is not the user's doing, at once; what the user can mend in some arm, after all other arms are done.
     """
     view = whole_execution(home, execution)
     runs = [*view.runs, *view.baselines]
-    diverged: list[Complaint] = []
+    mendable: list[tuple[RunView, UserError]] = []
     with (
         home.lock(execution),
         Engines(sources or _stored_sources(home, runs[0]), runs[0].engine, plugins) as engines,
@@ -118,11 +118,23 @@ def carry_on(
                     known = whole_run(home, run.run)
                     if known.status != "finished":
                         _carry_out(home, known, engines=engines, before=_alike(known, runs), display=display)
-            except DivergedError as error:
-                name = f"{run.arm}, seed {run.seed}" if len(runs) > 1 else ""
-                diverged += [replace(one, where=", ".join(filter(None, (name, one.where)))) for one in error.complaints]
-    if diverged:
-        raise DivergedError.of(diverged)
+            except BusyError:
+                raise
+            except UserError as error:
+                mendable.append((run, error))
+    if mendable:
+        raise _together(mendable, named=len(runs) > 1)
+
+
+def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> UserError:
+    """Return one error with every complaint once; what happened in training names its arm and seed."""
+    complaints: list[Complaint] = []
+    for run, error in mendable:
+        name = f"{run.arm}, seed {run.seed}" if named and isinstance(error, DivergedError) else ""
+        complaints += [replace(one, where=", ".join(filter(None, (name, one.where)))) for one in error.complaints]
+    kinds = {type(error) for _, error in mendable}
+    kind = kinds.pop() if len(kinds) == 1 else UserError
+    return kind.of(list(dict.fromkeys(complaints)))
 
 
 def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | None, display: Display | None) -> None:
@@ -131,11 +143,9 @@ def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | 
     start = _checkpoint(home, run)
     scribe = _Scribe(home, display)
     try:
-        if run.sittings:
-            after = start.round if start else 0
-            scribe.on(
-                RunResumed(run=run.run, after_round=after, versions=versions(plan.study.model.kind), platform=machine())
-            )
+        if start is not None:
+            told = versions(plan.study.model.kind)
+            scribe.on(RunResumed(run=run.run, after_round=start.round, versions=told, platform=machine()))
         federation = engines.federation(plan, home)
         for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
             if before is not None:
@@ -216,7 +226,11 @@ def _checkpoint(home: Home, run: RunView) -> Checkpoint | None:
     if not run.rounds or run.role != "arm" or run.model is None or run.state is None:
         return None
     with home.artefacts.open(run.model) as model, home.artefacts.open(run.state) as state:
-        return Checkpoint(run.rounds, model.read(), state.read())
+        return Checkpoint(run.rounds, model.read(), state.read(), _prepared_sites(run))
+
+
+def _prepared_sites(run: RunView) -> tuple[str, ...]:
+    return tuple(name for name, site in run.sites.items() if site.train_rows is not None)
 
 
 def _alike(run: RunView, runs: Sequence[RunView]) -> RunView | None:
@@ -238,7 +252,11 @@ def _refuse_other_data(before: RunView, run: RunView, event: Event) -> None:
         told = {name: (site.schema, site.rows) for name, site in before.sites.items() if site.schema}
         now = {name: (site["schema"], site["rows"]) for name, site in event.sites.items()}
         changed = [f"site {name}" for name, one in told.items() if now.get(name) != one]
-        if not changed and _as_stored(event.agreement["features"]) != before.agreement["features"]:
+        if (
+            not changed
+            and set(told) == set(now)
+            and _as_stored(event.agreement["features"]) != before.agreement["features"]
+        ):
             changed = [_SOME_COLUMN]
     elif isinstance(event, DataPrepared) and run.recipe and run.recipe != _as_stored(event.recipe):
         changed = [_SOME_COLUMN]

@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 STREAMS = "v9"
-"""Part of every stream's name; another one gives other numbers everywhere, so old runs could not be repeated."""
+"""Part of every stream's name, arbitrary and final: another one gives other numbers everywhere.
+
+What the published studies give for other names is told in ``docs/explanation/randomness.md``.
+"""
 
 
 def generator(seed: int, *, round: int = 0, site: str = "", purpose: str) -> np.random.Generator:

@@ -127,7 +127,7 @@ def inspect(study: Study | str | Path, tables: Tables | None = None) -> Inspecti
     Raises
     ------
     MedflError
-        With all that is wrong with the study, or else with the tables of the first arm that cannot be prepared.
+        With all that is wrong with the study, or else with the tables or the model of the first arm that cannot run.
     """
     asked, base = opened(study)
     plans = compile(asked)
@@ -136,6 +136,7 @@ def inspect(study: Study | str | Path, tables: Tables | None = None) -> Inspecti
         for plan in _differing(plans):
             engine = engines.engine(plan)
             told.append(_run_through(prepare(asking_for("check", plan, engine), engine.sites())))
+            told[-1][0].model(plan.study.model)
     setting, events = told[0]
     return Inspection(asked, explain(asked, plans, setting=setting, events=events))
 
@@ -156,10 +157,11 @@ def opened(study: Study | str | Path) -> tuple[Study, Path]:
 
 
 def _differing(plans: tuple[RunPlan, ...]) -> Iterator[RunPlan]:
-    """Yield one plan for each way in which the arms' tables are read."""
+    """Yield one plan for each way in which the arms' tables are read, and each model."""
     seen = set()
     for plan in plans:
-        key = (plan.study.data.model_dump_json(), plan.study.preprocess, plan.study.model.kind)
+        study = plan.study
+        key = (study.data.model_dump_json(), study.preprocess, study.model.model_dump_json())
         if key not in seen:
             seen.add(key)
             yield plan

@@ -148,7 +148,7 @@ STUDIES = {
         laid_down=False,
     ),
     "two mistakes": Fault(
-        ("2 things are wrong", "study.toml:19", "study.toml:23", '"fedavg"'),
+        ("2 things are wrong", "study.toml:20", "study.toml:23", '"fedavg"'),
         study=lambda text: written("batch_size = 16", "batch_size = 0")(written('"fedavg"', '"fedavgg"')(text)),
         laid_down=False,
     ),

@@ -1,74 +1,335 @@
-"""The whole program is killed at any moment, and the run resumes to the same model."""
+"""The program is killed or stopped at any moment: nothing that was finished is lost, and a run resumes to the same model."""
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-MEDFL = (sys.executable, "-m", "medfl")
+from medfl.testing.command import MEDFL, Said, typed, typed_apart
+
+BRIEF = """
+[evaluation]
+bootstrap = 20
+"""
+BASELINES = f"""
+{BRIEF}
+baselines = ["centralised", "local-only"]
+"""
+
+DEADLY = """
+import os, signal
+from pathlib import Path
+from medfl.site.memory import FolderVault
+from medfl.store.artefacts import FileArtefacts
+from medfl.store.sql import SqlJournal
+
+WHEN, AFTER, COUNT = {when}, {after}, Path({count!r})
+writes = 0
+
+def deadly(write):
+    def written(*words):
+        global writes
+        writes += 1
+        if writes == WHEN and not AFTER:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = write(*words)
+        if writes == WHEN:
+            os.kill(os.getpid(), signal.SIGKILL)
+        COUNT.write_text(str(writes))
+        return result
+    return written
+
+for kind, name in ((SqlJournal, "append"), (FileArtefacts, "write"), (FolderVault, "keep")):
+    setattr(kind, name, deadly(getattr(kind, name)))
+"""
+"""A plugin that kills the program at a write of its choice, before or after it."""
+
+MORTAL = """
+import os, signal
+from pathlib import Path
+from medfl.site.answer import Site
+
+answer, lives = Site.answer, Path({lives!r})
+
+def mortal(site, request):
+    if site.name == "north" and request.task == "train" and request.round == 2 and lives.read_text():
+        lives.write_text(lives.read_text()[1:])
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer(site, request)
+
+Site.answer = mortal
+"""
+"""A plugin that kills the worker of north in round 2, as often as there are letters in a file."""
 
 
-def medfl(*arguments: object, code: int = 0) -> str:
-    """Run a command to its end and return its standard output."""
-    done = subprocess.run([*MEDFL, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, done.stderr
-    return done.stdout
-
-
-def stopped(study: Path, home: Path, after: str, how: signal.Signals, engine: str) -> int:
-    """Start a run, stop it with a signal once its progress says `after`, and return its exit code."""
-    command = [*MEDFL, "run", str(study), "--home", str(home), "--engine", engine]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if after in line:
-                process.send_signal(how)
-                break
-        process.stderr.read()
-        return process.wait(timeout=60)
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MEDFL_JOURNAL", raising=False)
+    monkeypatch.setenv("MEDFL_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 @pytest.fixture
 def long(edited: Callable[..., Path]) -> Path:
-    return edited(("rounds = 4", "rounds = 60"), ('kind = "fedavg"', 'kind = "fedadam"'))
+    return edited(("rounds = 4", "rounds = 60"), ('kind = "fedavg"', 'kind = "fedadam"'), more=BRIEF)
 
 
-def only_run(home: Path) -> dict[str, object]:
-    runs = json.loads(medfl("runs", "--home", home, "--json"))
-    assert len(runs) == 1
-    return dict(runs[0])
+@pytest.fixture
+def whole(edited: Callable[..., Path]) -> Path:
+    """Return a study with everything that is written: state of the hub, repeats, baselines."""
+    change = ("seed = 7", "seed = 7\nrepeats = 2"), ('kind = "fedavg"\nrounds = 4', 'kind = "fedadam"\nrounds = 3')
+    return edited(*change, more=BASELINES)
+
+
+@contextmanager
+def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """Start a command whose progress can be followed on its standard error."""
+    command = [*MEDFL, *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def seen(process: subprocess.Popen[str], text: str) -> None:
+    """Wait until the progress says so."""
+    assert process.stderr is not None
+    assert any(text in line for line in process.stderr), f"never said: {text}"
+
+
+def stopped(how: signal.Signals, after: str, *words: object) -> Said:
+    """Start a command, stop it with a signal once its progress says `after`, and return what it said then."""
+    with started(*words) as process:
+        seen(process, after)
+        process.send_signal(how)
+        out, err = process.communicate(timeout=60)
+        return Said(process.returncode, out, err)
+
+
+def told(said: Said) -> dict[str, Any]:
+    """Return what must be the same however often a run was interrupted."""
+    assert said.code == 0, said.err
+    runs = [{name: run[name] for name in ("arm", "seed", "rounds", "model", "metrics")} for run in said.json["runs"]]
+    return {"runs": runs, "baselines": said.json["baselines"]}
+
+
+def only_run() -> dict[str, Any]:
+    (run,) = typed("runs", "--json").json
+    return dict(run)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["in-process", "processes"])
 def test_kill_minus_nine_at_a_random_round(long: Path, tmp_path: Path, engine: str) -> None:
-    expected = json.loads(medfl("run", long, "--home", tmp_path / "whole", "--json"))["runs"][0]
+    expected = told(typed("run", long, "--home", tmp_path / "whole", "--json"))
     round = 6 * random.Random(engine).randint(1, 8)
-    home = tmp_path / "killed"
-    assert stopped(long, home, f"round {round} of 60", signal.SIGKILL, engine) == -signal.SIGKILL
-    killed = only_run(home)
-    assert killed["status"] == "interrupted"
-    assert int(str(killed["rounds"])) >= round - 1
-    resumed = json.loads(medfl("resume", killed["run"], "--home", home, "--json"))["runs"][0]
-    assert resumed["status"] == "finished"
-    assert resumed["model"] == expected["model"]
-    assert resumed["metrics"] == expected["metrics"]
+    killed = stopped(signal.SIGKILL, f"round {round} of 60", "run", long, "--engine", engine)
+    assert killed.code == -signal.SIGKILL
+    run = only_run()
+    assert run["status"] == "interrupted"
+    assert run["rounds"] >= round
+    assert told(typed("resume", run["run"], "--json")) == expected
+
+
+@pytest.fixture
+def deadly(whole: Path, tmp_path: Path) -> Callable[[int, bool], Path]:
+    """Return a function that writes the plugin which kills at the n-th write."""
+
+    def plugin(when: int, after: bool) -> Path:
+        path = whole.with_name("deadly.py")
+        path.write_text(DEADLY.format(when=when, after=after, count=str(tmp_path / "count")), encoding="utf-8")
+        return path
+
+    return plugin
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(long: Path, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    assert stopped(long, home, "round 6 of 60", signal.SIGINT, "in-process") == 130
-    run = only_run(home)
+def test_kill_minus_nine_at_any_write(
+    whole: Path, tmp_path: Path, home: Path, deadly: Callable[[int, bool], Path]
+) -> None:
+    """The first and the last write, and some in between: of the plan, of rounds, of baselines."""
+    counted = typed_apart("run", whole, "--home", tmp_path / "whole", "--json", "--plugin", deadly(0, False))
+    expected, writes = told(counted), int((tmp_path / "count").read_text())
+    assert writes > 40
+    draw = random.Random(1)
+    moments = [(1, True), (2, True), *((draw.randint(3, writes - 1), draw.random() < 0.5) for _ in range(5))]
+    for when, after in [*moments, (writes, False)]:
+        home.rename(tmp_path / f"before-{when}-{after}") if home.exists() else None
+        assert typed_apart("run", whole, "--plugin", deadly(when, after)).code == -signal.SIGKILL
+        runs = typed("runs", "--json").json
+        assert len(runs) == 2
+        assert told(typed("resume", runs[0]["run"], "--json")) == expected, f"killed at write {when} of {writes}"
+
+
+@pytest.mark.slow
+def test_killed_before_anything_was_laid_down(whole: Path, deadly: Callable[[int, bool], Path]) -> None:
+    assert typed_apart("run", whole, "--plugin", deadly(1, False)).code == -signal.SIGKILL
+    assert typed("runs", "--json").json == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["in-process", "processes"])
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(long: Path, engine: str) -> None:
+    said = stopped(signal.SIGINT, "round 6 of 60", "run", long, "--engine", engine)
+    run = only_run()
+    assert said.code == 130
+    assert said.out == "", "no model was judged to its end"
+    assert said.err.endswith(f"Stopped. Every finished round is stored; go on with: medfl resume {run['run']}\n")
+    assert "Traceback" not in said.err
     assert run["status"] == "interrupted"
-    finished = json.loads(medfl("resume", run["run"], "--home", home, "--json"))["runs"][0]
+    finished = typed("resume", run["run"], "--json").json["runs"][0]
     assert (finished["status"], finished["rounds"]) == ("finished", 60)
-    assert only_run(home)["status"] == "finished"
-    assert json.loads(medfl("resume", run["run"], "--home", home, "--json"))["runs"][0]["model"] == finished["model"]
+    assert only_run()["status"] == "finished"
+    assert typed("resume", run["run"], "--json").json["runs"][0] == finished, "nothing is left to do"
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_wait_for_a_long_round(edited: Callable[..., Path]) -> None:
+    study = edited(("batch_size = 16", "batch_size = 16\nlocal_epochs = 1000000"))
+    for engine in ("in-process", "processes"):
+        said = stopped(signal.SIGINT, "started as", "run", study, "--engine", engine, "--json")
+        assert said.code == 130
+        assert said.json["runs"][0]["status"] == "interrupted"
+        assert "Traceback" not in said.err
+
+
+@pytest.mark.slow
+def test_ctrl_c_shows_what_was_finished(edited: Callable[..., Path]) -> None:
+    study = edited(("seed = 7", "seed = 7\nrepeats = 2"), ("rounds = 4", "rounds = 60"), more=BRIEF)
+    said = stopped(signal.SIGINT, "seed 8: round 6 of 60", "run", study, "--home", study.parent / "h o")
+    assert said.code == 130
+    assert "AUC" in said.out
+    assert f"medfl resume {said.out.split('medfl resume ')[1].split()[0]} --home '{study.parent}/h o'" in said.err
+
+
+@pytest.mark.slow
+def test_of_two_that_resume_one_wins_and_the_other_says_busy(long: Path, tmp_path: Path) -> None:
+    expected = told(typed("run", long, "--home", tmp_path / "whole", "--json"))
+    stopped(signal.SIGKILL, "round 6 of 60", "run", long)
+    run = only_run()["run"]
+    with started("resume", run, "--json") as winner:
+        seen(winner, "goes on after round")
+        winner.send_signal(signal.SIGSTOP)
+        try:
+            assert only_run()["status"] == "running"
+            loser = typed_apart("resume", run, "--json")
+        finally:
+            winner.send_signal(signal.SIGCONT)
+        assert loser.code == 2
+        assert "another process is working on" in loser.err
+        assert "medfl runs" in loser.err
+        assert loser.json["error"]["code"] == "busy"
+        assert loser.json["runs"][0]["status"] == "running"
+        out, err = winner.communicate(timeout=60)
+        assert told(Said(winner.returncode, out, err)) == expected
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_in_one_home(whole: Path) -> None:
+    with started("run", whole, "--json") as one, started("run", whole, "--json") as other:
+        said = [Said(*finished(process)) for process in (one, other)]
+    assert told(said[0]) == told(said[1])
+    runs = typed("runs", "--json").json
+    assert len({run["run"] for run in runs}) == 4
+    assert {run["status"] for run in runs} == {"finished"}
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def other_values(text: str) -> str:
+    """Return west's table with the same rows, columns and range, and one value changed."""
+    lines = text.splitlines(keepends=True)
+    cells = lines[5].split(",")
+    return "".join([*lines[:5], ",".join([str(round(float(cells[0]) + 0.1, 1)), *cells[1:]]), *lines[6:]])
+
+
+CHANGES: dict[str, tuple[Callable[[str], str], str]] = {
+    "a row less": (lambda text: text[: text.rstrip().rindex("\n") + 1], "site west"),
+    "a column more": (lambda text: text.replace("\n", ",1\n").replace("sick,1", "sick,weight", 1), "west"),
+    "another value": (other_values, "the values of some column"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHANGES)
+def test_other_tables_than_at_the_beginning_are_refused(name: str, long: Path, tmp_path: Path) -> None:
+    expected = told(typed("run", long, "--home", tmp_path / "whole", "--json"))
+    stopped(signal.SIGKILL, "round 6 of 60", "run", long)
+    run, west = only_run(), long.with_name("west.csv")
+    before, (change, place) = west.read_text(encoding="utf-8"), CHANGES[name]
+    west.write_text(change(before), encoding="utf-8")
+    refused = typed("resume", run["run"], "--json")
+    assert refused.code == 2
+    assert place in refused.err
+    assert set(refused.json) >= {"runs", "error"}
+    if name != "a column more":
+        assert "the data changed since the run began" in refused.err
+        assert "put the old tables back" in refused.err
+    assert refused.json["runs"][0]["rounds"] == run["rounds"], "what was finished is still there"
+    west.write_text(before, encoding="utf-8")
+    assert told(typed("resume", run["run"], "--json")) == expected
+
+
+def test_other_tables_are_refused_for_an_arm_that_had_not_begun(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run is finished; the second would be compared with it."""
+    run_two(whole, monkeypatch)
+    west = whole.with_name("west.csv")
+    west.write_text(CHANGES["a row less"][0](west.read_text(encoding="utf-8")), encoding="utf-8")
+    runs = typed("runs", "--json").json
+    assert [run["status"] for run in runs] == ["planned", "finished"]
+    refused = typed("resume", runs[0]["run"], "--json")
+    assert refused.code == 2
+    assert "the data changed since the run began" in refused.err
+    assert "site west" in refused.err
+
+
+def run_two(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a study, and press Ctrl-C just when its second run is about to begin."""
+    from medfl import execution
+
+    carry_out = execution._carry_out
+
+    def once(*words: Any, **more: Any) -> None:
+        monkeypatch.setattr(execution, "_carry_out", interrupted)
+        carry_out(*words, **more)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution, "_carry_out", once)
+    assert typed("run", study).code == 130
+    monkeypatch.undo()
+    monkeypatch.setenv("MEDFL_HOME", str(study.parent / "home"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lives", [1, 2])
+def test_a_worker_is_killed(lives: int, edited: Callable[..., Path], tmp_path: Path) -> None:
+    study = edited(more=BRIEF)
+    expected = told(typed("run", study, "--home", tmp_path / "whole", "--json"))
+    (tmp_path / "lives").write_text("x" * lives)
+    plugin = tmp_path / "mortal.py"
+    plugin.write_text(MORTAL.format(lives=str(tmp_path / "lives")), encoding="utf-8")
+    said = typed_apart("run", study, "--engine", "processes", "--plugin", plugin, "--json")
+    if lives == 1:
+        assert told(said) == expected, "it is started again, and asked once more"
+        return
+    assert said.code == 1
+    assert "site north, round 2" in said.err
+    assert "the worker process was lost" in said.err
+    assert "out-of-memory" in said.err
+    (run,) = said.json["runs"]
+    assert (run["status"], run["rounds"], run["error"]["code"]) == ("failed", 1, "engine")
+    assert f"medfl resume {run['run']}" in said.err
+    assert told(typed("resume", run["run"], "--json")) == expected

@@ -154,7 +154,8 @@ def test_failures_are_told_once_with_run_site_and_round(tell: Tell, ask: Ask) ->
 def test_unfinished_runs_come_first_with_what_to_type(tell: Tell, ask: Ask) -> None:
     text = plain(results(tell(ask(repeats=2), end="failed")))
     assert text.startswith(
-        "federated, seed 1: failed\n  round 7: the weights are not finite\n  take its last good model with: medfl export"
+        "federated, seed 1: failed\n  round 7: the weights are not finite\n"
+        "  take its last good model with: medfl export"
     )
     assert plain(results(tell(end="planned"))) == "Nothing was judged yet."
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from medfl.errors import MissingExtraError, StoreError
+from medfl.errors import MissingExtraError, NotFoundError, StoreError
 from medfl.events import Noticed
 from medfl.store import sql
 from medfl.store.sql import SqlJournal
@@ -32,7 +32,9 @@ def journal(path: Path) -> Iterator[SqlJournal]:
         yield opened
 
 
-def refused(error: pytest.ExceptionInfo[StoreError], what: str, remedy: str) -> None:
+def refused(
+    error: pytest.ExceptionInfo[StoreError] | pytest.ExceptionInfo[NotFoundError], what: str, remedy: str
+) -> None:
     complaint = error.value.complaints[0]
     assert what in complaint.what
     assert remedy in complaint.remedy
@@ -139,7 +141,7 @@ def test_postgres_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     "place", ["mysql://x/y", "nonsense://", "://", "sqlite://", "sqlite:///:memory:", "http://a b"]
 )
 def test_an_address_that_is_none(place: str) -> None:
-    with pytest.raises(StoreError) as error:
+    with pytest.raises(NotFoundError) as error:
         SqlJournal.open(place)
     refused(error, "address", "postgresql://")
 

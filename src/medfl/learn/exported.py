@@ -85,6 +85,12 @@ class Exported:
         )
         recipe, notes = self._fitted(rows)
         scores = self.model.scores(self.weights, apply(recipe, rows))
+        if not np.isfinite(scores).all():
+            raise ModelFileError(
+                "the model's scores are not finite: its training diverged",
+                received=f"{np.count_nonzero(~np.isfinite(scores))} of {scores.size} scores",
+                remedy="train again with a lower learning_rate in [training], or export another run",
+            )
         predicted = pd.DataFrame({"row": rows.kept + 1} | self._in_words(scores))
         if rows.dropped:
             notes.append(f"{rows.dropped} rows have a missing value and are left out, as in training")

@@ -108,11 +108,23 @@ def _words(run: RunView) -> dict[str, Any]:
         "model": run.asked("model"),
         "preprocess": run.asked("preprocess"),
         "data": run.asked("data"),
-        "agreement": run.agreement,
+        "agreement": _without_ranges(run),
         "recipe": run.recipe,
         "threshold": _threshold(run),
         "versions": dict(run.versions),
     }
+
+
+def _without_ranges(run: RunView) -> dict[str, Any]:
+    """Leave out the columns' smallest and largest values: somebody has them, and a fitted recipe needs them no more.
+
+    Only per-site preprocessing, which is fitted anew for each table, still does.
+    """
+    preprocess = run.asked("preprocess")
+    if any(str(preprocess.get(key, "")).endswith("-per-site") for key in ("impute", "scale")):
+        return dict(run.agreement)
+    features = [{**column, "minimum": None, "maximum": None} for column in run.agreement.get("features", ())]
+    return {**run.agreement, "features": features}
 
 
 def _threshold(run: RunView) -> float | None:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
 from medfl.spec.discover import algorithms, kind_of
-from medfl.spec.study import Study, merge
+from medfl.spec.merging import merge
+from medfl.spec.study import Study
 from medfl.store.views import RunView
 
 Spec: TypeAlias = Mapping[str, Any]

@@ -26,11 +26,14 @@ class Checkpoint:
         The last finished round.
     model, state
         The bodies of its two artefacts.
+    sites
+        Who took part; all sites where empty.
     """
 
     round: int
     model: bytes
     state: bytes
+    sites: tuple[str, ...] = ()
 
 
 def stored(state: State, layout: Layout, keep: Keep) -> tuple[str, str]:

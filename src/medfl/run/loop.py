@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def carry_out(
         When the run cannot go on; all events up to that point have been yielded.
     """
     began = time.perf_counter()
-    sites = tuple(federation.engine.sites())
+    sites = (start.sites if start is not None else ()) or tuple(federation.engine.sites())
     if start is None:
         yield RunStarted(run=run, versions=versions(plan.study.model.kind), platform=machine(), sites=sites)
     asking = asking_for(run, plan, federation.engine)
@@ -145,8 +145,12 @@ class _Course:
         algorithm = _algorithm(plan)
         state = algorithm.init(self._fresh())
         yield RoundStarted(run=run, round=1, sites=tuple(pool.sites()))
-        answers = yield from asking_for(run, plan, pool).ask(
-            "train", pool.sites(), round=1, content=self.setting.content, arrays=state.shared
+        answers = yield from replace(asking_for(run, plan, pool), min_sites=None).ask(
+            "train",
+            pool.sites(),
+            round=1,
+            content=self.setting.content | {"pooled": self.setting.sites},
+            arrays=state.shared,
         )
         total = answers.total.under("update")
         state = _next(algorithm, state, total, number=1)

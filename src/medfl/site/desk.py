@@ -153,7 +153,7 @@ class Desk:
             )
         path = self._base / files[self._name]
         try:
-            return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 "the list of test IDs cannot be read",

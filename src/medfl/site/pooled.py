@@ -12,6 +12,7 @@ from medfl.learn.model import Examples
 from medfl.messages import Request
 from medfl.site.answer import Site
 from medfl.site.desk import Desk, Prepared
+from medfl.site.memory import FolderVault
 from medfl.spec.study import Study
 
 NAME = "all-rows"
@@ -26,16 +27,17 @@ class PooledDesk(Desk):
 
     def prepared(self, study: Study, request: Request) -> Prepared:
         """Let every site prepare its rows as it would for the federation, and put them together."""
-        parts = [site.desk.prepared(study, replace(request, site=name)) for name, site in self._sites.items()]
+        parts = [
+            self._sites[name].desk.prepared(study, replace(request, site=name))
+            for name in request.content.get("pooled", self._sites)
+        ]
         return replace(
             parts[0], train=_joined([part.train for part in parts]), test=_joined([part.test for part in parts])
         )
 
 
 def pooled(sites: Mapping[str, Site], vault: Path) -> Site:
-    """Return one site that has the rows of all of them."""
-    from medfl.site.memory import FolderVault
-
+    """Return one site that has the rows of all of them; a request says whose of them it is about."""
     site = Site(NAME, next(iter(sites.values())).desk.sheet, vault=FolderVault(vault / NAME))
     site.desk = PooledDesk(sites)
     return site

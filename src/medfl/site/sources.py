@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medfl.errors import DataError, PlanError
+from medfl.errors import DataError, PlanError, listed
 from medfl.learn.data.partition import deal
 from medfl.learn.data.sheet import Part, Sheet, Table
 from medfl.learn.data.tables import as_frame, bundled, read_table
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
+from medfl.site.pooled import NAME as POOL
+from medfl.spec.checks import SITE as SITE_NAME
 from medfl.spec.data import Data, Simulate
 from medfl.spec.study import Study
 
@@ -53,6 +55,7 @@ class Sources:
             If the study does not say where the rows are.
         """
         openers = self._openers(study)
+        _require_names(openers)
         return {name: self._site(name, openers[name]) for name in sorted(openers)}
 
     def _site(self, name: str, table: Callable[[], Table]) -> Site:
@@ -111,3 +114,18 @@ def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> di
     whole = Sheet(left)
     parts = deal(frame, simulate, target=data.target, seed=seed)
     return {name: partial(Part, whole, rows) for name, rows in parts.items()}
+
+
+def _require_names(names: Collection[str]) -> None:
+    """Refuse names that could be taken for a path, or for the pool of all rows; they come from data and from Python."""
+    if not names:
+        raise PlanError("there is no site", where="tables", remedy="pass one data frame for each site, by name")
+    strange = [name for name in names if not SITE_NAME.fullmatch(name) or name == POOL]
+    if strange:
+        raise PlanError(
+            "a site cannot be called so",
+            where="site names",
+            received=listed(map(repr, strange)),
+            remedy="use up to 80 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+            f"; {POOL} is kept for the centralised baseline",
+        )

@@ -12,8 +12,9 @@ from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles
 from medfl.spec.examine import examined, refusal
 from medfl.spec.finding import Finding, closest
 from medfl.spec.lines import KeyPath
+from medfl.spec.merging import merge
 from medfl.spec.model import Linear, Logistic
-from medfl.spec.study import Study, merge
+from medfl.spec.study import Study
 
 SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 COMPARISON = re.compile(r"\s*(?:[<>]=?|[=!]?=)(.*)")

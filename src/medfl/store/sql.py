@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, Connection, Engine, Row
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from medfl.errors import MissingExtraError, StoreError
+from medfl.errors import MissingExtraError, NotFoundError, StoreError
 from medfl.events import KINDS, Event, from_json, to_json
 from medfl.store.journal import Recorded
 from medfl.store.trouble import explained, no_access
@@ -183,8 +183,8 @@ def _url(place: str | Path) -> URL:
     raise _no_url()
 
 
-def _no_url() -> StoreError:
-    return StoreError(
+def _no_url() -> NotFoundError:
+    return NotFoundError(
         "the journal's address is none that MEDfl knows",
         where="MEDFL_JOURNAL, or the address given",
         remedy="give a file, sqlite:////folder/journal.db, or postgresql://user@host/database",

@@ -29,6 +29,7 @@ from medfl.events import (
     SiteAnswered,
     SiteFailed,
 )
+from medfl.spec.merging import merge
 from medfl.store.journal import Recorded
 
 Status = Literal["planned", "running", "interrupted", "failed", "finished"]
@@ -189,8 +190,8 @@ class RunView:
         """Return one part of the spec, e.g. "algorithm", with the arm's overrides laid over it."""
         arms = self.spec.get("arm", ()) if self.role == "arm" else ()
         change = next((arm.get(part) for arm in arms if arm.get("name") == self.arm), None)
-        kept: Mapping[str, Any] = self.spec.get(part, {})
-        return {**kept, **change} if isinstance(change, dict) else kept
+        asked: Mapping[str, Any] = merge(self.spec, {part: change} if change is not None else {}).get(part, {})
+        return asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,8 @@ from medfl.run.plan import compile
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.policy import Policy
-from medfl.spec.study import Override, Study
+from medfl.spec.merging import Override
+from medfl.spec.study import Study
 from medfl.spec.training import SGD, LocalTraining
 
 NAMES = ("east", "north", "west")
