@@ -29,16 +29,22 @@ reference: .venv/dev.stamp
 clean:
 	rm -rf .venv build dist
 
-.venv/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "MEDfl needs Python 3.11 or newer; set PYTHON=python3.x"; exit 2; }
-	$(PYTHON) -m venv .venv
+# Debian ships Python without the part that makes environments; as root it is installed, else it is asked for.
+.venv/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "MEDfl needs Python 3.11 or newer; name one with make PYTHON=python3.x"; exit 2; }
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y python3-venv && rm -rf .venv && $(PYTHON) -m venv .venv; } \
+	  || { rm -rf .venv; echo "Python cannot make an environment. On Debian: sudo apt-get install python3-venv. Then try again."; exit 2; }
+	@touch $@
 
-.venv/demo.stamp: pyproject.toml | .venv/bin/python
+.venv/demo.stamp: pyproject.toml | .venv/made.stamp
 	@echo "Building the environment (about a minute, once)…"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
-.venv/dev.stamp: pyproject.toml | .venv/bin/python
+.venv/dev.stamp: pyproject.toml | .venv/made.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,demo]'
 	@touch $@ .venv/demo.stamp

@@ -1,4 +1,4 @@
-"""The program is killed or stopped at any moment: nothing that was finished is lost, and a run resumes to the same model."""
+"""The program is killed or stopped at any moment: what was finished is kept, and a run resumes to the same model."""
 
 from __future__ import annotations
 

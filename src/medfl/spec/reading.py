@@ -43,8 +43,8 @@ class Loaded:
     text: str
 
 
-def read(path: Path) -> Loaded:
-    """Read a study from a file.
+def read(path: str | Path) -> Loaded:
+    """Read a study from a file; the study itself is the result's ``study``.
 
     Raises
     ------
@@ -53,6 +53,7 @@ def read(path: Path) -> Loaded:
     SpecError
         If it is no text, no TOML or no study; with all that is wrong at once.
     """
+    path = Path(path)
     text = _text(path)
     return Loaded(parse(text, source=path.name), path, path.resolve().parent, text)
 
