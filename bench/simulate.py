@@ -149,7 +149,7 @@ def first_round(folder: Path) -> None:
     """Print the time from the end of the imports to the first training, by running no more than one round."""
     one = varied(folder, "one", {"rounds = 10": "rounds = 1"})
     process, _ = medfl(one)
-    imports = measured([sys.executable, "-c", "import medfl.simulate, medfl.publish.terminal"])
+    imports = measured([sys.executable, "-c", "import medfl.inspection, medfl.publish.terminal"])
     print(
         f"one round from start to stored end: {process.wall - imports.wall:.2f} s after {imports.wall:.2f} s of imports"
     )

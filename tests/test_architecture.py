@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "publish": {"spec", "events", "store", "errors"},
     "hub": {"spec", "events", "store", "publish", "errors"},
 }
-FRONT_DOORS = {"simulate", "execution", "cli", "console", "testing", "__init__", "__main__"}
+FRONT_DOORS = {"simulate", "execution", "inspection", "cli", "console", "testing", "__init__", "__main__"}
 BROAD = {("site/answer.py", "answer")}
 
 

@@ -103,7 +103,7 @@ def _failing_in_json(as_json: bool) -> Iterator[None]:
 
 def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Explain a study, or say all that is wrong with it."""
-    from medfl.simulate import inspect
+    from medfl.inspection import inspect
     from medfl.site.plugins import load
 
     try:
@@ -130,7 +130,7 @@ def run(
 ) -> None:
     """Run a study and show its results."""
     from medfl.execution import lay_down
-    from medfl.simulate import opened
+    from medfl.inspection import opened
     from medfl.site.plugins import load
     from medfl.site.sources import Sources
 
@@ -142,7 +142,7 @@ def run(
     if arm is not None and asked.evaluation.baselines:
         left_out = " and ".join(asked.evaluation.baselines)
         _say(f"Arm {arm} only: {left_out} are run with the whole study, without --arm.", dim=True)
-    _carry_on(place, execution, plugins=plugins, as_json=as_json, option=_option(home))
+    _carry_on(execution, home, plugins=plugins, as_json=as_json, study=study)
 
 
 def resume(run: str, home: Path | None, *, plugins: tuple[Path, ...], as_json: bool) -> None:
@@ -154,32 +154,36 @@ def resume(run: str, home: Path | None, *, plugins: tuple[Path, ...], as_json: b
         load(plugins)
         place = _home(home)
         execution = whole_run(place, run).execution
-    _carry_on(place, execution, plugins=plugins, as_json=as_json, option=_option(home))
+    _carry_on(execution, home, plugins=plugins, as_json=as_json)
 
 
-def _carry_on(home: Home, execution: str, *, plugins: tuple[Path, ...], as_json: bool, option: str) -> None:
+def _carry_on(
+    execution: str, home: Path | None, *, plugins: tuple[Path, ...], as_json: bool, study: Path | None = None
+) -> None:
     """Carry an execution out; show what it gave even where it stopped before its end."""
     from medfl.execution import carry_on
     from medfl.publish.terminal import progress
+    from medfl.spec.placing import placing
     from medfl.store.shelf import whole_execution
 
+    place, option = _home(home), _option(home)
     try:
-        with progress(whole_execution(home, execution), _console(err=True)) as display:
-            carry_on(home, execution, display=display, plugins=plugins)
+        with placing(study), progress(whole_execution(place, execution), _console(err=True)) as display:
+            carry_on(place, execution, display=display, plugins=plugins)
     except MedflError as error:
-        view = whole_execution(home, execution)
+        view = whole_execution(place, execution)
         _show_results(view, as_json=as_json, error=error)
         if advice := _advice(view, error, option):
             error.add_note(advice)
         raise
     except KeyboardInterrupt:
-        view = whole_execution(home, execution)
+        view = whole_execution(place, execution)
         _show_results(view, as_json=as_json, error=None)
         _say(f"Stopped. Every finished round is stored; go on with: medfl resume {_unfinished(view)}{option}")
         raise click.Abort from None
-    view = whole_execution(home, execution)
+    view = whole_execution(place, execution)
     _show_results(view, as_json=as_json, error=None)
-    _say(f"Stored in {home.folder}. To read it as a page: medfl report {shlex.quote(view.study)}{option}", dim=True)
+    _say(f"Stored in {place.folder}. To read it as a page: medfl report {shlex.quote(view.study)}{option}", dim=True)
 
 
 def _show_results(view: ExecutionView, *, as_json: bool, error: MedflError | None) -> None:
@@ -257,7 +261,7 @@ def report(run_or_study: str, home: Path | None, output: Path | None) -> None:
 
     place = _home(home)
     results = Results(place, execution_of(place, run_or_study))
-    target = results.report(output or Path(f"{results.view.study.replace(os.sep, '-')}.html"))
+    target = results.report(output or Path(f"{results.view.study}.html"))
     click.echo(f"Report: {target}")
 
 

@@ -115,9 +115,7 @@ class Reader:
         path.write_text(text.replace(old, new) if old else text + new, encoding="utf-8")
 
     def _executed(self, source: str) -> str:
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as said:
-            # A notebook is a process of its own: there, the command line has not imported the module of this name.
-            patch.delattr("medfl.simulate", raising=False)
+        with redirect_stdout(io.StringIO()) as said:
             exec(compile(source, "<page>", "exec"), self.namespace)
         return said.getvalue()
 

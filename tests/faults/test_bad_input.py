@@ -93,11 +93,12 @@ TABLES = {
         west=lambda rows: rows.to_csv(index=False) + "987.125,Zebediah\n",
     ),
     "target absent at one site": Fault(
-        ("data.target", "west lacks the target 'sick'", "did you mean 'sicc'?"),
+        ("study.toml:8 [data] target", "west lacks the target 'sick'", "did you mean 'sicc'?"),
         west=lambda rows: rows.rename(columns={"sick": "sicc"}),
     ),
     "target absent everywhere": Fault(
-        ("data.target", "no site has the target 'sikc'", "did you mean 'sick'?"), study=written('"sick"', '"sikc"')
+        ("study.toml:8 [data] target", "no site has the target 'sikc'", "did you mean 'sick'?"),
+        study=written('"sick"', '"sikc"'),
     ),
     "one class at a site": Fault(
         ("site west", "one and the same outcome in 'sick'", 'data.one_class = "keep"'),

@@ -9,7 +9,8 @@ import pytest
 
 from medfl.events import Event, RoundFinished
 from medfl.execution import carry_on, lay_down
-from medfl.simulate import opened, simulate
+from medfl.inspection import opened
+from medfl.simulate import simulate
 from medfl.site.sources import Sources
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution

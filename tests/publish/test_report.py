@@ -205,3 +205,10 @@ def test_a_report_is_made_from_a_story_in_less_than_six_seconds() -> None:
     start = time.perf_counter()
     assert "Who comes back within 30 days?" in report(view_execution(views))
     assert time.perf_counter() - start < 6.0
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_one_round_has_a_report_without_a_warning(kind: str, tell: Tell, ask: Ask) -> None:
+    model = {"model": {"kind": "linear"}} if kind == "regression" else {}
+    html = report(tell(ask(rounds=1, arms=("fedavg", "fedyogi"), **model), kind=kind, samples=5))
+    assert "figure-" in html

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from medfl.errors import DataError
+from medfl.inspection import inspect
 from medfl.run.explain import Section, explain
 from medfl.run.plan import compile
-from medfl.simulate import inspect
 from medfl.spec.study import Study
 from medfl.testing.federation import study, table
 
@@ -80,3 +81,74 @@ def test_the_real_studies_are_explained_whole(shared: Path, spec: str) -> None:
         "What is assumed",
     ]
     assert all(sentence.endswith((".", "?", "!")) for section in sections for sentence in section.sentences)
+
+
+ARMS = """
+[[arm]]
+name = "plain"
+
+[[arm]]
+name = "few"
+data = { features = ["age", "dose"] }
+
+[[arm]]
+name = "few-again"
+data = { features = ["age", "dose"] }
+training = { learning_rate = 0.1 }
+
+[[arm]]
+name = "other"
+preprocess = { impute = "median" }
+model = { kind = "logistic" }
+algorithm = { min_sites = 2 }
+evaluation = { threshold = "youden" }
+"""
+
+
+def test_arms_that_differ_are_told_apart(edited: Callable[..., Path]) -> None:
+    held("arms", text(inspect(edited(more=ARMS)).sections))
+
+
+def test_a_baseline_reads_what_the_study_says_not_what_an_arm_does(edited: Callable[..., Path]) -> None:
+    more = ARMS.replace('name = "plain"', 'name = "plain"\ndata = { features = ["age"] }')
+    sections = inspect(edited(more=f'\n[evaluation]\nbaselines = ["local-only"]\n{more}')).sections
+    assert "On which columns (the baselines)" in [section.title for section in sections]
+
+
+def test_a_site_that_cannot_take_part_is_named(edited: Callable[..., Path]) -> None:
+    study = edited(("rounds = 4", "rounds = 4\nmin_sites = 2"))
+    (study.parent / "west.csv").unlink()
+    told = {section.title: section.sentences for section in inspect(study).sections}
+    (gone,) = [sentence for sentence in told["What is assumed"] if sentence.startswith("Site west")]
+    assert gone.startswith("Site west does not take part: ")
+    assert "no such file" in gone
+    assert told["Who takes part"][0].startswith("2 sites")
+
+
+def test_an_arm_for_which_too_few_sites_answer_is_refused(edited: Callable[..., Path]) -> None:
+    """What the first arm bears, the second does not."""
+    arms = '\n[[arm]]\nname = "two"\nalgorithm = { min_sites = 2 }\n\n[[arm]]\nname = "all"\n'
+    study = edited(more=arms)
+    (study.parent / "west.csv").unlink()
+    with pytest.raises(DataError, match="no such file"):
+        inspect(study)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"momentum": 0.9, "nesterov": True}, "momentum 0.9, nesterov"),
+        ({"clip_norm": 1.0, "class_weight": "balanced"}, "clip_norm 1, class_weight balanced"),
+        ({"class_weight": {"0": 1.0, "1": 3.0}}, "class_weight 0: 1, 1: 3"),
+        ({"optimizer": "adamw", "weight_decay": 0.1}, "weight_decay 0.1"),
+    ],
+)
+def test_every_training_setting_is_told(change: dict[str, object], says: str) -> None:
+    asked = study(training=change)
+    (line,) = [one for section in explain(asked, compile(asked)) for one in section.sentences if "at each site" in one]
+    assert line.endswith(f"batches of 16, {says}.")
+
+
+def test_the_options_of_a_network_of_ones_own_are_told() -> None:
+    asked = study(model={"kind": "torch", "name": "mine", "options": {"width": 8}})
+    assert "Your PyTorch module 'mine' (width 8)" in text(explain(asked, compile(asked)))

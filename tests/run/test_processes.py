@@ -9,16 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medfl.errors import EngineError
 from medfl.events import Event, RoundFinished, SiteFailed
+from medfl.inspection import opened
 from medfl.messages import Refusal, Reply
 from medfl.run.engine import Engine
 from medfl.run.processes import Processes
-from medfl.simulate import opened
 from medfl.site import worker
 from medfl.site.sources import Sources
 from medfl.spec.study import Study
@@ -219,3 +220,26 @@ def test_there_are_never_more_workers_than_sites_or_than_asked_for() -> None:
 
     assert [count(workers=2), count(workers=9)] == [2, 3]
     assert count() == min(3, os.cpu_count() or 1)
+
+
+def test_a_request_that_cannot_be_sent_is_an_error_not_a_wait() -> None:
+    unfit = [replace(request, content={"set": {1, 2}}) for request in asked()]
+    with Processes(NAMES, command=PROBE, opening=b"", workers=2) as engine, pytest.raises(TypeError):
+        list(engine.exchange(unfit))
+
+
+def test_a_worker_that_does_not_answer_in_time_is_ended_and_its_site_named() -> None:
+    deaf = (sys.executable, "-c", "import sys, threading; threading.Event().wait()")
+    with Processes(NAMES, command=deaf, opening=b"", workers=1) as engine:
+        (answer,) = engine.exchange(asked(NAMES[:1]), timeout=0.2)
+        assert living(engine) == []
+    assert isinstance(answer, Refusal)
+    assert (answer.site, answer.code) == ("east", "engine")
+    assert "no answer within 0.2 s at the stage" in answer.reason
+
+
+def test_who_answers_in_time_is_not_ended() -> None:
+    with Processes(NAMES, command=PROBE, opening=b"", workers=2) as engine:
+        answers = list(engine.exchange(asked(), timeout=60))
+        assert all(isinstance(answer, Reply) for answer in answers)
+        assert len(living(engine)) == 2

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from medfl.errors import DataError, PlanError
+from medfl.inspection import opened
 from medfl.messages import Refusal, Reply, Request
-from medfl.simulate import opened
 from medfl.site.sources import Sources, Tables
 from medfl.spec.study import Study
 from medfl.testing.federation import NAMES, study, table, tables

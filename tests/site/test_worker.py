@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from medfl.errors import SiteError, WireError
+from medfl.inspection import opened
 from medfl.messages import Message, Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
-from medfl.simulate import opened
 from medfl.site.sources import Sources
 from medfl.site.worker import opening, serve
 from medfl.spec.study import Study

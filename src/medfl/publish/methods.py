@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
@@ -161,25 +162,30 @@ def _dealt(simulated: Spec) -> str:
             return "at random, in equal number"
 
 
-_IMPUTED = {
-    "none": "No column had missing values",
-    "drop": "Rows with a missing value were left out",
-    "mean": "Missing numbers were replaced by the column's mean over all sites",
-    "median": "Missing numbers were replaced by the column's median over all sites, read from summed histograms of "
-    "{bins} bins",
-    "most-frequent": "Missing numbers were replaced by the column's most frequent value over all sites",
-    "mean-per-site": "Missing numbers were replaced by the column's mean at the site",
-    "median-per-site": "Missing numbers were replaced by the column's median at the site",
-    "most-frequent-per-site": "Missing numbers were replaced by the column's most frequent value at the site",
-}
-_SCALED = {
-    "none": "Features were not scaled",
-    "standard": "Features were scaled to mean 0 and standard deviation 1, computed from sums over all sites' training "
-    "rows",
-    "min-max": "Features were scaled to the range from 0 to 1 over all sites' training rows",
-    "standard-per-site": "Each site scaled its features to mean 0 and standard deviation 1 over its own training rows",
-    "min-max-per-site": "Each site scaled its features to the range from 0 to 1 over its own training rows",
-}
+_IMPUTED = MappingProxyType(
+    {
+        "none": "No column had missing values",
+        "drop": "Rows with a missing value were left out",
+        "mean": "Missing numbers were replaced by the column's mean over all sites",
+        "median": "Missing numbers were replaced by the column's median over all sites, read from summed histograms of "
+        "{bins} bins",
+        "most-frequent": "Missing numbers were replaced by the column's most frequent value over all sites",
+        "mean-per-site": "Missing numbers were replaced by the column's mean at the site",
+        "median-per-site": "Missing numbers were replaced by the column's median at the site",
+        "most-frequent-per-site": "Missing numbers were replaced by the column's most frequent value at the site",
+    }
+)
+_SCALED = MappingProxyType(
+    {
+        "none": "Features were not scaled",
+        "standard": "Features were scaled to mean 0 and standard deviation 1, computed from sums over all sites' "
+        "training rows",
+        "min-max": "Features were scaled to the range from 0 to 1 over all sites' training rows",
+        "standard-per-site": "Each site scaled its features to mean 0 and standard deviation 1 over its own training "
+        "rows",
+        "min-max-per-site": "Each site scaled its features to the range from 0 to 1 over its own training rows",
+    }
+)
 
 
 def _preprocessing(spec: Spec) -> str:
@@ -216,11 +222,13 @@ def _model(spec: Spec) -> str:
     return sentence(text)
 
 
-_OPTIMISERS = {
-    "sgd": "stochastic gradient descent",
-    "adam": "Adam (Kingma & Ba 2015)",
-    "adamw": "AdamW (Loshchilov & Hutter 2019)",
-}
+_OPTIMISERS = MappingProxyType(
+    {
+        "sgd": "stochastic gradient descent",
+        "adam": "Adam (Kingma & Ba 2015)",
+        "adamw": "AdamW (Loshchilov & Hutter 2019)",
+    }
+)
 
 
 def _training(spec: Spec) -> str:
@@ -277,7 +285,7 @@ def citation(kind: str) -> str:
     return f"{name[:1].lower() + name[1:] if ' ' in name else name} ({paper})" if found else kind
 
 
-_SYMBOLS = {"beta1": "β₁", "beta2": "β₂", "tau": "τ", "mu": "μ"}
+_SYMBOLS = MappingProxyType({"beta1": "β₁", "beta2": "β₂", "tau": "τ", "mu": "μ"})
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

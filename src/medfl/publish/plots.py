@@ -47,8 +47,8 @@ def line_panel(panel: Panel, *, name: str, limits: tuple[float, float] | None = 
         shaded = sum(bool(line.low) for line in panel.lines) <= MOST_SHADES
         for line in panel.lines:
             _draw_line(ax, line, shaded=shaded)
-        end = max(line.x[-1] for line in panel.lines)
-        ax.set_xlim(min(line.x[0] for line in panel.lines), end if end > 0 else 1)
+        first, last = min(line.x[0] for line in panel.lines), max(line.x[-1] for line in panel.lines)
+        ax.set_xlim(first, last if last > first else first + 1)
         for mark, value in panel.levels:
             ax.axhline(value, color=look(mark).colour, linestyle=look(mark).dash, linewidth=look(mark).width)
         ax.set_ylim(limits or _roomy(panel))
@@ -108,7 +108,7 @@ def _roomy(panel: Panel) -> tuple[float, float]:
     values = [value for line in panel.lines for value in (*line.y, *line.low, *line.high)]
     values += [value for _, value in panel.levels]
     low, high = min(values), max(values)
-    room = 0.06 * (high - low) or 0.05
+    room = 0.06 * (high - low) or 0.05 * max(abs(high), 1.0)
     bounds = metric_of(panel.metric) if panel.metric else None
     ceiling = bounds.high if bounds and bounds.high is not None else high + room
     return (max(low - room, 0.0) if low >= 0 else low - room), min(high + room, ceiling)
@@ -225,7 +225,7 @@ def _calibration_points(ax: Axes, view: Calibration) -> None:
         _unit_square(ax, x="", y="Observed share")
     else:
         every = (*view.predicted, *view.observed, *view.low, *view.high)
-        room = 0.04 * (max(every) - min(every)) or 1.0
+        room = 0.04 * (max(every) - min(every)) or max(abs(max(every)), 1.0)
         low, high = min(every) - room, max(every) + room
         ax.set_xlim(low, high)
         ax.set_ylim(low, high)

@@ -182,7 +182,7 @@ def _span(view: Forest) -> tuple[float, float]:
     every = [estimate for row in (*view.rows, view.pooled) for _, estimate in row.estimates if estimate]
     ends = [end for estimate in every for end in (estimate.mean, estimate.low, estimate.high) if end is not None]
     low, high = min(ends), max(ends)
-    room = 0.03 * (high - low) or 0.05
+    room = 0.03 * (high - low) or 0.05 * max(abs(high), 1.0)
     known = metric_of(view.metric)
     low = low - room if known.low is None else max(low - room, known.low)
     return low, high + room if known.high is None else min(high + room, known.high + 0.004)

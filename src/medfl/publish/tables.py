@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from types import MappingProxyType
 
 from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms
 from medfl.publish.wording import (
@@ -218,10 +219,12 @@ class ResultTable:
     crowded: bool
 
 
-_TOGETHER = {
-    "pooled": ("All sites together", "all test rows in one count"),
-    "average of sites": ("Mean of the sites", "every site counts the same"),
-}
+_TOGETHER = MappingProxyType(
+    {
+        "pooled": ("All sites together", "all test rows in one count"),
+        "average of sites": ("Mean of the sites", "every site counts the same"),
+    }
+)
 
 
 def results(execution: ExecutionView) -> ResultTable | None:

@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -31,7 +32,9 @@ WIDTH = 100
 FEW_SITES = 12
 """More sites than this are named in the report only."""
 _FIRST, _COLUMN = 18, 19
-_STATUS = {"finished": "green", "failed": "bold red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
+_STATUS = MappingProxyType(
+    {"finished": "green", "failed": "bold red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
+)
 _ARMS = ("blue", "yellow", "green", "magenta", "cyan", "bright_blue")
 
 

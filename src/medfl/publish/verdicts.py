@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 
 from medfl.publish.ways import Mark, mark_of, ways
 from medfl.publish.wording import in_sentence, limits_of, listed, number, p_value, sentence
@@ -12,7 +13,9 @@ from medfl.store.views import ExecutionView
 SIGNIFICANT = 0.05
 _FEW = 3
 """Comparisons of one kind that are told one by one."""
-_AGAINST = {"": "the other arms", "centralised": "all rows in one place", "local-only": "training alone"}
+_AGAINST = MappingProxyType(
+    {"": "the other arms", "centralised": "all rows in one place", "local-only": "training alone"}
+)
 
 
 def verdicts(execution: ExecutionView, results: Sequence[Comparison], *, metric: str) -> Iterator[str]:

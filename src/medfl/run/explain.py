@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, TypeAlias
 
-from medfl.events import DataPrepared, Event, Noticed
+from medfl.errors import listed
+from medfl.events import DataPrepared, Event, Noticed, SiteFailed
 from medfl.run.plan import RunPlan
 from medfl.run.preparing import Setting
 from medfl.spec.model import MLP, Linear, Logistic, Model, Torch
 from medfl.spec.study import Study
 from medfl.spec.training import Training
+
+BASELINES = "baselines"
+"""What the study itself is called beside its arms, where none of them is like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What preparing the tables gave.
+
+    Parameters
+    ----------
+    study
+        The arm they were prepared for; others that read them alike share it.
+    setting
+        What the tables look like.
+    events
+        What was told meanwhile: rows a site, notices, who does not take part.
+    """
+
+    study: Study
+    setting: Setting
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +46,8 @@ class Section:
     sentences: tuple[str, ...]
 
 
-def explain(
-    study: Study, plans: Iterable[RunPlan], *, setting: Setting | None = None, events: Iterable[Event] = ()
-) -> tuple[Section, ...]:
-    """Return what will happen: who, on what, how often, what leaves a site, what is assumed.
+def explain(study: Study, plans: Iterable[RunPlan], *, prepared: Sequence[Prepared] = ()) -> tuple[Section, ...]:
+    """Return what will happen: who, on what, how often, what leaves a site, what is assumed; and where arms differ.
 
     Parameters
     ----------
@@ -32,22 +55,31 @@ def explain(
         What is asked.
     plans
         Its runs.
-    setting
-        What the tables look like, where they were opened.
-    events
-        What preparing the tables told: rows a site, notices.
+    prepared
+        What the tables look like, where they were opened: once for each :func:`reading` of them.
     """
-    told = tuple(events)
-    runs = tuple(plans)
+    known = {reading(one.study): one for one in prepared}
+    told = {name: (arm, known.get(reading(arm))) for name, arm in _variants(study).items()}
+
+    def said(how: _Say) -> tuple[str, ...]:
+        return tuple(_merged({name: how(*one) for name, one in told.items()}))
+
     return (
-        Section("What is asked", _asked(study)),
-        Section("Who takes part", _who(study, told)),
-        Section("On which columns", _columns(study, setting, told)),
-        Section("How it is trained", _training(study, runs)),
-        Section("What leaves a site", _leaves(study, setting)),
-        Section("How it is judged", _judged(study)),
-        Section("What is assumed", _assumed(study, setting, told)),
+        Section("What is asked", said(_asked)),
+        Section("Who takes part", said(_who)),
+        *_columns({name: _columns_of(*one) for name, one in told.items()}),
+        Section("How it is trained", _training(study, tuple(plans))),
+        Section("What leaves a site", said(_leaves)),
+        Section("How it is judged", said(_judged)),
+        Section("What is assumed", said(_assumed)),
     )
+
+
+def reading(study: Study) -> tuple[str, ...]:
+    """Return what makes two arms prepare their tables alike, and build models of one size."""
+    split = study.evaluation.model_dump_json(include={"test_fraction", "split_seed", "test_ids", "id_column"})
+    parts = (study.data, study.preprocess, study.model)
+    return (*(part.model_dump_json() for part in parts), split, str(study.algorithm.min_sites))
 
 
 def model_sentence(model: Model) -> str:
@@ -64,7 +96,8 @@ def model_sentence(model: Model) -> str:
             tail = f" with {' and '.join(extras)}" if extras else ""
             return f"a multilayer perceptron with hidden layers {layers} ({model.activation}){tail}"
         case Torch():
-            return f"your PyTorch module {model.name!r}"
+            options = ", ".join(f"{name} {value}" for name, value in model.options.items())
+            return f"your PyTorch module {model.name!r}" + (f" ({options})" if options else "")
 
 
 def training_sentence(how: Training) -> str:
@@ -73,12 +106,61 @@ def training_sentence(how: Training) -> str:
     length = (
         f"{how.local_steps} steps" if how.local_steps is not None else f"{how.epochs} epoch{'s' * (how.epochs > 1)}"
     )
-    return (
-        f"{length} of {names[how.optimizer]} a round, learning rate {how.learning_rate:g}, batches of {how.batch_size}"
+    told = {"optimizer", "learning_rate", "batch_size", "local_epochs", "local_steps"}
+    others = how.model_dump(exclude=told, exclude_defaults=True)
+    return ", ".join(
+        [
+            f"{length} of {names[how.optimizer]} a round",
+            f"learning rate {how.learning_rate:g}",
+            f"batches of {how.batch_size}",
+            *(_set(name, value) for name, value in others.items()),
+        ]
     )
 
 
-def _asked(study: Study) -> tuple[str, ...]:
+def _set(name: str, value: Any) -> str:
+    """Spell a setting: "momentum 0.9", "class_weight no: 1, yes: 3", and a switch by its name alone."""
+    match value:
+        case True:
+            return name
+        case Mapping():
+            return f"{name} {', '.join(f'{key}: {inner:g}' for key, inner in value.items())}"
+        case float():
+            return f"{name} {value:g}"
+    return f"{name} {value}"
+
+
+_Sentences: TypeAlias = tuple[str, ...]
+_Say: TypeAlias = Callable[[Study, Prepared | None], _Sentences]
+
+
+def _variants(study: Study) -> dict[str, Study]:
+    """Return the arms by name and, where no arm is like it, the study that the baselines follow."""
+    base = study.overridden({})
+    needed = study.evaluation.baselines and base not in study.arms.values()
+    return study.arms | ({BASELINES: base} if needed else {})
+
+
+def _merged(said: Mapping[str, _Sentences]) -> Iterator[str]:
+    """Yield what all arms say once, and what some say with their names before it."""
+    abreast = zip_longest(*said.values())
+    for sentence in dict.fromkeys(one for row in abreast for one in row if one is not None):
+        names = [name for name, sentences in said.items() if sentence in sentences]
+        yield sentence if len(names) == len(said) else f"{_capital(_named(names))}: {sentence}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return "arm 'a'", "arms 'a' and 'b'", "the baselines", "arm 'a' and the baselines"."""
+    arms = [repr(name) for name in names if name != BASELINES]
+    parts = [f"arm{'s' * (len(arms) > 1)} {listed(arms, 12)}"] if arms else []
+    return " and ".join([*parts, *(["the baselines"] if BASELINES in names else [])])
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _asked(study: Study, _: Prepared | None) -> _Sentences:
     question = study.study.question or "No question is written down: add one as question in [study]."
     return (question, f"The outcome is {study.data.target!r}{_positive(study)}.")
 
@@ -87,8 +169,8 @@ def _positive(study: Study) -> str:
     return f", counted as a yes where it is {study.data.positive}" if study.data.positive else ""
 
 
-def _who(study: Study, told: tuple[Event, ...]) -> tuple[str, ...]:
-    rows = [event.sites for event in told if isinstance(event, DataPrepared)]
+def _who(study: Study, prepared: Prepared | None) -> _Sentences:
+    rows = [event.sites for event in _told(prepared) if isinstance(event, DataPrepared)]
     if not rows:
         return ("The sites that hold the data; their tables were not opened.",)
     lines = [
@@ -101,12 +183,22 @@ def _who(study: Study, told: tuple[Event, ...]) -> tuple[str, ...]:
     return (f"{head[0].upper()}{head[1:]}{dealt}; each keeps its rows.", *shown)
 
 
-def _columns(study: Study, setting: Setting | None, told: tuple[Event, ...]) -> tuple[str, ...]:
-    if setting is None:
+def _columns(said: Mapping[str, _Sentences]) -> Iterator[Section]:
+    """Yield one section for each way of taking the columns; it names the arms where there are several."""
+    ways: dict[_Sentences, list[str]] = {}
+    for name, sentences in said.items():
+        ways.setdefault(sentences, []).append(name)
+    for sentences, names in ways.items():
+        yield Section("On which columns" + (f" ({_named(names)})" if len(ways) > 1 else ""), sentences)
+
+
+def _columns_of(study: Study, prepared: Prepared | None) -> _Sentences:
+    if prepared is None:
         named = ", ".join(study.data.features) if study.data.features else f"all columns but {study.data.target!r}"
         return (f"Features: {named}.",)
+    setting = prepared.setting
     names = [feature.name for feature in setting.agreement.features]
-    explained = [event.explained for event in told if isinstance(event, DataPrepared)]
+    explained = [event.explained for event in prepared.events if isinstance(event, DataPrepared)]
     head = f"{len(names)} columns become {len(setting.recipe.feature_names)} numbers a row: {', '.join(names)}."
     return (head, *(explained[0] if explained else ()))
 
@@ -116,16 +208,14 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
     for name, arm in study.arms.items():
         algorithm = arm.algorithm
         settings = algorithm.model_dump(exclude={"kind", "rounds", "min_sites"})
-        values = ", ".join(
-            f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()
-        )
+        values = ", ".join(_set(key, value) for key, value in settings.items())
         rule = f"{algorithm.kind} ({values})" if values else algorithm.kind
         head = f"Arm {name!r}: " if study.arm else ""
         text = (
             f"{head}{model_sentence(arm.model)}; {algorithm.rounds} rounds of {rule}; "
             f"at each site {training_sentence(arm.training)}."
         )
-        lines.append(text[0].upper() + text[1:])
+        lines.append(_capital(text))
     repeats = len(study.seeds)
     again = (
         f"Everything is repeated {repeats} times, with seeds {study.seeds[0]} to {study.seeds[-1]}. "
@@ -135,9 +225,9 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
     return (*lines, f"{again}That makes {len(runs)} run{'s' * (len(runs) > 1)} in all.")
 
 
-def _leaves(study: Study, setting: Setting | None) -> tuple[str, ...]:
-    size = f" ({setting.model(study.model).layout.size} numbers)" if setting is not None else ""
-    filled = any(arm.preprocess.impute in ("median", "most-frequent") for arm in study.arms.values())
+def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
+    size = f" ({prepared.setting.model(study.model).layout.size} numbers)" if prepared is not None else ""
+    filled = study.preprocess.impute in ("median", "most-frequent")
     sums = "sums, sums of squares" + (", histograms and counts" if filled else " and counts")
     return (
         "Before training: column names, types, categories, smallest and largest value, counts of missing values; then "
@@ -150,7 +240,7 @@ def _leaves(study: Study, setting: Setting | None) -> tuple[str, ...]:
     )
 
 
-def _judged(study: Study) -> tuple[str, ...]:
+def _judged(study: Study, _: Prepared | None) -> _Sentences:
     how = study.evaluation
     if how.test_ids is not None:
         kept = f"On the rows whose {how.id_column} each site has listed for testing"
@@ -175,18 +265,33 @@ def _judged(study: Study) -> tuple[str, ...]:
     )
 
 
-def _assumed(study: Study, setting: Setting | None, told: tuple[Event, ...]) -> tuple[str, ...]:
+def _assumed(study: Study, prepared: Prepared | None) -> _Sentences:
+    gone = [
+        f"Site {event.site} does not take part: {_ended(event.reason)}"
+        for event in _told(prepared)
+        if isinstance(event, SiteFailed)
+    ]
     notes = [
         f"{event.site}: {event.text}." if event.site else f"{event.text}."
-        for event in told
+        for event in _told(prepared)
         if isinstance(event, Noticed)
     ]
-    assumed = [] if setting is None else list(setting.agreement.notes)
+    assumed = () if prepared is None else prepared.setting.agreement.notes
     shown = notes if len(notes) <= 12 else [*notes[:10], f"… and {len(notes) - 10} more notices."]
     needed = study.algorithm.min_sites
     quorum = (
         "Every site must answer in every round, or the run stops."
         if needed is None
-        else f"A round counts when {needed} sites answer."
+        else f"A round counts when {needed} site{' answers' if needed == 1 else 's answer'}."
     )
-    return (*assumed, quorum, *shown)
+    return (*assumed, quorum, *gone, *shown)
+
+
+def _told(prepared: Prepared | None) -> tuple[Event, ...]:
+    return prepared.events if prepared is not None else ()
+
+
+def _ended(reason: str) -> str:
+    """Return a reason of several lines as one sentence."""
+    text = " ".join(reason.split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."

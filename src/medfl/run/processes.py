@@ -1,7 +1,7 @@
 """The engine for all cores: worker processes that speak the wire format on their pipes, each with some of the sites.
 
 A worker that dies is started again and asked once more (asking twice is asking once); if it dies again, its site is
-named as lost for this exchange.
+named as lost for this exchange. One that takes too long is ended, and its site is named at once.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Timer
+from typing import TypeAlias
 
 from medfl.errors import Complaint, EngineError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
@@ -49,20 +50,37 @@ class Processes:
         return self._sites
 
     def exchange(self, requests: Iterable[Request], *, timeout: float | None = None) -> Iterator[Reply | Refusal]:
-        """Let every worker answer for its sites, side by side."""
+        """Let every worker answer for its sites, side by side.
+
+        Parameters
+        ----------
+        requests
+            What is asked.
+        timeout
+            Seconds that a worker has for one request, its start included; as long as it takes where None.
+        """
         shares: list[list[Request]] = [[] for _ in self._workers]
         count = 0
         for request in requests:
             shares[self._sites.index(request.site) % len(shares)].append(request)
             count += 1
-        arrived: SimpleQueue[Reply | Refusal] = SimpleQueue()
+        arrived: _Arrived = SimpleQueue()
         stopped = Event()
+
+        def ended(asking: Future[None]) -> None:
+            # Whoever waits for answers that will not come any more must hear why.
+            if (fault := asking.exception()) is not None:
+                arrived.put(fault)
+
         with ThreadPoolExecutor(len(shares)) as pool:
             for worker, share in zip(self._workers, shares, strict=True):
-                pool.submit(worker.answer_all, share, arrived, stopped)
+                pool.submit(worker.answer_all, share, arrived, stopped, timeout=timeout).add_done_callback(ended)
             try:
                 while count:
-                    yield arrived.get()
+                    answer = arrived.get()
+                    if isinstance(answer, BaseException):
+                        raise answer
+                    yield answer
                     count -= 1
             finally:
                 if count:
@@ -83,6 +101,9 @@ class Processes:
         self.close()
 
 
+_Arrived: TypeAlias = "SimpleQueue[Reply | Refusal | BaseException]"
+
+
 class _Worker:
     """One process, started when first needed and again after it died."""
 
@@ -90,32 +111,51 @@ class _Worker:
         self._command, self._opening = command, opening
         self._process: subprocess.Popen[bytes] | None = None
 
-    def answer_all(self, requests: Iterable[Request], arrived: SimpleQueue[Reply | Refusal], stopped: Event) -> None:
-        """Put one answer for each request on the queue, whatever happens, until stopped."""
+    def answer_all(
+        self, requests: Iterable[Request], arrived: _Arrived, stopped: Event, *, timeout: float | None
+    ) -> None:
+        """Put one answer for each request on the queue, whatever becomes of the process, until stopped."""
         for request in requests:
             if not stopped.is_set():
-                arrived.put(self._answer(request, stopped))
+                arrived.put(self._answer(request, stopped, timeout=timeout))
 
-    def _answer(self, request: Request, stopped: Event) -> Reply | Refusal:
+    def _answer(self, request: Request, stopped: Event, *, timeout: float | None) -> Reply | Refusal:
         body = to_bytes(request)
         for _ in range(2):
-            with suppress(OSError, WireError, EngineError):
-                return self._asked(body, stopped)
+            with suppress(OSError, WireError, EngineError), self._limited(timeout) as late:
+                return self._asked(body, stopped, late)
             self.end()
+            if late.is_set():
+                return _refusal(request, _late(request, timeout))
             if stopped.is_set():
                 break
-        lost = Complaint(
-            f"the worker process was lost at the stage {request.task!r}, twice",
-            received="it ended without an answer",
-            remedy="look for the operating system's out-of-memory message; use fewer rows, or --engine in-process",
-        )
-        return Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(lost,))
+        return _refusal(request, _lost(request))
 
-    def _asked(self, body: bytes, stopped: Event) -> Reply | Refusal:
+    @contextmanager
+    def _limited(self, timeout: float | None) -> Iterator[Event]:
+        """End the process if it is still at work after so many seconds, and let it be known."""
+        late = Event()
+
+        def expire() -> None:
+            late.set()
+            self.kill()
+
+        if timeout is None:
+            yield late
+            return
+        timer = Timer(timeout, expire)
+        timer.start()
+        try:
+            yield late
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _asked(self, body: bytes, *ended: Event) -> Reply | Refusal:
         process = self._running()
         if process.stdin is None or process.stdout is None:
             raise EngineError("a worker was started without pipes")
-        if stopped.is_set():
+        if any(event.is_set() for event in ended):
             raise EngineError("a worker was stopped while it started")
         write_frame(process.stdin, body)
         answer = read_frame(process.stdout)
@@ -159,3 +199,23 @@ class _Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _refusal(request: Request, complaint: Complaint) -> Refusal:
+    return Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(complaint,))
+
+
+def _lost(request: Request) -> Complaint:
+    return Complaint(
+        f"the worker process was lost at the stage {request.task!r}, twice",
+        received="it ended without an answer",
+        remedy="look for the operating system's out-of-memory message; use fewer rows, or --engine in-process",
+    )
+
+
+def _late(request: Request, timeout: float | None) -> Complaint:
+    return Complaint(
+        f"the worker process gave no answer within {timeout:g} s at the stage {request.task!r}",
+        received="it was ended",
+        remedy="allow it more time, use fewer rows, or --engine in-process",
+    )

@@ -133,7 +133,7 @@ class Site:
         samples, threshold = how["samples"], how["threshold"]
         scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
         truth = prepared.recipe.restored(prepared.test.outcome)
-        statistic = judge.measure(outcome, scores, truth, threshold=threshold)
+        statistic = judge.measure(outcome, scores, truth, threshold=threshold, brief=how["brief"])
         words: dict[str, Any] = {
             "metrics": judge.metrics(outcome, statistic, threshold=threshold, brief=how["brief"]),
             "intervals": {},

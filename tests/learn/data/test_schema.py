@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medfl.errors import DataError
 from medfl.learn.data.cells import Numbers, Texts, in_order, read, spelled
 from medfl.learn.data.harmonise import Agreement, harmonise
 from medfl.learn.data.positive import parse
@@ -237,3 +238,41 @@ def test_a_site_with_one_class_may_be_kept() -> None:
     frames = {"a": pd.DataFrame({"x": [1, 2], "sick": [0, 0]}), "b": pd.DataFrame({"x": [1, 2], "sick": [0, 1]})}
     schemas = {site: infer(frame, data) for site, frame in frames.items()}
     assert harmonise(schemas, data, model_kind="mlp", keep_one_class=True).outcome.classes == ("0", "1")
+
+
+LONG = 123456789012345678
+"""A code of eighteen digits, which float64 cannot tell from its neighbours."""
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "Int64", "object", "str"])
+def test_long_codes_stay_apart(dtype: Any) -> None:
+    found = read(pd.Series([LONG + row % 50 for row in range(100)]).astype(dtype))
+    assert isinstance(found, Numbers)
+    assert found.texts().distinct == tuple(str(LONG + code) for code in range(50))
+    assert found.distinct == 50
+    assert found.take(np.array([1, 2, 51])).texts().distinct == (str(LONG + 1), str(LONG + 2))
+
+
+def test_codes_are_spelled_the_same_whether_or_not_a_longer_one_stands_beside_them() -> None:
+    sixteen = 1_000_000_000_000_001
+    assert read(pd.Series([sixteen])).texts().distinct == (str(sixteen),)
+    assert read(pd.Series([sixteen, LONG])).texts().distinct == (str(sixteen), str(LONG))
+
+
+def test_a_long_code_can_be_positive() -> None:
+    found = read(pd.Series([LONG, LONG + 1, LONG + 2]))
+    for rule in (str(LONG + 1), f"== {LONG + 1}"):
+        assert parse(rule).holds(found, "code").tolist() == [0, 1, 0]
+    assert parse(f"!= {LONG + 1}").holds(found, "code").tolist() == [1, 0, 1]
+
+
+def test_long_codes_that_lost_their_digits_are_refused() -> None:
+    """One empty cell, and pandas reads such a column as decimals."""
+    with pytest.raises(DataError, match="column 'code': whole numbers of more than 15 digits") as caught:
+        read(pd.Series([LONG, None, LONG + 1], dtype="float64", name="code")).texts()
+    assert "12345" not in str(caught.value)
+
+
+def test_a_stand_in_for_missing_beside_long_codes() -> None:
+    found = read(pd.Series([LONG, -9, LONG + 1]), ["-9"])
+    assert found.texts().codes.tolist() == [0, -1, 1]

@@ -132,7 +132,11 @@ SITES = [
     Fault("blank column", together(a=table(s=np.nan), b=table(s=np.nan)), ("'s'", "no site has a value")),
     Fault("one class here", together(a=ONE, b=table()), ("site a", "one and the same outcome", "keep")),
     Fault("one class", together(a=ONE, b=ONE), ("all rows of all sites", "choose another target")),
-    Fault("positive nowhere", together(Data(target="sick", positive="9"), a=table()), ("all rows", "data.positive")),
+    Fault(
+        "positive nowhere",
+        together(Data(target="sick", positive="9"), a=table()),
+        ("no row has the value '9'", "data.positive"),
+    ),
     Fault("no feature", together(a=table()[["sick"]]), ("no feature is left", "columns besides the target")),
     Fault("target as feature", together(Data(target="sick", features=("age", "sick")), a=table()), ("remove it",)),
     Fault("one row", together(a=table().iloc[:1], b=table()), ("site a", "too few rows", "leave the site out")),
@@ -250,3 +254,21 @@ def test_all_that_the_sites_disagree_on_is_said_at_once() -> None:
         harmonise({site: infer(frame, data) for site, frame in tables.items()}, data, model_kind="mlp")
     places = [complaint.where for complaint in caught.value.complaints]
     assert places == ["site c", "column 'chol'", "column 's'", "site b"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("stage 3", "data.positive: no row has the value 'stage 3'"),
+        ("== 3", "data.positive: no row has the value '3'"),
+        ("> 5", "data.positive: no row is > 5"),
+        (">= 0", "data.positive: every row is >= 0"),
+    ],
+)
+def test_a_positive_value_that_parts_no_rows_is_named(rule: str, says: str) -> None:
+    data = Data(target="stage", positive=rule)
+    frame = pd.DataFrame({"age": [61.0, 70.0, 55.0], "stage": [0, 1, 2]})
+    with pytest.raises(DataError) as caught:
+        harmonise({"a": infer(frame, data), "b": infer(frame, data)}, data, model_kind="logistic")
+    assert says in str(caught.value)
+    assert len(caught.value.complaints) == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -25,7 +26,9 @@ MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 """Spellings of a missing value that always count; a study may add its own."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_TRUTH = {"true": "True", "false": "False"}
+_TRUTH = MappingProxyType({"true": "True", "false": "False"})
+_EXACT = 2**53
+"""From here on float64 cannot tell every whole number from its neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +39,51 @@ class Numbers:
     ----------
     values
         Float64, shape (rows,); NaN where missing.
+    exact
+        The same cells as texts, where `values` had to round whole numbers.
+    column
+        Name of the column, for what must be said about it.
     """
 
     values: NDArray[np.float64]
+    exact: Texts | None = None
+    column: str = ""
 
     @property
     def distinct(self) -> int:
         """How many different numbers there are."""
         import pandas as pd
 
+        if self.exact is not None:
+            return len(self.exact.distinct)
         return int((~np.isnan(pd.unique(self.values))).sum())
 
     def take(self, rows: Rows) -> Numbers:
         """Return these of its cells."""
-        return Numbers(self.values[rows])
+        return Numbers(self.values[rows], self.exact and self.exact.take(rows), self.column)
 
     def or_numbers(self) -> Numbers:
         """Return itself."""
         return self
 
     def texts(self) -> Texts:
-        """Return the same cells with each number taken as a code."""
+        """Return the same cells with each number taken as a code.
+
+        Raises
+        ------
+        DataError
+            If whole numbers were rounded before they came here, so that several codes may have become one.
+        """
         import pandas as pd
 
+        if self.exact is not None:
+            return self.exact
+        if _rounded(self.values):
+            raise DataError(
+                "whole numbers of more than 15 digits cannot be told apart as codes: they came as decimals, rounded",
+                where=f"column {self.column!r}",
+                remedy="fill the column's empty cells, or write its codes as text, with a letter before the digits",
+            )
         codes, distinct = pd.factorize(self.values)
         return _in_order(codes, [spelled(value) for value in distinct.tolist()])
 
@@ -95,7 +120,7 @@ class Texts:
         if not all(is_number(text) for text in self.distinct):
             return self
         values = np.array([*map(float, self.distinct), np.nan])
-        return Numbers(values[self.codes])
+        return Numbers(values[self.codes], self if _rounded(values) else None)
 
     @property
     def not_numbers(self) -> int:
@@ -131,7 +156,9 @@ def read(series: pd.Series[Any], missing: Sequence[str] = ()) -> Cells:
         Spellings of a missing value besides :data:`MISSING`.
     """
     if series.dtype.kind in "iuf":
-        return Numbers(_without(series.to_numpy(dtype=np.float64, na_value=np.nan), missing))
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        if series.dtype.kind == "f" or not _rounded(values):
+            return Numbers(_without(values, missing), column=str(series.name))
     try:
         codes, uniques = series.factorize()
     except TypeError:
@@ -149,7 +176,7 @@ def spelled(value: object) -> str:
     """Return the one spelling of a value: numbers without a trailing ``.0``, texts without spaces around them."""
     if isinstance(value, float | np.floating):
         number = float(value)
-        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+        return str(int(number)) if number.is_integer() and abs(number) < _EXACT else repr(number)
     text = str(value).strip()
     if not is_number(text):
         return _TRUTH.get(text.casefold(), text)
@@ -172,6 +199,11 @@ def _in_order(codes: NDArray[np.int64], spellings: Sequence[str | None]) -> Text
     place: dict[str | None, int] = {text: index for index, text in enumerate(distinct)}
     renumber = np.array([*(place.get(text, -1) for text in spellings), -1], dtype=np.int64)
     return Texts(renumber[codes], distinct)
+
+
+def _rounded(values: NDArray[np.float64]) -> bool:
+    """Whether whole numbers are so large here that float64 may have rounded them."""
+    return bool((np.isfinite(values) & (np.abs(values) >= _EXACT)).any())
 
 
 def _without(values: NDArray[np.float64], missing: Sequence[str]) -> NDArray[np.float64]:

@@ -105,9 +105,13 @@ def _unfit(kind: str, merged: Column, values: tuple[str, ...], data: Data, model
             "",
             'say in data.positive which are positive, such as "> 0"',
         )
+    elif len(values) == 1 and data.positive is not None:
+        rule = positive.parse(data.positive)
+        hint = f"write which values of {data.target!r} are positive, spelled as in the tables"
+        yield Complaint(rule.says(values[0] == rule.classes(data.target)[1]), "data.positive", "", hint)
     elif len(values) == 1:
-        hint = "check data.positive" if data.positive is not None else "choose another target"
-        yield Complaint("all rows of all sites have one and the same outcome: nothing can be learned", place, "", hint)
+        what = "all rows of all sites have one and the same outcome: nothing can be learned"
+        yield Complaint(what, place, "", "choose another target")
     elif kind == "binary" and len(values) > 2:
         yield Complaint(
             f"a binary outcome has two values, this one has {len(values)}",

@@ -51,6 +51,13 @@ class Positive:
         opposite = _OPPOSITE[self.comparator]
         return f"{target} {opposite} {self.value}", f"{target} {self.comparator} {self.value}"
 
+    def says(self, yes: bool) -> str:
+        """Return what holds where all rows are positive, or where none is."""
+        who = "every row" if yes else "no row"
+        if self.comparator == "=":
+            return f"{who} has the value {self.value!r}"
+        return f"{who} is {self.comparator} {self.value}"
+
     def holds(self, cells: Numbers | Texts, target: str) -> NDArray[np.float64]:
         """Return 1 where a cell is positive, 0 where it is not, NaN where it is missing; shape (rows,).
 
@@ -59,19 +66,20 @@ class Positive:
         DataError
             If a number is to be compared with text.
         """
-        if isinstance(cells, Numbers):
+        if isinstance(cells, Numbers) and not (cells.exact and self.comparator in {"=", "!="}):
             if not is_number(self.value):
                 return np.where(np.isnan(cells.values), np.nan, 0.0)
             yes = _COMPARE[self.comparator](cells.values, float(self.value))
             return np.where(np.isnan(cells.values), np.nan, yes)
-        if self.numeric:
+        if isinstance(cells, Texts) and self.numeric:
             raise DataError(
                 f"text where numbers are compared: {cells.not_numbers} of {cells.present} values are not numbers",
                 where=f"column {target!r}",
                 remedy="add the spelling to data.missing, or give data.positive the positive text itself",
             )
-        table = np.array([*(text == self.value for text in cells.distinct), np.nan])
-        return table[cells.codes]
+        found = cells.texts()
+        table = np.array([*((text == self.value) == (self.comparator == "=") for text in found.distinct), np.nan])
+        return table[found.codes]
 
 
 def parse(text: str) -> Positive:

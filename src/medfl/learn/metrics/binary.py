@@ -15,24 +15,26 @@ from medfl.learn.model import Floats
 from medfl.learn.statistic import Statistic
 
 
-def measure(scores: Floats, truth: Floats, *, threshold: float | None) -> Statistic:
+def measure(scores: Floats, truth: Floats, *, threshold: float | None, brief: bool = False) -> Statistic:
     """Return the sums of these rows.
 
     Arrays: ``scores`` (histogram of logits by class), ``reliability`` and ``predicted`` (rows by class, sum of
     probabilities, in 20 equal bins of probability), ``losses`` (moments of squared error and log loss), ``confusion@t``
-    at the threshold t.
+    at the threshold t. Only ``scores`` and ``losses`` where it is `brief`.
     """
     logits, labels = scores.astype(np.float64), (truth > 0.5).astype(np.int64)
     probabilities = expit(logits)
     squared_errors = (probabilities - labels) ** 2
     log_losses = np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0.0) - labels * logits
-    shares = np.minimum((probabilities * calibration.SHARES).astype(np.int64), calibration.SHARES - 1)
     arrays = {
         "scores": ranking.tally(ranking.bins(logits), labels, ranking.BINS),
-        "reliability": ranking.tally(shares, labels, calibration.SHARES),
-        "predicted": ranking.add_up(shares, probabilities, calibration.SHARES),
         "losses": resampling.moments(squared_errors, log_losses),
     }
+    if brief:
+        return Statistic(arrays)
+    shares = np.minimum((probabilities * calibration.SHARES).astype(np.int64), calibration.SHARES - 1)
+    arrays["reliability"] = ranking.tally(shares, labels, calibration.SHARES)
+    arrays["predicted"] = ranking.add_up(shares, probabilities, calibration.SHARES)
     if threshold is not None:
         called = (logits >= np.log(threshold) - np.log1p(-threshold)).astype(np.int64)
         arrays[_counted_at(threshold)] = ranking.tally(called, labels, 2)
@@ -40,23 +42,24 @@ def measure(scores: Floats, truth: Floats, *, threshold: float | None) -> Statis
 
 
 def metrics(statistic: Statistic, *, threshold: float | None, brief: bool = False) -> dict[str, float]:
-    """Return the metrics by name, NaN where one is not defined; `brief` leaves out what takes longest."""
-    histogram = statistic["scores"]
-    used, counts = _operating_point(statistic, threshold)
-    losses = statistic["losses"][0]
+    """Return the metrics by name, NaN where one is not defined; AUC, Brier score and log loss where it is `brief`."""
+    histogram, losses = statistic["scores"], statistic["losses"][0]
     brier, log_loss = ranking.ratio(losses[1:], losses[0])
-    found: dict[str, Reals | float] = {"auc": ranking.auc(histogram)}
+    found: dict[str, Reals | float] = {"auc": ranking.auc(histogram), "brier": brier, "log_loss": log_loss}
     if not brief:
-        found["auprc"] = ranking.auprc(histogram)
-    found |= {
-        **confusion.rates(counts),
-        "brier": brier,
-        "log_loss": log_loss,
-        "ece": calibration.calibration_error(statistic["reliability"], statistic["predicted"]),
-    }
-    if not brief:
-        found["calibration_slope"], found["calibration_intercept"] = calibration.recalibration(histogram)
-    found["threshold"] = used
+        used, counts = _operating_point(statistic, threshold)
+        slope, intercept = calibration.recalibration(histogram)
+        found = {
+            "auc": found["auc"],
+            "auprc": ranking.auprc(histogram),
+            **confusion.rates(counts),
+            "brier": brier,
+            "log_loss": log_loss,
+            "ece": calibration.calibration_error(statistic["reliability"], statistic["predicted"]),
+            "calibration_slope": slope,
+            "calibration_intercept": intercept,
+            "threshold": used,
+        }
     return {name: float(value) for name, value in found.items()}
 
 

@@ -18,7 +18,9 @@ from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic
 
 
-def measure(outcome: Outcome, scores: Floats, truth: Floats, *, threshold: float | None = 0.5) -> Statistic:
+def measure(
+    outcome: Outcome, scores: Floats, truth: Floats, *, threshold: float | None = 0.5, brief: bool = False
+) -> Statistic:
     """Return everything that metrics, curves and intervals need of these rows, as sums.
 
     Parameters
@@ -33,6 +35,8 @@ def measure(outcome: Outcome, scores: Floats, truth: Floats, *, threshold: float
     threshold
         Probability from which a row counts as positive, for binary outcomes; None where it is chosen later, from the
         pooled ROC.
+    brief
+        For binary outcomes: only what AUC, Brier score and log loss are read from, as between rounds.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def measure(outcome: Outcome, scores: Floats, truth: Floats, *, threshold: float
         )
     match outcome.kind:
         case "binary":
-            return binary.measure(scores, truth, threshold=threshold)
+            return binary.measure(scores, truth, threshold=threshold, brief=brief)
         case "multiclass":
             return multiclass.measure(scores, truth)
         case "regression":
@@ -71,7 +75,7 @@ def metrics(
         nearest edge of the score histogram, and None to the edge where Youden's index is largest. The metric
         ``threshold`` says what was used; given back, it means the same edge again.
     brief
-        For binary outcomes: leave out what takes longest (precision-recall and recalibration), as between rounds.
+        For binary outcomes: AUC, Brier score and log loss only, as between rounds.
     """
     match outcome.kind:
         case "binary":

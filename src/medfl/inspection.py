@@ -1,0 +1,86 @@
+"""Looks at a study before it is run: reads it, opens its tables, and says what it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from medfl.events import Event
+from medfl.execution import Engines
+from medfl.run.explain import Prepared, Section, explain, reading
+from medfl.run.loop import asking_for
+from medfl.run.plan import RunPlan, compile
+from medfl.run.preparing import Setting, prepare
+from medfl.site.sources import Sources, Tables
+from medfl.spec.checks import check
+from medfl.spec.placing import placing
+from medfl.spec.reading import read
+from medfl.spec.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a study would do, as sections of plain sentences."""
+
+    study: Study
+    sections: tuple[Section, ...]
+
+
+def inspect(study: Study | str | Path, tables: Tables | None = None) -> Inspection:
+    """Open every table a study names, fit its preprocessing, and say what it would do; nothing is trained or stored.
+
+    Raises
+    ------
+    MedflError
+        With all that is wrong with the study, or else with the tables or the model of the first arm that cannot run.
+    """
+    asked, base = opened(study)
+    plans = compile(asked)
+    prepared: list[Prepared] = []
+    with (
+        placing(study),
+        TemporaryDirectory() as vaults,
+        Engines(Sources(base, Path(vaults), tables), "in-process") as engines,
+    ):
+        for plan in _differing(plans):
+            engine = engines.engine(plan)
+            setting, events = _run_through(prepare(asking_for("check", plan, engine), engine.sites()))
+            setting.model(plan.study.model)
+            prepared.append(Prepared(plan.study, setting, tuple(events)))
+    return Inspection(asked, explain(asked, plans, prepared=prepared))
+
+
+def opened(study: Study | str | Path) -> tuple[Study, Path]:
+    """Return a study and the folder its relative paths start from.
+
+    Raises
+    ------
+    SpecError
+        With all that is wrong with it.
+    """
+    if isinstance(study, Study):
+        check(study)
+        return study, Path.cwd()
+    loaded = read(Path(study))
+    return loaded.study, loaded.base.absolute()
+
+
+def _differing(plans: tuple[RunPlan, ...]) -> Iterator[RunPlan]:
+    """Yield one plan for each way in which the arms' tables are read, and each model."""
+    seen = set()
+    for plan in plans:
+        key = reading(plan.study)
+        if key not in seen:
+            seen.add(key)
+            yield plan
+
+
+def _run_through(steps: Generator[Event, None, Setting]) -> tuple[Setting, list[Event]]:
+    events: list[Event] = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as end:
+            return end.value, events
