@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from medfl.errors import BusyError, DivergedError, MedflError, UserError
+from medfl.errors import BusyError, DivergedError, MedflError, SiteError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -104,11 +104,13 @@ def _failing_in_json(as_json: bool) -> Iterator[None]:
 def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Explain a study, or say all that is wrong with it."""
     from medfl.inspection import inspect
+    from medfl.site.log import logged
     from medfl.site.plugins import load
 
     try:
         load(plugins)
-        found = inspect(study)
+        with logged(None):
+            found = inspect(study)
     except MedflError as error:
         if as_json:
             _print_json({"ok": False} | _error_json(error))
@@ -163,16 +165,22 @@ def _carry_on(
     """Carry an execution out; show what it gave even where it stopped before its end."""
     from medfl.execution import carry_on
     from medfl.publish.terminal import progress
+    from medfl.site.log import logged
     from medfl.spec.placing import placing
     from medfl.store.shelf import whole_execution
 
     place, option = _home(home), _option(home)
+    with _failing_in_json(as_json):
+        display = progress(whole_execution(place, execution), _console(err=True))
     try:
-        with placing(study), progress(whole_execution(place, execution), _console(err=True)) as display:
-            carry_on(place, execution, display=display, plugins=plugins)
+        with placing(study), logged(place.folder / "sites") as log, display as shown:
+            carry_on(place, execution, display=shown, plugins=plugins)
     except MedflError as error:
-        view = whole_execution(place, execution)
+        with _failing_in_json(as_json):
+            view = whole_execution(place, execution)
         _show_results(view, as_json=as_json, error=error)
+        if error.code == SiteError.code:
+            error.add_note(f"The trace is in {log}; it may quote a row.")
         if advice := _advice(view, error, option):
             error.add_note(advice)
         raise
@@ -206,7 +214,9 @@ def _advice(view: ExecutionView, error: MedflError, option: str) -> str:
             kept = [one.run for one in view.runs if one.status == "failed" and one.model]
             return f"To take the last good model: medfl export {kept[0]}{option}" if kept else ""
         case UserError():
-            return f"Mended a table? Go on with: medfl resume {run}{option}. Changed the study? Run it anew."
+            planned = sum(one.status == "planned" for one in (*view.runs, *view.baselines))
+            waiting = f" {planned} more that read the same tables were not tried." if planned else ""
+            return f"Mended a table? Go on with: medfl resume {run}{option}. Changed the study? Run it anew.{waiting}"
     return f"What was finished is stored; go on with: medfl resume {run}{option}"
 
 

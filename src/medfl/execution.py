@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from medfl.errors import BusyError, Complaint, DivergedError, MedflError, PlanError, UserError
+from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError
 from medfl.events import DataDescribed, DataPrepared, Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.engine import Engine
@@ -102,16 +102,20 @@ def carry_on(
     Raises
     ------
     MedflError
-        What is not the user's doing, at once; what the user can mend in some arm, after all other arms are done.
+        What is not the user's doing, at once; what the user can mend in some arm, after all other arms are done. Where
+        tables cannot be used, the other runs that read the same are left as they are.
     """
     view = whole_execution(home, execution)
     runs = [*view.runs, *view.baselines]
     mendable: list[tuple[RunView, UserError]] = []
+    unusable: list[RunView] = []
     with (
         home.lock(execution),
         Engines(sources or _stored_sources(home, runs[0]), runs[0].engine, plugins) as engines,
     ):
         for run in runs:
+            if any(_read_alike(run, other) for other in unusable):
+                continue
             try:
                 with home.lock(run.run):
                     # Read under the lock: another process may have finished it meanwhile.
@@ -122,8 +126,14 @@ def carry_on(
                 raise
             except UserError as error:
                 mendable.append((run, error))
+                if isinstance(error, DataError) and not whole_run(home, run.run).table:
+                    unusable.append(run)
     if mendable:
         raise _together(mendable, named=len(runs) > 1)
+
+
+def _read_alike(one: RunView, other: RunView) -> bool:
+    return all(one.asked(part) == other.asked(part) for part in ("data", "preprocess", "model", "evaluation"))
 
 
 def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> UserError:

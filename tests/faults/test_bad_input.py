@@ -240,16 +240,35 @@ def test_the_same_in_a_process_of_its_own(name: str, tiny: Path) -> None:
         assert fragment in said.err
 
 
-def test_a_mended_table_and_resume(tiny: Path) -> None:
-    west = tiny.parent / "west.csv"
+def test_a_mended_table_and_resume(edited: Callable[..., Path]) -> None:
+    """All runs read the same table: it is complained of once, and all of them go on when it is mended."""
+    study = edited(("seed = 7", "seed = 7\nrepeats = 3"), more='\n[evaluation]\nbaselines = ["local-only"]\n')
+    west = study.with_name("west.csv")
     body = west.read_bytes()
     west.unlink()
-    failed = typed("run", tiny, "--json").json["runs"][0]
+    said = typed("run", study, "--json")
+    failed = said.json["runs"]
+    assert [run["status"] for run in failed] == ["failed", "planned", "planned"]
+    assert said.err.count("no such file") == 3, "at the site, of the run, in the end"
+    assert "5 more that read the same tables were not tried" in said.err
     west.write_bytes(body)
-    resumed = typed("resume", failed["run"], "--json")
+    resumed = typed("resume", failed[2]["run"], "--json")
     assert resumed.code == 0
-    assert resumed.json["runs"][0]["status"] == "finished"
-    assert resumed.json["runs"][0]["model"] == typed("run", tiny, "--json").json["runs"][0]["model"]
+    assert [run["status"] for run in resumed.json["runs"]] == ["finished"] * 3
+    assert len(resumed.json["baselines"]) == 9
+    again = typed("run", study, "--json").json["runs"]
+    assert [run["model"] for run in resumed.json["runs"]] == [run["model"] for run in again]
+
+
+def test_an_arm_that_reads_otherwise_is_tried(edited: Callable[..., Path]) -> None:
+    arms = '\n[[arm]]\nname = "whole"\n\n[[arm]]\nname = "filled"\npreprocess = { impute = "median" }\n'
+    study = edited(more=arms)
+    west = study.with_name("west.csv")
+    spelled("dose", np.nan)(pd.read_csv(west)).to_csv(west, index=False)  # type: ignore[union-attr]
+    said = typed("run", study, "--json")
+    calm(said, study.parent)
+    assert [run["status"] for run in said.json["runs"]] == ["failed", "finished"]
+    assert "'dose' in 1 of 120 rows" in said.err
 
 
 @pytest.mark.parametrize("path", ["nosuch.toml", "", "west.csv", "stduy.toml"])
@@ -302,3 +321,30 @@ def test_what_was_finished_is_shown_before_the_error(wild: Path) -> None:
     assert "RMSE" in said.out
     assert said.out.index("wild, seed 7: failed") < said.out.index("RMSE")
     assert "Error:" in said.err
+
+
+BROKEN = """
+from medfl.site.desk import Desk
+
+def broken(desk, *words):
+    raise KeyError("Zebediah 987.125")
+
+Desk.summed = broken
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["in-process", "processes"])
+def test_what_nobody_foresaw_stays_at_the_site(engine: str, tiny: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(BROKEN, encoding="utf-8")
+    said = typed_apart("run", tiny, "--plugin", plugin, "--engine", engine, "--json")
+    calm(said, tiny.parent, code=1)
+    assert "sites east, north and west: the site failed at the stage 'prepare' (found: KeyError)" in said.err
+    assert said.json["runs"][0]["error"]["code"] == "site"
+    log = tmp_path / "home" / "sites" / "site.log"
+    assert str(log) in said.err
+    assert log.read_text(encoding="utf-8").count("\nKeyError: 'Zebediah 987.125'") == 3
+    assert log.stat().st_mode & 0o777 == 0o600
+    checked = typed_apart("check", tiny, "--plugin", plugin)
+    calm(checked, tiny.parent, code=1)

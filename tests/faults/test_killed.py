@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -51,6 +52,21 @@ for kind, name in ((SqlJournal, "append"), (FileArtefacts, "write"), (FolderVaul
 """
 """A plugin that kills the program at a write of its choice, before or after it."""
 
+STOPPING = """
+import os, signal
+from medfl.publish.following import PlainDisplay
+
+say = PlainDisplay._say
+
+def stopping(display, text):
+    say(display, text)
+    if {after!r} in text:
+        os.kill(os.getpid(), {how})
+
+PlainDisplay._say = stopping
+"""
+"""A plugin that sends the program a signal when its progress says something: no later, however busy the machine."""
+
 MORTAL = """
 import os, signal
 from pathlib import Path
@@ -78,7 +94,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def long(edited: Callable[..., Path]) -> Path:
-    return edited(("rounds = 4", "rounds = 60"), ('kind = "fedavg"', 'kind = "fedadam"'), more=BRIEF)
+    return edited(("rounds = 4", "rounds = 20"), ('kind = "fedavg"', 'kind = "fedadam"'), more=BRIEF)
 
 
 @pytest.fixture
@@ -103,13 +119,16 @@ def seen(process: subprocess.Popen[str], text: str) -> None:
     assert any(text in line for line in process.stderr), f"never said: {text}"
 
 
-def stopped(how: signal.Signals, after: str, *words: object) -> Said:
-    """Start a command, stop it with a signal once its progress says `after`, and return what it said then."""
-    with started(*words) as process:
-        seen(process, after)
-        process.send_signal(how)
-        out, err = process.communicate(timeout=60)
-        return Said(process.returncode, out, err)
+def stopping(how: signal.Signals, after: str, study: Path) -> Path:
+    """Return a plugin that sends a signal once the progress says `after`."""
+    plugin = study.with_name("stopping.py")
+    plugin.write_text(STOPPING.format(how=int(how), after=after), encoding="utf-8")
+    return plugin
+
+
+def stopped(how: signal.Signals, after: str, study: Path, *words: object) -> Said:
+    """Run a study, stop it with a signal once its progress says `after`, and return what it said."""
+    return typed_apart("run", study, *words, "--plugin", stopping(how, after, study))
 
 
 def told(said: Said) -> dict[str, Any]:
@@ -128,12 +147,11 @@ def only_run() -> dict[str, Any]:
 @pytest.mark.parametrize("engine", ["in-process", "processes"])
 def test_kill_minus_nine_at_a_random_round(long: Path, tmp_path: Path, engine: str) -> None:
     expected = told(typed("run", long, "--home", tmp_path / "whole", "--json"))
-    round = 6 * random.Random(engine).randint(1, 8)
-    killed = stopped(signal.SIGKILL, f"round {round} of 60", "run", long, "--engine", engine)
+    round = 2 * random.Random(engine).randint(1, 9)
+    killed = stopped(signal.SIGKILL, f"round {round} of 20", long, "--engine", engine)
     assert killed.code == -signal.SIGKILL
     run = only_run()
-    assert run["status"] == "interrupted"
-    assert run["rounds"] >= round
+    assert (run["status"], run["rounds"]) == ("interrupted", round)
     assert told(typed("resume", run["run"], "--json")) == expected
 
 
@@ -158,7 +176,7 @@ def test_kill_minus_nine_at_any_write(
     expected, writes = told(counted), int((tmp_path / "count").read_text())
     assert writes > 40
     draw = random.Random(1)
-    moments = [(1, True), (2, True), *((draw.randint(3, writes - 1), draw.random() < 0.5) for _ in range(5))]
+    moments = [(1, True), (2, True), *((draw.randint(3, writes - 1), draw.random() < 0.5) for _ in range(4))]
     for when, after in [*moments, (writes, False)]:
         home.rename(tmp_path / f"before-{when}-{after}") if home.exists() else None
         assert typed_apart("run", whole, "--plugin", deadly(when, after)).code == -signal.SIGKILL
@@ -176,7 +194,7 @@ def test_killed_before_anything_was_laid_down(whole: Path, deadly: Callable[[int
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["in-process", "processes"])
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(long: Path, engine: str) -> None:
-    said = stopped(signal.SIGINT, "round 6 of 60", "run", long, "--engine", engine)
+    said = stopped(signal.SIGINT, "round 6 of 20", long, "--engine", engine)
     run = only_run()
     assert said.code == 130
     assert said.out == "", "no model was judged to its end"
@@ -184,7 +202,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(long: Path, engine: str) -> 
     assert "Traceback" not in said.err
     assert run["status"] == "interrupted"
     finished = typed("resume", run["run"], "--json").json["runs"][0]
-    assert (finished["status"], finished["rounds"]) == ("finished", 60)
+    assert (finished["status"], finished["rounds"]) == ("finished", 20)
     assert only_run()["status"] == "finished"
     assert typed("resume", run["run"], "--json").json["runs"][0] == finished, "nothing is left to do"
 
@@ -193,7 +211,10 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(long: Path, engine: str) -> 
 def test_ctrl_c_does_not_wait_for_a_long_round(edited: Callable[..., Path]) -> None:
     study = edited(("batch_size = 16", "batch_size = 16\nlocal_epochs = 1000000"))
     for engine in ("in-process", "processes"):
-        said = stopped(signal.SIGINT, "started as", "run", study, "--engine", engine, "--json")
+        with started("run", study, "--engine", engine, "--json") as process:
+            seen(process, "started as")
+            process.send_signal(signal.SIGINT)
+            said = Said(*finished(process))
         assert said.code == 130
         assert said.json["runs"][0]["status"] == "interrupted"
         assert "Traceback" not in said.err
@@ -201,8 +222,8 @@ def test_ctrl_c_does_not_wait_for_a_long_round(edited: Callable[..., Path]) -> N
 
 @pytest.mark.slow
 def test_ctrl_c_shows_what_was_finished(edited: Callable[..., Path]) -> None:
-    study = edited(("seed = 7", "seed = 7\nrepeats = 2"), ("rounds = 4", "rounds = 60"), more=BRIEF)
-    said = stopped(signal.SIGINT, "seed 8: round 6 of 60", "run", study, "--home", study.parent / "h o")
+    study = edited(("seed = 7", "seed = 7\nrepeats = 2"), more=BRIEF)
+    said = stopped(signal.SIGINT, "seed 8: round 2 of 4", study, "--home", study.parent / "h o")
     assert said.code == 130
     assert "AUC" in said.out
     assert f"medfl resume {said.out.split('medfl resume ')[1].split()[0]} --home '{study.parent}/h o'" in said.err
@@ -211,11 +232,11 @@ def test_ctrl_c_shows_what_was_finished(edited: Callable[..., Path]) -> None:
 @pytest.mark.slow
 def test_of_two_that_resume_one_wins_and_the_other_says_busy(long: Path, tmp_path: Path) -> None:
     expected = told(typed("run", long, "--home", tmp_path / "whole", "--json"))
-    stopped(signal.SIGKILL, "round 6 of 60", "run", long)
+    stopped(signal.SIGKILL, "round 6 of 20", long)
     run = only_run()["run"]
-    with started("resume", run, "--json") as winner:
-        seen(winner, "goes on after round")
-        winner.send_signal(signal.SIGSTOP)
+    plugin = stopping(signal.SIGSTOP, "goes on after round", long)
+    with started("resume", run, "--json", "--plugin", plugin) as winner:
+        assert os.WIFSTOPPED(os.waitpid(winner.pid, os.WUNTRACED)[1])
         try:
             assert only_run()["status"] == "running"
             loser = typed_apart("resume", run, "--json")
@@ -263,7 +284,7 @@ CHANGES: dict[str, tuple[Callable[[str], str], str]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_other_tables_than_at_the_beginning_are_refused(name: str, long: Path, tmp_path: Path) -> None:
     expected = told(typed("run", long, "--home", tmp_path / "whole", "--json"))
-    stopped(signal.SIGKILL, "round 6 of 60", "run", long)
+    stopped(signal.SIGKILL, "round 6 of 20", long)
     run, west = only_run(), long.with_name("west.csv")
     before, (change, place) = west.read_text(encoding="utf-8"), CHANGES[name]
     west.write_text(change(before), encoding="utf-8")

@@ -14,6 +14,7 @@ from medfl.errors import MedflError, SiteError
 from medfl.messages import Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
 from medfl.site import plugins
 from medfl.site.answer import Site
+from medfl.site.log import logged
 from medfl.site.sources import Sources
 from medfl.spec.study import Study
 
@@ -36,11 +37,12 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         return
     words = json.loads(first)
     sites: dict[str, Site] = {}
-    while (body := read_frame(requests)) is not None:
-        request = from_bytes(body)
-        if not isinstance(request, Request):
-            raise SiteError("a worker was sent something that is not a request")
-        write_frame(answers, to_bytes(_answer(request, words, sites)))
+    with logged(Path(words["vaults"])):
+        while (body := read_frame(requests)) is not None:
+            request = from_bytes(body)
+            if not isinstance(request, Request):
+                raise SiteError("a worker was sent something that is not a request")
+            write_frame(answers, to_bytes(_answer(request, words, sites)))
 
 
 def _answer(request: Request, words: dict[str, Any], sites: dict[str, Site]) -> Reply | Refusal:

@@ -176,7 +176,7 @@ def test_a_single_row_and_batch_normalisation() -> None:
     ("spec", "complaint"),
     [
         (Torch(name="perceptrom"), 'model.name: no torch model .*"perceptrom".*\n.*did you mean "perceptron"'),
-        (Torch(name="?"), r"known names: batch-norm, flat, perceptron; load the file that registers it with --plugin FILE.py"),
+        (Torch(name="?"), r"known names: batch-norm, flat, perceptron; load the file that registers it"),
         (Torch(name="flat", options={"widht": 3}), "model.options: .*'widht'.*\n.*its options are: none"),
     ],
     ids=["misspelt", "unknown", "wrong option"],
