@@ -8,9 +8,11 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from medfl.errors import MissingExtraError, NotFoundError, StoreError
 from medfl.events import Noticed
@@ -210,6 +212,7 @@ def test_only_the_owner_reads_it(path: Path, journal: SqlJournal) -> None:
         "journal.db": "0o600",
         "journal.db-wal": "0o600",
         "journal.db-shm": "0o600",
+        "journal.db.lock": "0o600",
     }
 
 
@@ -223,6 +226,26 @@ def test_eight_processes_make_one_journal(path: Path) -> None:
     command = "import sys; from medfl.store.sql import SqlJournal; SqlJournal.open(sys.argv[1]).close()"
     makers = [subprocess.Popen([sys.executable, "-c", command, str(path)]) for _ in range(8)]
     assert [maker.wait(60) for maker in makers] == [0] * 8
+
+
+def test_opening_waits_for_whoever_sets_the_file_up(path: Path) -> None:
+    """SQLite does not wait to change a file to WAL that another has just begun to read: it fails at once."""
+    other = sqlite3.connect(path, isolation_level=None)
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(f"{path}.lock"):
+            other.execute("CREATE TABLE any (thing)")
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM any").fetchall()
+            opening = pool.submit(SqlJournal.open, path)
+            assert wait([opening], timeout=0.3).not_done, opening.exception()
+            other.close()
+        opening.result(timeout=30).close()
+
+
+def test_a_file_that_is_set_up_for_ever(path: Path) -> None:
+    with FileLock(f"{path}.lock"), pytest.raises(StoreError) as error:
+        SqlJournal.open(path, patience=0.1)
+    refused(error, "locked", "fuser")
 
 
 def changed(path: Path, statement: str) -> None:

@@ -9,10 +9,12 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 from sqlalchemy.engine import URL, Connection, Engine, Row
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -20,7 +22,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from medfl.errors import MissingExtraError, NotFoundError, StoreError
 from medfl.events import KINDS, Event, from_json, to_json
 from medfl.store.journal import Recorded
-from medfl.store.trouble import explained, no_access
+from medfl.store.trouble import explained, locked, no_access
 
 SCHEMA = 1
 PAGE = 1000
@@ -200,7 +202,8 @@ def _engine(url: URL, patience: float) -> Engine:
         return _postgres(url, patience)
     _make_file(Path(str(url.database)))
     engine = sa.create_engine(url, connect_args={"timeout": patience}, hide_parameters=True)
-    sa.event.listen(engine, "connect", _durable)
+    turn = FileLock(f"{url.database}.lock", timeout=patience, mode=0o600, thread_local=False)
+    sa.event.listen(engine, "connect", partial(_durable, turn))
     return engine
 
 
@@ -230,11 +233,18 @@ def _make_file(path: Path) -> None:
         raise no_access(error, path) from error
 
 
-def _durable(connection: sqlite3.Connection, _: object) -> None:
-    """Set up a connection to SQLite: what is acknowledged is on the disk, and readers and a writer do not wait."""
+def _durable(turn: FileLock, connection: sqlite3.Connection, _: object) -> None:
+    """Set up a connection to SQLite: what is acknowledged is on the disk, and readers and a writer do not wait.
+
+    Connections are set up one at a time: SQLite does not wait for the change to WAL, but fails where another reads.
+    """
     connection.isolation_level = None  # transactions begin where we say so
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON"):
-        connection.execute(f"PRAGMA {setting}").close()
+    try:
+        with turn:
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON"):
+                connection.execute(f"PRAGMA {setting}").close()
+    except Timeout as error:
+        raise locked(turn.lock_file) from error
 
 
 def _text(event: Event) -> str:

@@ -92,6 +92,11 @@ def explained(error: DBAPIError, place: str) -> StoreError:
     return _told(_longest(_SQLSTATE, state), place, said)
 
 
+def locked(place: str) -> StoreError:
+    """Tell that another process did not let go of a lock in time."""
+    return _told("locked", place, "a lock that is held")
+
+
 def _longest(table: Mapping[str, Trouble], code: str) -> Trouble:
     """Return the entry of the longest prefix: SQLITE_BUSY_SNAPSHOT is a SQLITE_BUSY."""
     return next((table[code[:end]] for end in range(len(code), 0, -1) if code[:end] in table), "other")
