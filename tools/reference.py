@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from medfl import errors, events
 from medfl.cli import main as command_line
-from medfl.spec.anatomy import kind_of, parts_of, tag_of
+from medfl.spec.anatomy import kind_of, named, parts_of, tag_of
 from medfl.spec.expected import expected
 from medfl.spec.finding import toml
 from medfl.spec.part import Part
@@ -115,7 +115,7 @@ def spec_page() -> str:
 def _part_sections(part: type[Part], path: tuple[str, ...]) -> Iterator[str]:
     """Yield a section for each table that lies in a part."""
     for name, field in part.model_fields.items():
-        parts, inner = parts_of(field), (*path, name)
+        parts, inner = parts_of(field), (*path, name, *(("NAME",) if named(field) else ()))
         if not parts:
             continue
         yield f"{'##' if not path else '###'} `{_header(inner)}`\n"

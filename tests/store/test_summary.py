@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 
 from medfl.events import Event, RunFailed
+from medfl.store.folding import view_execution, view_run
 from medfl.store.summary import listing, summary
-from medfl.store.views import ExecutionView, RunView, view_execution, view_run
+from medfl.store.views import ExecutionView, RunView
 from medfl.testing import story
 
 

@@ -23,7 +23,7 @@ from medfl.publish.following import LiveDisplay, PlainDisplay
 from medfl.publish.glance import glance
 from medfl.publish.tables import ResultGroup, ResultTable
 from medfl.publish.tables import results as result_table
-from medfl.publish.ways import Mark, mark_of
+from medfl.publish.ways import Mark, name_of
 from medfl.publish.wording import counted, duration, label, listed, moment, next_step, number, shortened, whole
 from medfl.store.views import ExecutionView, RunView
 
@@ -177,9 +177,9 @@ def _said(execution: ExecutionView) -> Iterator[RenderableType]:
 
 
 def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
-    for run in (*execution.runs, *execution.baselines):
+    for run in execution.every:
         if run.status in ("failed", "interrupted"):
-            name = mark_of(execution, run.arm).label
+            name = name_of(execution, run)
             yield Text(f"{name}, seed {run.seed}: {run.status}", style=_STATUS[run.status])
             if run.error:
                 # The first line names the place; the rest is for medfl show.
@@ -191,8 +191,10 @@ def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
 def _facts(view: RunView) -> Iterator[tuple[str, str]]:
     yield "Study", f"{view.study} ({view.digest[:12]})"
     yield "Arm", f"{view.arm}, seed {view.seed}"
+    if view.members:
+        yield "Trained by", listed(view.members)
     yield "Status", view.status
-    yield "Rounds", f"{view.rounds} of {view.planned_rounds}" if view.role == "arm" else "trained in one go"
+    yield "Rounds", f"{view.rounds} of {view.planned_rounds}" if view.federated else "trained in one go"
     yield "Planned", moment(view.planned)
     if view.started:
         sittings = f" in {counted(len(view.sittings), 'sitting')}" if len(view.sittings) > 1 else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from medfl import seeds
 from medfl.events import Evaluated, Event
-from medfl.learn.metrics import judge
+from medfl.learn import importance
+from medfl.learn.metrics import judge, subgroups
 from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic
 from medfl.run.asking import Answers, Asking, said
@@ -18,11 +19,20 @@ from medfl.spec.evaluation import Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Asks for evaluations and tells them as events."""
+    """Asks for evaluations and tells them as events.
+
+    Parameters
+    ----------
+    asking, setting, how
+        The hub's voice, what the sites agreed on, and what the study says of judging.
+    further
+        Whether the last model is also judged by groups of patients and with features shuffled, where that is asked for.
+    """
 
     asking: Asking
     setting: Setting
     how: Evaluation
+    further: bool = True
 
     @property
     def during(self) -> dict[str, Any]:
@@ -42,14 +52,13 @@ class Judge:
     def finally_(self, round: int, weights: Floats) -> Generator[Event, None, None]:
         """Judge the last model, with intervals and curves."""
         how = self.final
-        answers = yield from self._ask(round, weights, how)
-        total = answers.total.under("evaluation")
         if self._outcome.kind == "binary" and how["threshold"] is None:
-            # The pooled ROC's best point is known only now: ask again, so that every site is judged at it.
-            how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
+            # The pooled ROC's best point is known only after asking: ask again, so that every site is judged at it.
             answers = yield from self._ask(round, weights, how)
             total = answers.total.under("evaluation")
-        yield self._told(round, answers, total, how)
+            how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
+        answers = yield from self._ask(round, weights, how | self._parts)
+        yield self._told(round, answers, answers.total.under("evaluation"), how)
 
     def each_alone(self, answers: Answers) -> Event:
         """Tell how each site's own model does on its own test rows."""
@@ -83,7 +92,32 @@ class Judge:
             else {},
             site_intervals=dict(said(answers, "intervals")),
             curves=judge.curves(self._outcome, total),
+            subgroups=tuple(self._by_group(answers, threshold)),
+            importance=tuple(self._by_feature(answers)),
         )
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What a site is told about judging the last model in parts; nothing where that is not asked for."""
+        if not self.further:
+            return {}
+        grouped = {"subgroups": True} if self.how.subgroups else {}
+        return grouped | ({"importance": self.how.importance.repeats} if self.how.importance else {})
+
+    def _by_group(self, answers: Answers, threshold: float | None) -> Iterator[Mapping[str, Any]]:
+        if "subgroups" in self._parts:
+            yield from subgroups.by_group(
+                self._outcome,
+                said(answers, "subgroups"),
+                answers.total.under("subgroups"),
+                how=self.how,
+                threshold=threshold,
+                seed=self.asking.seed,
+            )
+
+    def _by_feature(self, answers: Answers) -> Iterator[Mapping[str, Any]]:
+        if repeats := self._parts.get("importance"):
+            yield from importance.read(self.setting.recipe, answers.total.under("importance"), repeats=repeats)
 
     @property
     def _outcome(self) -> Outcome:

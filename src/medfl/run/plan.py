@@ -27,17 +27,23 @@ class RunPlan:
         The run's seed.
     study
         The arm as a study of its own.
+    members
+        Who trains; all sites where empty.
+    orders
+        The orders of sites that a Shapley value is estimated from.
     """
 
     role: Role
     arm: str
     seed: int
     study: Study
+    members: tuple[str, ...] = ()
+    orders: tuple[tuple[str, ...], ...] = ()
 
     @property
     def rounds(self) -> int:
         """Exchanges in which something is trained; a baseline trains in one go."""
-        return self.study.algorithm.rounds if self.role == "arm" else 1
+        return self.study.algorithm.rounds if self.role in ("arm", "coalition") else 1
 
 
 def compile(study: Study, *, sites: Sequence[str] | None = None, only: str | None = None) -> tuple[RunPlan, ...]:
