@@ -18,7 +18,10 @@ def executed(events: Sequence[Event]) -> ExecutionView:
 
 def test_a_finished_execution_says_exactly_this() -> None:
     told = summary(executed(story.execution()))
-    assert list(told) == ["study", "digest", "runs", "baselines"]
+    assert list(told) == [
+        "study", "digest", "runs", "baselines",
+        "comparisons", "noninferiority", "worst_sites", "subgroups", "contributions", "importance",
+    ]  # fmt: skip
     assert (told["study"], told["digest"]) == ("readmission", story.study().digest)
     assert [(run["arm"], run["seed"]) for run in told["runs"]] == [
         ("fedavg", 7), ("fedavg", 8), ("fedyogi", 7), ("fedyogi", 8),

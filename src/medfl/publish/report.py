@@ -14,8 +14,9 @@ from medfl.publish.glance import glance
 from medfl.publish.leaving import leaving
 from medfl.publish.methods import methods, setting_of
 from medfl.publish.pictures import plates
+from medfl.publish.pictures_of_parts import plates_of_parts
 from medfl.publish.provenance import provenance
-from medfl.publish.tables import cohort, described, results
+from medfl.publish.tables import cohort, described, importances, results, worst
 from medfl.publish.ways import Mark, name_of
 from medfl.publish.wording import counted, listed, moment, next_step, sentence
 from medfl.spec.metrics import METRICS
@@ -65,7 +66,9 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "methods": methods(execution.spec, setting_of(run) if run else None),
         "prepared": _prepared(execution),
         "results": results(execution),
-        "plates": plates(execution, shown.metric) if shown.metric else {},
+        "worst": worst(execution),
+        "plates": plates(execution, shown.metric) | plates_of_parts(execution, shown.metric) if shown.metric else {},
+        "importances": importances(execution),
         "metric": shown.metric,
         "leaving": leaving(execution),
         "failures": tuple(_failures(execution)),

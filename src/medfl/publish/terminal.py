@@ -21,7 +21,7 @@ from rich.text import Text
 from medfl.events import Event
 from medfl.publish.following import LiveDisplay, PlainDisplay
 from medfl.publish.glance import glance
-from medfl.publish.tables import ResultGroup, ResultTable
+from medfl.publish.tables import ResultGroup, ResultTable, worst
 from medfl.publish.tables import results as result_table
 from medfl.publish.ways import Mark, name_of
 from medfl.publish.wording import counted, duration, label, listed, moment, next_step, number, shortened, whole
@@ -70,6 +70,7 @@ def results(execution: ExecutionView) -> RenderableType:
     parts: list[RenderableType] = [*_troubles(execution)]
     if table is not None:
         parts += [Text(execution.question or execution.study, style="bold"), Text(), *_result_lines(table)]
+        parts += _worst_lines(execution, table)
         parts += [Text(), *_said(execution)]
     elif not parts:
         parts.append(Text("Nothing was judged yet."))
@@ -141,6 +142,19 @@ def _result_lines(table: ResultTable) -> Iterator[RenderableType]:
     if not few:
         yield Text()
         yield Text(f"{counted(len(table.sites), 'site').capitalize()}: the report shows each of them.", style="dim")
+
+
+def _worst_lines(execution: ExecutionView, table: ResultTable) -> Iterator[RenderableType]:
+    lines = worst(execution)
+    if not lines:
+        return
+    yield Text()
+    heads = (f"Worst {table.heads[0]}", "at", "best less worst")
+    yield _row(Text("Worst site", style="bold"), [Text(head, style="dim") for head in heads])
+    for line in lines:
+        value = Text.assemble(line.cell.text, (f" ({line.cell.interval})" if line.cell.interval else "", "dim"))
+        name = Text("  " + shortened(line.mark.label, _FIRST - 3), style=_style(line.mark))
+        yield _row(name, [value, Text(shortened(line.site, _COLUMN + 4)), Text(line.range)])
 
 
 def _group_lines(group: ResultGroup) -> Iterator[RenderableType]:
