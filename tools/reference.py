@@ -115,7 +115,7 @@ def spec_page() -> str:
 def _part_sections(part: type[Part], path: tuple[str, ...]) -> Iterator[str]:
     """Yield a section for each table that lies in a part."""
     for name, field in part.model_fields.items():
-        parts, inner = parts_of(field), (*path, name, *(("NAME",) if named(field) else ()))
+        parts, inner = parts_of(field), (*path, name)
         if not parts:
             continue
         yield f"{'##' if not path else '###'} `{_header(inner)}`\n"
@@ -124,6 +124,8 @@ def _part_sections(part: type[Part], path: tuple[str, ...]) -> Iterator[str]:
             yield from _kind_sections(field, deep=bool(path))
         else:
             yield f"{_sentence(parts[0])}\n"
+            if named(field):
+                yield f"There is one such table for each name: `[{'.'.join(inner)}.NAME]`, or `NAME = {{ … }}`.\n"
             yield _keys(parts[0], parts[0].model_fields)
         if name == "arm":
             yield ARMS_PAGE

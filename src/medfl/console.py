@@ -143,8 +143,9 @@ def run(
         place = _home(home)
         with placing(study):
             execution = lay_down(asked, place, sources=Sources(base, place.folder / "sites"), engine=engine, arm=arm)
-    if arm is not None and asked.evaluation.baselines:
-        left_out = " and ".join(asked.evaluation.baselines)
+    weighed = ("the contributions of sites",) if asked.evaluation.contributions else ()
+    if arm is not None and (asked.evaluation.baselines or weighed):
+        left_out = " and ".join((*asked.evaluation.baselines, *weighed))
         _say(f"Arm {arm} only: {left_out} are run with the whole study, without --arm.", dim=True)
     _carry_on(execution, home, plugins=plugins, as_json=as_json, study=study)
 

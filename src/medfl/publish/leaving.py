@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medfl.publish.methods import arms_of
-from medfl.publish.wording import counted, sentence, size, whole
+from medfl.publish.wording import counted, listed, sentence, size, whole
 from medfl.store.views import ExecutionView, RunView
 
 
@@ -61,6 +61,17 @@ def _items(spec: Mapping[str, Any]) -> Iterator[Left]:
         "number; the mean training loss.",
     )
     yield Left("For judging", sentence(_judging(spec)))
+    if groups := spec["evaluation"].get("subgroups"):
+        yield Left(
+            "For groups of patients",
+            f"Once, for the last model: the same sums for each group by {listed(groups)} that is large enough, and the "
+            "number of its rows by outcome; of a group that is not, its name. Where no group is large enough, nothing.",
+        )
+    if spec["evaluation"].get("importance"):
+        yield Left(
+            "For the importance of features",
+            "Once, for the last model: the same histograms and sums of errors, one feature's values shuffled.",
+        )
     yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
 
 

@@ -25,7 +25,7 @@ _MOST_SITES, _MOST_FEATURES = 4, 3
 
 
 def in_parts(execution: ExecutionView, metric: str) -> Iterator[str]:
-    """Yield a sentence on groups of patients, one on each arm's sites, and one on features, where they were measured."""
+    """Yield a sentence on groups of patients, one on each arm's sites and one on features, where they were measured."""
     yield from _groups(execution, metric)
     every = contributions(execution, metric)
     yield from (sentence(_weights(execution, one, several=len(every) > 1)) for one in every)
@@ -47,6 +47,12 @@ def _groups(execution: ExecutionView, metric: str) -> Iterator[str]:
         hidden = len(found) - len(shown)
         tail = f"; {counted(hidden, 'group is', 'groups are')} too small to be shown anywhere" if hidden else ""
         value = with_interval(worst.estimates[metric], metric=metric)
+        if len(shown) == 1:
+            told = (
+                f"{whose} reaches {label(metric)} {value} in {_named(worst)}, the one group of patients that is shown"
+            )
+            yield sentence(f"{told}{tail}")
+            return
         yield sentence(
             f"of {counted(len(shown), 'group')} of patients {whose} serves {_named(worst)} worst: {label(metric)} "
             f"{value}{tail}"
@@ -72,10 +78,14 @@ def _told(shown: Sequence[Contribution], metric: str) -> str:
 
 
 def _features(execution: ExecutionView, metric: str) -> Iterator[str]:
-    for way, found in costs(execution, metric):
+    for way, every in costs(execution, metric):
+        found = [one for one in every if one.cost.mean > 0]
         told = listed(
             f"{shortened(one.feature, 24)} {difference(one.cost, metric=metric)}" for one in found[:_MOST_FEATURES]
         )
         whose = "the federated model" if way.mark.label == "federated" else f"the model of {way.mark.label}"
+        if not found:
+            yield sentence(f"{whose} loses no {in_sentence(metric)} when single features are shuffled")
+            return
         yield sentence(f"{whose} loses most {in_sentence(metric)} when these are shuffled: {told}")
         return

@@ -16,10 +16,10 @@ from medfl.store.comparison import Estimate
 from medfl.store.contributions import Contributions, contributions
 from medfl.store.importance import Importance, importance
 from medfl.store.noninferiority import NonInferiority, noninferiority
-from medfl.store.subgroups import Group, subgroups
+from medfl.store.subgroups import Group, subgroups, withheld
 from medfl.store.views import ExecutionView
 
-MOST_FEATURES = 20
+MOST_FEATURES = 12
 """Features that a figure shows; the table has all."""
 SUPPRESSED = "suppressed"
 
@@ -113,6 +113,9 @@ def groups(execution: ExecutionView, metric: str) -> Dots | None:
     for grouping, keys in groupby(order, key=lambda key: key[0]):
         rows.append(DotRow(grouping, "", ()))
         rows += [_group_row(key[1], [(mark, known.get(key)) for mark, known in found], metric) for key in keys]
+    shown = {grouping for grouping, _ in order}
+    for grouping in dict.fromkeys(name for way in shared for name in withheld(way.finished) if name not in shown):
+        rows += [DotRow(grouping, "", ()), DotRow("all groups", "–", (Dot(shared[0].mark, None, SUPPRESSED),))]
     if not rows:
         return None
     known = metric_of(metric)
@@ -128,6 +131,8 @@ def groups(execution: ExecutionView, metric: str) -> Dots | None:
 
 
 def _group_row(name: str, found: Sequence[tuple[Mark, Group | None]], metric: str) -> DotRow:
+    if all(group is None or group.rows is None for _, group in found):
+        return DotRow(name, "–", (Dot(found[0][0], None, SUPPRESSED),))
     count = next((whole(group.rows) for _, group in found if group is not None and group.rows is not None), "–")
     return DotRow(name, count, tuple(_group_dot(mark, group, metric) for mark, group in found))
 

@@ -24,8 +24,8 @@ def _margins(execution: ExecutionView, metric: str) -> Iterator[Plate]:
     drawings = [dot_plot(view, name=f"margin-{place}") for place, view in enumerate(margins(execution, metric))]
     if drawings:
         text = (
-            "The federation less all rows in one place, over the same seeds, with the 95 % interval of the corrected "
-            "paired difference. Non-inferior is an arm whose whole interval lies on the better side of the margin; "
+            "The federation less all rows in one place, over the same seeds, with the 95 % interval of the paired "
+            "difference. Non-inferior is an arm whose whole interval lies on the better side of the margin; "
             "where the margin lies inside the interval, nothing is shown. This is a one-sided test at 2.5 %, without "
             "correction for the number of arms."
         )
@@ -43,11 +43,8 @@ def _groups(execution: ExecutionView, metric: str) -> Iterator[Plate]:
         f"{label(metric)} on the test rows of each group of patients, over all sites that may show it, with 95 % "
         f"intervals. A group with fewer than {fewest} test rows at a site, in all or of one outcome, does not leave "
         "it, and neither does another one from which it could be computed.",
-        f"Some groups are left out at {listed(hidden)}."
-        if hidden
-        else "No group had to be left out of those shown."
-        if not closed
-        else "",
+        f"Some groups are left out at {listed(hidden)}." if hidden else "",
+        "No group had to be left out." if not hidden and not closed else "",
         *closed,
         "Many groups are compared at once, without correction: a single one that stands out may do so by chance.",
         "Each site is a group as well, shown above.",
@@ -95,8 +92,8 @@ def _how_weighed(execution: ExecutionView, found: Contributions, *, several: boo
         else f"estimated from {found.orders} random orders of joining, {trained}"
     )
     return (
-        f"{who}Shapley values: what a site adds when it joins, averaged over the orders in which sites may join; {how}. "
-        f"They add up to what all sites gain over the untrained model, {together} less {nobody}."
+        f"{who}Shapley values: what a site adds when it joins, averaged over the orders in which sites may join; "
+        f"{how}. They add up to what all sites gain over the untrained model, {together} less {nobody}."
         f"{_error(found)}"
     )
 

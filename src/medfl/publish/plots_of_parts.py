@@ -31,10 +31,11 @@ def dot_plot(view: Dots, *, name: str) -> str:
     places, bottom = list(_places(view)), _height(view)
     counted = any(row.count for row in view.rows)
     left = min(5.3 * max(len(shortened(row.name, _NAME)) for row in view.rows) + (56 if counted else 20), 205)
-    right = 4.45 * max(len(dot.text) for row in view.rows for dot in row.dots) + 14
-    with sheet(FULL, (bottom + 84) / 72) as figure:
+    right = 4.5 * max(len(view.values), *(len(dot.text) for row in view.rows for dot in row.dots)) + 14
+    below = 46 if view.left or view.right else 24
+    with sheet(FULL, (bottom + 38 + below) / 72) as figure:
         title(figure, view.title)
-        ax = axes(figure, left=left, right=right, top=38, bottom=46)
+        ax = axes(figure, left=left, right=right, top=38, bottom=below)
         ax.grid(visible=False)
         ax.grid(axis="x", color=RULE, linewidth=0.6)
         ax.set_yticks([])
@@ -85,9 +86,17 @@ def _lines(ax: Axes, view: Dots) -> None:
     if view.margin is not None:
         ax.axvline(view.margin, color=ALARM, linewidth=1.2, linestyle=(0, (4, 2)))
         ax.annotate(
-            f"margin {number(view.margin)}", (view.margin, 1), xytext=(0, 3), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="center", va="bottom", fontsize=SMALL, color=ALARM, annotation_clip=False,
-        )  # fmt: skip
+            f"margin {number(view.margin)}",
+            (view.margin, 1),
+            xytext=(0, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="left" if view.margin < 0 else "right",
+            va="bottom",
+            fontsize=SMALL,
+            color=ALARM,
+            annotation_clip=False,
+        )
 
 
 def _head(ax: Axes, view: Dots, *, left: float, counted: bool) -> None:

@@ -43,8 +43,21 @@ VERDICTS: Mapping[Verdict, str] = MappingProxyType(
 
 def margin_verdicts(execution: ExecutionView, metric: str) -> Iterator[str]:
     """Yield a sentence for each arm that was tested against a margin."""
-    for found in noninferiority(execution, metric):
+    every = noninferiority(execution, metric)
+    if len(every) > _FEW:
+        yield sentence(_margins_in_number(every, metric))
+        return
+    for found in every:
         yield sentence(_margin_verdict(mark_of(execution, found.comparison.first), found, metric))
+
+
+def _margins_in_number(every: Sequence[NonInferiority], metric: str) -> str:
+    """Tell of many arms who passed, who failed, and of how many nothing is shown."""
+    names = {verdict: [one.comparison.first for one in every if one.verdict == verdict] for verdict in VERDICTS}
+    told = [f"{VERDICTS[verdict]}: {listed(who)}" for verdict, who in names.items() if who]
+    smallest, largest = min(one.margin for one in every), max(one.margin for one in every)
+    margin = f"the margin of {number(largest, metric=metric)}" if smallest == largest else "their margins"
+    return f"against all rows in one place, by {margin} in {in_sentence(metric)}: {'; '.join(told)}"
 
 
 def _margin_verdict(mark: Mark, found: NonInferiority, metric: str) -> str:
