@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError
+from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
 from medfl.events import DataDescribed, DataPrepared, Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.coalitions import with_coalitions
@@ -145,7 +145,8 @@ def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> 
     """Return one error with every complaint once; what happened in training names its arm and seed."""
     complaints: list[Complaint] = []
     for run, error in mendable:
-        name = f"{run.arm}, seed {run.seed}" if named and isinstance(error, DivergedError) else ""
+        who = f"{run.arm}, by {listed(run.members)}" if run.members else run.arm
+        name = f"{who}, seed {run.seed}" if named and isinstance(error, DivergedError) else ""
         complaints += [replace(one, where=", ".join(filter(None, (name, one.where)))) for one in error.complaints]
     kinds = {type(error) for _, error in mendable}
     kind = kinds.pop() if len(kinds) == 1 else UserError

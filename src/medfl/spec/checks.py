@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from medfl.spec.checks_of_judging import grouped, judging
+from medfl.spec.checks_of_judging import grouped, judging, regrouped
 from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles
 from medfl.spec.examine import examined, refusal
 from medfl.spec.finding import Finding, closest
@@ -50,7 +50,7 @@ def contradictions(study: Study) -> list[Finding]:
         for finding in found
         if finding not in shared
     ]
-    return [*_arms(study), *shared, *own]
+    return [*_arms(study), *regrouped(study), *shared, *own]
 
 
 def _findings(study: Study, whole: Study) -> list[Finding]:

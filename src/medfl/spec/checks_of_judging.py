@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from medfl.spec.data import ByColumn
@@ -20,6 +20,15 @@ def grouped(study: Study) -> Iterator[tuple[KeyPath, str]]:
     """Yield the column of each grouping, with its key."""
     for name, how in (study.evaluation.subgroups or {}).items():
         yield ("evaluation", "subgroups", name, "column"), how.column
+
+
+def regrouped(study: Study) -> Iterator[Finding]:
+    """Find arms that group patients in another way: two ways of cutting the same rows could be subtracted."""
+    for position, arm in enumerate(study.arm):
+        for key in ("subgroups", "smallest_group") if isinstance(arm.evaluation, Mapping) else ():
+            if key in arm.evaluation:
+                what = f"{key} is the same for all arms, as comparing them could give a small group away"
+                yield Finding(("arm", position, "evaluation", key), what, "move it to [evaluation] of the study")
 
 
 def _margin(study: Study) -> Iterator[Finding]:
