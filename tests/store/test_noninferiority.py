@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,7 @@ def test_the_p_value_says_the_same_as_the_interval(gaps: list[float], margin: fl
     assume(np.std(gaps) > 1e-4)
     theirs = [0.5] * len(gaps)
     found = judged([0.5 + gap for gap in gaps], theirs, margin=margin)
-    expected = stats.ttest_1samp(np.array(gaps), -margin, alternative="greater").pvalue
+    expected = float(stats.ttest_1samp(np.array(gaps), -margin, alternative="greater").pvalue)  # type: ignore[arg-type]
     assert found.p == pytest.approx(expected, abs=1e-6)
     assume(abs(expected - 0.025) > 1e-6)
     assert (found.verdict == "non-inferior") == (expected < 0.025)
@@ -82,7 +81,5 @@ def test_without_a_margin_there_is_no_test() -> None:
 
 
 def test_an_arm_has_the_margin_that_it_sets() -> None:
-    found = judged(moved(-0.03), THEIRS, margin=0.02)
-    assert found.verdict == "inferior"
-    assert replace(found, margin=0.02) == found
+    assert judged(moved(-0.03), THEIRS, margin=0.02).verdict == "inferior"
     assert judged(moved(-0.03), THEIRS, margin=0.05).verdict == "non-inferior"

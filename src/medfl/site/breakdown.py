@@ -48,7 +48,8 @@ def by_group(
         for place in np.flatnonzero(shown):
             mine = groups.codes == place
             measured = judge.measure(outcome, scores[mine], truth[mine], threshold=threshold)
-            parts.append((measured + Statistic({"rows": counts[place]})).prefixed(named(grouping, groups.names[place])))
+            measured += Statistic({"patients": counts[place]})
+            parts.append(measured.prefixed(named(grouping, groups.names[place])))
     return words, total(parts)
 
 

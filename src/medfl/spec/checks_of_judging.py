@@ -25,8 +25,9 @@ def grouped(study: Study) -> Iterator[tuple[KeyPath, str]]:
 def regrouped(study: Study) -> Iterator[Finding]:
     """Find arms that group patients in another way: two ways of cutting the same rows could be subtracted."""
     for position, arm in enumerate(study.arm):
-        for key in ("subgroups", "smallest_group") if isinstance(arm.evaluation, Mapping) else ():
-            if key in arm.evaluation:
+        change = arm.evaluation if isinstance(arm.evaluation, Mapping) else {}
+        for key in ("subgroups", "smallest_group"):
+            if key in change:
                 what = f"{key} is the same for all arms, as comparing them could give a small group away"
                 yield Finding(("arm", position, "evaluation", key), what, "move it to [evaluation] of the study")
 

@@ -71,7 +71,7 @@ def _judged(outcome: Outcome, statistic: Statistic, *, threshold: float | None, 
     if not statistic.arrays:
         return {"rows": None, "metrics": {}, "intervals": {}}
     return {
-        "rows": int(statistic["rows"].sum()),
+        "rows": int(statistic["patients"].sum()),
         "metrics": judge.metrics(outcome, statistic, threshold=threshold),
         "intervals": judge.intervals(
             outcome,
