@@ -59,7 +59,7 @@ def test_the_p_value_says_the_same_as_the_interval(gaps: list[float], margin: fl
     assume(np.std(gaps) > 1e-4)
     theirs = [0.5] * len(gaps)
     found = judged([0.5 + gap for gap in gaps], theirs, margin=margin)
-    expected = float(stats.ttest_1samp(np.array(gaps), -margin, alternative="greater").pvalue)  # type: ignore[arg-type]
+    expected = float(stats.ttest_1samp(np.array(gaps), -margin, alternative="greater").pvalue)
     assert found.p == pytest.approx(expected, abs=1e-6)
     assume(abs(expected - 0.025) > 1e-6)
     assert (found.verdict == "non-inferior") == (expected < 0.025)

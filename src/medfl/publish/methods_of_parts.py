@@ -53,8 +53,7 @@ def _contributions(how: Spec) -> Iterator[str]:
         "preprocessing stayed fitted over all sites"
     )
     if asked["kind"] == "leave-one-out":
-        "a site's contribution was what the first metric lost when the federation was trained without it, "
-        f"{again}"
+        yield f"a site's contribution was what the first metric lost when the others trained without it, {again}"
         return
     orders = asked.get("permutations") or PERMUTATIONS
     yield (

@@ -87,7 +87,7 @@ def _margin(execution: ExecutionView, metric: str, margin: float, found: Sequenc
     rows = []
     for one in found:
         mark, gap = mark_of(execution, one.comparison.first), one.comparison.difference
-        dot = Dot(mark, gap, f"{difference(gap, metric=metric)}   {VERDICTS[one.verdict]}")
+        dot = Dot(mark, gap, f"{difference(gap, metric=metric)}, {VERDICTS[one.verdict]}")
         rows.append(DotRow(f"{mark.label} − centralised", "", (dot,)))
     rising = metric_of(metric).higher_is_better
     return Dots(
@@ -207,4 +207,4 @@ def in_words(view: Dots) -> str:
 
 
 def _dot_in_words(view: Dots, dot: Dot) -> str:
-    return f"{dot.mark.label} {dot.text}" if len(view.marks) > 1 else dot.text
+    return f"{dot.mark.label} {dot.text}" if len(view.marks) > 1 and dot.text != SUPPRESSED else dot.text
