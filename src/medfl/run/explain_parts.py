@@ -16,6 +16,7 @@ def judged_in_parts(study: Study) -> Iterator[str]:
         yield (
             f"The federation passes as good enough if it is shown to be worse than all rows in one place by less than "
             f"{how.margin:g} in the first metric (one-sided test at 2.5 %)."
+            f"{'' if len(study.seeds) > 1 else ' One repeat is not tested: set repeats in [study].'}"
         )
     if how.subgroups:
         named = listed([_grouped(name, column) for name, column in how.subgroups.items()], 12)
