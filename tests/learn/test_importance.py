@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medfl import seeds
 from medfl.learn.data.recipe import Feature, Recipe
 from medfl.learn.importance import read, shuffled
 from medfl.learn.metrics import judge
@@ -47,7 +48,10 @@ def sums(seed: int, site: str, repeats: int = 4) -> Statistic:
         assert np.array_equal(np.sort(moved, axis=0), np.sort(features, axis=0)), "within one site"
         return judge.measure(BINARY, moved @ WEIGHTS, truth, brief=True)
 
-    return shuffled(RECIPE, features, measured, repeats=repeats, seed=7, site=site)
+    def draw(feature: str, repeat: int) -> np.random.Generator:
+        return seeds.generator(7, round=repeat, site=site, purpose=feature)
+
+    return shuffled(RECIPE, features, measured, repeats=repeats, draw=draw)
 
 
 def test_only_what_the_model_uses_costs_anything() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from medfl import seeds
+import numpy as np
+
 from medfl.learn.data.recipe import Recipe
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
@@ -17,7 +18,12 @@ from medfl.learn.statistic import Array, Statistic
 
 
 def shuffled(
-    recipe: Recipe, features: Floats, measure: Callable[[Floats], Statistic], *, repeats: int, seed: int, site: str
+    recipe: Recipe,
+    features: Floats,
+    measure: Callable[[Floats], Statistic],
+    *,
+    repeats: int,
+    draw: Callable[[str, int], np.random.Generator],
 ) -> Statistic:
     """Return the sums of one site's rows with one feature shuffled, for each feature and repeat.
 
@@ -31,8 +37,8 @@ def shuffled(
         Counts how the model does on such rows.
     repeats
         How often each feature is shuffled.
-    seed, site
-        They name the streams of random numbers.
+    draw
+        Gives the generator for a feature and a repeat.
     """
     arrays: dict[str, Array] = {}
     start = 0
@@ -40,9 +46,8 @@ def shuffled(
         columns = slice(start, start + len(feature.outputs))
         start = columns.stop
         for repeat in range(repeats):
-            draw = seeds.generator(seed, round=repeat, site=site, purpose=f"shuffle of {feature.name}")
             moved = features.copy()
-            moved[:, columns] = features[draw.permutation(len(features)), columns]
+            moved[:, columns] = features[draw(feature.name, repeat).permutation(len(features)), columns]
             arrays |= measure(moved).prefixed(_key(place, repeat)).arrays
     return Statistic(arrays)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from medfl import seeds
 from medfl.events import Evaluated, Event
 from medfl.learn import importance
-from medfl.learn.metrics import judge, subgroups
+from medfl.learn.metrics import judge
+from medfl.learn.metrics.subgroups import Read, by_group
 from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic
 from medfl.run.asking import Answers, Asking, said
@@ -77,22 +79,18 @@ class Judge:
         return (yield from self.asking.ask("evaluate", self.setting.sites, round=round, content=content, arrays=arrays))
 
     def _told(self, round: int, answers: Answers, total: Statistic, how: dict[str, Any]) -> Event:
-        samples, threshold = how["samples"], how["threshold"]
-        generator = seeds.generator(self.asking.seed, purpose="pooled bootstrap")
+        read = partial(self._read, threshold=how["threshold"])
+        pooled, intervals = read(total, "pooled bootstrap")
         return Evaluated(
             run=self.asking.run,
             round=round,
-            pooled=judge.metrics(self._outcome, total, threshold=threshold),
+            pooled=pooled,
             sites=dict(said(answers, "metrics")),
             final=True,
-            pooled_intervals=judge.intervals(
-                self._outcome, total, samples=samples, generator=generator, threshold=threshold
-            )
-            if samples
-            else {},
+            pooled_intervals=intervals,
             site_intervals=dict(said(answers, "intervals")),
             curves=judge.curves(self._outcome, total),
-            subgroups=tuple(self._by_group(answers, threshold)),
+            subgroups=tuple(self._by_group(answers, read)),
             importance=tuple(self._by_feature(answers)),
         )
 
@@ -104,16 +102,20 @@ class Judge:
         grouped = {"subgroups": True} if self.how.subgroups else {}
         return grouped | ({"importance": self.how.importance.repeats} if self.how.importance else {})
 
-    def _by_group(self, answers: Answers, threshold: float | None) -> Iterator[Mapping[str, Any]]:
-        if "subgroups" in self._parts:
-            yield from subgroups.by_group(
-                self._outcome,
-                said(answers, "subgroups"),
-                answers.total.under("subgroups"),
-                how=self.how,
-                threshold=threshold,
-                seed=self.asking.seed,
-            )
+    def _read(
+        self, total: Statistic, purpose: str, *, threshold: float | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the metrics and intervals that pooled sums give; the purpose names the bootstrap's random numbers."""
+        metrics = judge.metrics(self._outcome, total, threshold=threshold)
+        generator, samples = seeds.generator(self.asking.seed, purpose=purpose), self.how.bootstrap
+        return metrics, dict(
+            judge.intervals(self._outcome, total, samples=samples, generator=generator, threshold=threshold)
+        )
+
+    def _by_group(self, answers: Answers, read: Read) -> Iterator[Mapping[str, Any]]:
+        if self.how.subgroups and "subgroups" in self._parts:
+            words, sums = said(answers, "subgroups"), answers.total.under("subgroups")
+            yield from by_group(words, sums, subgroups=self.how.subgroups, read=read)
 
     def _by_feature(self, answers: Answers) -> Iterator[Mapping[str, Any]]:
         if repeats := self._parts.get("importance"):

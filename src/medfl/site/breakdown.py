@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from medfl import seeds
 from medfl.learn.data.grouping import Groups
 from medfl.learn.importance import shuffled
 from medfl.learn.metrics import judge
@@ -62,7 +63,10 @@ def by_feature(prepared: Prepared, weights: Floats, *, repeats: int, seed: int, 
         scores = recipe.restored(prepared.model.scores(weights, features))
         return judge.measure(outcome, scores, truth, brief=True)
 
-    return shuffled(recipe, prepared.test.features, measured, repeats=repeats, seed=seed, site=site)
+    def draw(feature: str, repeat: int) -> np.random.Generator:
+        return seeds.generator(seed, round=repeat, site=site, purpose=f"shuffle of {feature}")
+
+    return shuffled(recipe, prepared.test.features, measured, repeats=repeats, draw=draw)
 
 
 def _counts(groups: Groups, prepared: Prepared) -> Counts:

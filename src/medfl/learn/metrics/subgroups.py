@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from medfl import seeds
 from medfl.learn.data.grouping import ordered
-from medfl.learn.metrics import judge
-from medfl.learn.model import Outcome
 from medfl.learn.statistic import Statistic
-from medfl.spec.evaluation import Evaluation
+from medfl.spec.evaluation import Grouping
 
-Stream: TypeAlias = tuple[int, str]
-Judged: TypeAlias = dict[str, Any]
+Read: TypeAlias = Callable[[Statistic, str], tuple[dict[str, Any], dict[str, Any]]]
 
 
 def named(grouping: str, group: str) -> str:
@@ -23,40 +19,28 @@ def named(grouping: str, group: str) -> str:
 
 
 def by_group(
-    outcome: Outcome,
-    said: Mapping[str, Mapping[str, Any]],
-    pooled: Statistic,
-    *,
-    how: Evaluation,
-    threshold: float | None,
-    seed: int,
+    said: Mapping[str, Mapping[str, Any]], pooled: Statistic, *, subgroups: Mapping[str, Grouping], read: Read
 ) -> Iterator[dict[str, Any]]:
     """Yield one entry a grouping, as :class:`medfl.events.Evaluated` has it.
 
     Parameters
     ----------
-    outcome
-        What is predicted.
     said
         For each site and grouping, which groups are ``shown`` and ``suppressed``, or whether it is ``withheld``.
     pooled
         The sum of what they sent.
-    how, threshold, seed
-        What is grouped by, the operating point, and the seed of the bootstrap.
+    subgroups
+        What is grouped by.
+    read
+        Reads ``metrics`` and ``intervals`` from a group's sums; the name is that of the bootstrap's random numbers.
     """
-    for grouping, column in (how.subgroups or {}).items():
+    for grouping, column in subgroups.items():
         told = {site: words[grouping] for site, words in said.items()}
         names = ordered(column, (name for one in told.values() for name in (*one["shown"], *one["suppressed"])))
         found = [
             {
                 "group": name,
-                **_judged(
-                    outcome,
-                    pooled.under(named(grouping, name)),
-                    threshold=threshold,
-                    samples=how.bootstrap,
-                    stream=(seed, f"bootstrap of {named(grouping, name)}"),
-                ),
+                **_numbers(pooled.under(named(grouping, name)), read, f"bootstrap of {named(grouping, name)}"),
                 "sites": [site for site, one in told.items() if name in one["shown"]],
                 "suppressed": [site for site, one in told.items() if name in one["suppressed"]],
             }
@@ -66,18 +50,9 @@ def by_group(
         yield {"grouping": grouping, "column": column.column, "withheld": withheld, "groups": found}
 
 
-def _judged(outcome: Outcome, statistic: Statistic, *, threshold: float | None, samples: int, stream: Stream) -> Judged:
+def _numbers(statistic: Statistic, read: Read, purpose: str) -> dict[str, Any]:
     """Return rows, metrics and intervals of one group; no number where no site sent any."""
     if not statistic.arrays:
         return {"rows": None, "metrics": {}, "intervals": {}}
-    return {
-        "rows": int(statistic["patients"].sum()),
-        "metrics": judge.metrics(outcome, statistic, threshold=threshold),
-        "intervals": judge.intervals(
-            outcome,
-            statistic,
-            samples=samples,
-            generator=seeds.generator(stream[0], purpose=stream[1]),
-            threshold=threshold,
-        ),
-    }
+    metrics, intervals = read(statistic, purpose)
+    return {"rows": int(statistic["patients"].sum()), "metrics": metrics, "intervals": intervals}
