@@ -185,6 +185,8 @@ def test_the_card_tells_groups_instead_of_saying_that_none_were_examined(whole: 
     assert "| sex: f | 40 |" in card
     assert "| sex: m | – | suppressed |" in card
     assert "was not examined" not in card
+    assert "only, to tell what each site contributes" not in card
+    assert f"**Trained by {whole.coalitions[0].members[0]} only" in model_card(whole.coalitions[0])
     assert "was not examined" in model_card(told(story.study()).runs[0])
 
 

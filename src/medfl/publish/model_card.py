@@ -51,6 +51,9 @@ def _head(run: RunView) -> Iterator[str]:
     yield ""
     question = run.spec.get("study", {}).get("question", "")
     yield _plain(question or "No question was written down.")
+    if run.members:
+        yield ""
+        yield f"**Trained by {_plain(listed(run.members))} only, to tell what each site contributes.**"
     if run.status != "finished":
         yield ""
         rounds = f"{run.rounds} of {run.planned_rounds} rounds"

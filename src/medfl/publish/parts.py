@@ -60,6 +60,8 @@ class Dots:
         What it means to lie on either side.
     low, high
         Ends of the axis that the numbers cannot pass; None for none.
+    metric
+        Whose numbers they are, for how they are written.
     """
 
     title: str
@@ -73,6 +75,7 @@ class Dots:
     right: str = ""
     low: float | None = None
     high: float | None = None
+    metric: str = ""
 
 
 def margins(execution: ExecutionView, metric: str) -> tuple[Dots, ...]:
@@ -96,6 +99,7 @@ def _margin(execution: ExecutionView, metric: str, margin: float, found: Sequenc
         values="difference (95 % interval)",
         rows=tuple(rows),
         reference=0.0,
+        metric=metric,
         margin=-margin if rising else margin,
         left="federation is worse" if rising else "federation is better",
         right="federation is better" if rising else "federation is worse",
@@ -202,7 +206,7 @@ def costs(execution: ExecutionView, metric: str) -> Iterator[tuple[Way, tuple[Im
 def in_words(view: Dots) -> str:
     """Return a figure in words, for readers who cannot see it."""
     told = [f"{row.name}: {', '.join(_dot_in_words(view, dot) for dot in row.dots)}" for row in view.rows if row.dots]
-    line = f"; the margin is at {number(view.margin)}" if view.margin is not None else ""
+    line = f"; the margin is at {number(view.margin, metric=view.metric)}" if view.margin is not None else ""
     return f"{view.title}: {'; '.join(told)}{line}"
 
 

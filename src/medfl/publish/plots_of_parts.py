@@ -86,7 +86,7 @@ def _lines(ax: Axes, view: Dots) -> None:
     if view.margin is not None:
         ax.axvline(view.margin, color=ALARM, linewidth=1.2, linestyle=(0, (4, 2)))
         ax.annotate(
-            f"margin {number(view.margin)}",
+            f"margin {number(view.margin, metric=view.metric)}",
             (view.margin, 1),
             xytext=(0, 3),
             xycoords=("data", "axes fraction"),
