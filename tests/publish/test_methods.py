@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from medfl.publish.methods import Setting, arms_of, citation, methods
+from medfl.publish.federating import citation
+from medfl.publish.methods import Setting, arms_of, methods
 from medfl.spec.study import Study
 from medfl.testing import story
 
@@ -88,9 +89,9 @@ def test_a_single_run_claims_no_test(ask: Callable[..., Study]) -> None:
 
 def test_an_algorithm_that_is_not_installed_is_told_as_it_was_written() -> None:
     spec = decoded(story.study())
-    spec["arm"] = [{"name": "new", "algorithm": {"kind": "fednova", "strength": 2.0}}]
-    assert arms_of(spec)["new"]["algorithm"]["kind"] == "fednova"
-    assert "fednova with strength 2" in as_text(spec)
+    spec["arm"] = [{"name": "new", "algorithm": {"kind": "fedfuture", "strength": 2.0}}]
+    assert arms_of(spec)["new"]["algorithm"]["kind"] == "fedfuture"
+    assert "fedfuture with strength 2" in as_text(spec)
 
 
 def test_nothing_is_said_twice_where_arms_do_not_differ(ask: Callable[..., Study]) -> None:

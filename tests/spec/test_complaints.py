@@ -80,7 +80,7 @@ KINDS = [
         "6 [algorithm] kind",
         'no kind "zzz"',
         '"zzz"',
-        'the choices are "fedadagrad", "fed',
+        'the choices are "bulyan", "fed',
     ),
     Case(
         '[training]\noptimizer = "sdg"', "6 [training] optimizer", 'no optimizer "sdg"', '"sdg"', 'did you mean "sgd"?'

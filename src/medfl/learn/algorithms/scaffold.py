@@ -61,7 +61,7 @@ class Scaffold(Averaging):
 
         A site that was never asked has variate 0, and counts with the mean rows of those that were.
         """
-        kept = {name: state.kept[name] + total[name] for name in ("variates", "rows", "seen")}
+        kept = {name: np.asarray(state.kept[name] + total[name]) for name in ("variates", "rows", "seen")}
         everybody = kept["rows"] * (state.kept["sites"] / kept["seen"])
         weights = state.weights + self.server_learning_rate * mean_update(total)
         shared = {"weights": weights, "variate": kept["variates"] / everybody}
