@@ -22,31 +22,23 @@ class RFA(Robust):
     iterations: int = Field(default=100, ge=1)
     """Iterations at most; the paper takes 3."""
     tolerance: float = Field(default=1e-6, ge=0.0, lt=1.0)
-    """Stop when an iteration lowers the mean distance by no more than this share of it."""
+    """Stop when an iteration moves the median by no more than this share of the sites' median distance to it."""
     smoothing: float = Field(default=1e-6, gt=0.0)
     """Distances below this count as this (ν), so that a change that lies on the median does not divide by zero."""
 
     def combined(self, updates: Doubles, rows: Doubles) -> Doubles:
-        """Start from the mean; then weigh each change by its share of rows over its distance (eq. 6), and repeat."""
+        """Weigh each change by its share of rows over its distance (eq. 6), and repeat from there.
+
+        It starts from the coordinate median, so that it need not find its way back from where a poisoned site would
+        have carried the mean.
+        """
         shares = rows / rows.sum()
-        middle = _mean(updates, shares)
-        distances = _distances(updates, middle)
+        middle = np.median(updates, axis=0)
+        distances = np.linalg.norm(updates - middle, axis=1)
         for _ in range(self.iterations):
-            middle = _mean(updates, shares / np.maximum(self.smoothing, distances))
-            before, distances = self._objective(shares, distances), _distances(updates, middle)
-            if before - self._objective(shares, distances) <= self.tolerance * before:
+            weights = shares / np.maximum(self.smoothing, distances)
+            before, middle = middle, (weights[:, np.newaxis] * updates).sum(axis=0) / weights.sum()
+            distances = np.linalg.norm(updates - middle, axis=1)
+            if np.linalg.norm(middle - before) <= self.tolerance * np.median(distances):
                 break
-        return middle
-
-    def _objective(self, shares: Doubles, distances: Doubles) -> float:
-        """Return the smoothed mean distance: quadratic below the smoothing."""
-        near = np.square(distances) / (2 * self.smoothing) + self.smoothing / 2
-        return float((shares * np.where(distances > self.smoothing, distances, near)).sum())
-
-
-def _mean(updates: Doubles, weights: Doubles) -> Doubles:
-    return np.asarray((weights[:, np.newaxis] * updates).sum(axis=0) / weights.sum())
-
-
-def _distances(updates: Doubles, middle: Doubles) -> Doubles:
-    return np.asarray(np.linalg.norm(updates - middle, axis=1))
+        return np.asarray(middle)
