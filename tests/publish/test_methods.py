@@ -49,6 +49,26 @@ def test_every_installed_algorithm_is_cited() -> None:
     assert citation("not-installed") == "not-installed"
 
 
+def test_what_a_rule_keeps_sees_and_whom_it_asks_is_told(ask: Callable[..., Study]) -> None:
+    some = {"rounds": 4, "fraction": 0.25, "min_asked": 3}
+    scaffold, krum, yogi = (
+        as_text(decoded(ask(algorithm=some | algorithm)))
+        for algorithm in (
+            {"kind": "scaffold"},
+            {"kind": "krum"},
+            {"kind": "fedopt", "server_optimizer": {"kind": "yogi", "beta1": 0.8}},
+        )
+    )
+    assert "SCAFFOLD (Karimireddy et al. 2020" in scaffold
+    assert "Each round asked 25 % of the sites, and three sites at least, drawn at random from the seed" in scaffold
+    assert "every site that was asked had to answer" in scaffold
+    assert "Each site kept its control variate, as many numbers as the model, from round to round" in scaffold
+    assert "compared the sites' single contributions, which the hub therefore saw" in krum
+    assert "compared" not in scaffold
+    assert "with server optimizer yogi (β₁ 0.8, β₂ 0.99, learning rate 0.01, τ 0.001)" in yogi
+    assert "fraction 0.25" not in scaffold
+
+
 def test_every_setting_that_differs_from_silence_is_told(ask: Callable[..., Study]) -> None:
     study = ask(
         data={"target": "y", "positive": "> 3", "missing": ["?"], "simulate": {"table": "a/b.csv", "sites": 5}},

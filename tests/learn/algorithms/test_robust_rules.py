@@ -49,7 +49,8 @@ def krum_by_trying(sites: list[Vector], byzantine: int) -> int:
 
 
 def bulyan_by_trying(sites: list[Vector], byzantine: int) -> Vector:
-    left, picked = list(sites), []
+    left = list(sites)
+    picked: list[Vector] = []
     while len(picked) < len(sites) - 2 * byzantine:
         picked.append(left.pop(krum_by_trying(left, byzantine)))
     near = len(picked) - 2 * byzantine
