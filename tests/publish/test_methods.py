@@ -101,6 +101,17 @@ def test_how_rows_were_dealt_is_told(ask: Callable[..., Study], partition: dict[
     assert told in as_text(decoded(ask(data={"target": "y", "simulate": simulate})))
 
 
+def test_each_arm_is_told_what_its_model_does_with_categories(ask: Callable[..., Study]) -> None:
+    arms = [{"name": "line", "model": "logistic"}, {"name": "net", "model": "mlp"}]
+    text = as_text(decoded(ask()) | {"arm": arms})
+    line, net = text[text.index("In arm line: ") :].split("In arm net: ")[:2]
+    assert "the first category in sorted order being the reference" in line
+    assert "one 0/1 column each over the union" in net
+    assert "being the reference" not in net.partition("\n")[0]
+    written = as_text(decoded(ask(preprocess={"encode": {"drop_first": True}}, model={"kind": "mlp"})))
+    assert "the first category in sorted order being the reference" in written
+
+
 def test_a_single_run_claims_no_test(ask: Callable[..., Study]) -> None:
     text = as_text(decoded(ask(arms=("fedavg", "fedyogi"))))
     assert "t-test" not in text

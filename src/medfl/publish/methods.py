@@ -14,6 +14,7 @@ from medfl.publish.federating import federation, settings_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
 from medfl.spec.merging import merge
+from medfl.spec.preprocess import OneHot
 from medfl.spec.study import Study
 from medfl.store.views import RunView
 
@@ -194,7 +195,8 @@ def _preprocessing(spec: Spec) -> str:
     encode = how["encode"]
     encoded = "Categories, if any, became their position in sorted order"
     if encode["kind"] == "one-hot":
-        reference = ", the first category in sorted order being the reference" if encode["drop_first"] else ""
+        dropped = OneHot.model_validate(encode).drops_first(spec["model"]["kind"])
+        reference = ", the first category in sorted order being the reference" if dropped else ""
         encoded = f"Categories, if any, became one 0/1 column each over the union of all sites' categories{reference}"
     texts = [f"{impute}, {categories}" if categories else impute, encoded, _SCALED.get(how["scale"], how["scale"])]
     return " ".join(map(sentence, texts))

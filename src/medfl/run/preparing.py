@@ -58,7 +58,7 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
     yield DataDescribed(run=asking.run, sites=_fingerprints(described), agreement=agreement.to_json())
     content: dict[str, Any] = {"agreement": agreement.to_json()}
     summed = yield from asking.ask("prepare", described.sites, content=content)
-    recipe = fit(summed.total.under("sums"), agreement, preprocess=study.preprocess)
+    recipe = fit(summed.total.under("sums"), agreement, preprocess=study.preprocess, model_kind=study.model.kind)
     yield DataPrepared(
         run=asking.run, sites=said(summed, "rows"), recipe=recipe.to_json(), explained=tuple(explain(recipe))
     )

@@ -44,6 +44,7 @@ _EVENTS = sa.Table(
 )
 _META = sa.Table("meta", _TABLES, sa.Column("schema", sa.Integer, nullable=False))
 
+_STRICT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 # Appends come one after the other, so that positions become visible in order and no reader's cursor skips any.
 _TURN: Mapping[str, str] = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(6270174650)"}
 
@@ -251,9 +252,9 @@ def _text(event: Event) -> str:
     """Return the event as strict JSON: a number that is not finite becomes null, as JSON has no word for it."""
     body = to_json(event)
     try:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False)
+        return _STRICT.encode(body)
     except ValueError:
-        return json.dumps(_finite(body), separators=(",", ":"), allow_nan=False)
+        return _STRICT.encode(_finite(body))
 
 
 def _finite(value: object) -> object:

@@ -54,22 +54,27 @@ def auc(histogram: Counts) -> Reals:
     histogram
         Shape (…, 2, bins): negatives, positives.
     """
-    negatives, positives = histogram[..., 0, :], histogram[..., 1, :]
+    negatives, rows = histogram[..., 0, :], histogram.sum(axis=-1)
     # In halves: 2 for each negative in a lower bin, 1 for each in the same.
-    wins = 2 * np.vecdot(positives, negatives.cumsum(axis=-1)) - np.vecdot(positives, negatives)
-    rows = histogram.sum(axis=-1)
-    return ratio(wins, 2 * rows[..., 0] * rows[..., 1])
+    beaten = negatives.cumsum(axis=-1)
+    beaten += beaten
+    beaten -= negatives
+    return ratio(np.vecdot(histogram[..., 1, :], beaten), 2 * rows[..., 0] * rows[..., 1])
 
 
 def auprc(histogram: Counts) -> Reals:
     """Return the average precision, shape (…), each bin's lower edge taken as a threshold; NaN without positives."""
+    positives = histogram[..., 1, :]
     above = _at_or_above(histogram)
-    precision = above[..., 1, :] / np.maximum(above.sum(axis=-2), 1)
-    return ratio((histogram[..., 1, :] * precision).sum(axis=-1), histogram[..., 1, :].sum(axis=-1))
+    hits, called = above[..., 1, :], above[..., 0, :] + above[..., 1, :]
+    precision = np.divide(hits, np.maximum(called, 1, out=called))
+    return ratio(np.vecdot(positives.astype(np.float64), precision), positives.sum(axis=-1))
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> Reals:
     """Return part / whole, NaN where the whole is 0."""
+    if np.ndim(whole) == 0:
+        return np.asarray(np.divide(part, whole if whole else np.nan))
     return np.asarray(np.divide(part, np.where(np.equal(whole, 0), np.nan, whole)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from medfl.errors import PlanError
 from medfl.learn.model import Model, Outcome
 from medfl.learn.models import losses
@@ -31,14 +33,20 @@ def build(spec: Logistic | Linear | MLP | Torch, *, features: int, outcome: Outc
                 dropout=spec.dropout,
                 layer_norm=spec.layer_norm,
             )
-            return Network(architecture, losses.of(outcome))
+            return _network(architecture, outcome)
         case Linear() if outcome.kind == "regression":
-            return Network(Architecture((features, 1)), losses.of(outcome))
+            return _network(Architecture((features, 1)), outcome)
         case Logistic() if outcome.kind != "regression":
-            return Network(Architecture((features, outcome.scores)), losses.of(outcome))
+            return _network(Architecture((features, outcome.scores)), outcome)
     raise PlanError(
         f"a {spec.kind} model cannot predict a {outcome.kind} outcome",
         where="model.kind",
         received=f'"{spec.kind}"',
         remedy='write kind = "linear" for a number, "logistic" for classes, or "mlp" for either',
     )
+
+
+@lru_cache(maxsize=8)
+def _network(architecture: Architecture, outcome: Outcome) -> Network:
+    """Return the one network of this kind: simulated sites share its buffers, which stay in the processor's cache."""
+    return Network(architecture, losses.of(outcome))

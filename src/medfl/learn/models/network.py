@@ -92,36 +92,30 @@ class Network:
 
     def scores(self, weights: Floats, features: Floats) -> Floats:
         """Return raw scores, shape (rows,) or (rows, classes): logits, or the predicted number."""
-        widths = self.architecture.widths
-        size = max(256, AT_ONCE // (max(widths) + 1))
-        scores = np.empty((len(features), widths[-1]), np.float32)
+        scores = np.empty((len(features), self.architecture.widths[-1]), np.float32)
+        bench = self._bench(len(features))
+        bench.weights[:] = weights
         with np.errstate(all="ignore"):
-            for start in range(0, len(features), size):
-                rows = features[start : start + size] if len(features) > size else features
-                scores[start : start + size] = self._passed(weights, rows, again=len(features) <= size).T
-        return scores[:, 0] if widths[-1] == 1 else scores
+            for start in range(0, len(features), bench.rows):
+                stop = start + bench.rows
+                scores[start:stop] = bench.scored(features[start:stop])
+        return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def _passed(self, weights: Floats, features: Floats, *, again: bool) -> Floats:
-        """Return the scores of some rows, shape (scores, rows).
-
-        The same few rows are judged in every round: their circuit is bound once and kept, the weights change in place.
-        """
-        kept = self._kept.judged
-        if kept is None or kept[0] is not features:
-            own = np.array(weights, np.float32)
-            kept = (features, own, Circuit(self.architecture, _with_ones(features), weights=own))
-            self._kept.judged = kept if again else None
-        kept[1][:] = weights
-        for operation in kept[2].forward:
-            operation()
-        return kept[2].scores
+    def _bench(self, rows: int) -> Bench:
+        """Return a place to score so many rows, or parts of them in turn; there is one for each power of two."""
+        most = max(256, AT_ONCE // (max(self.architecture.widths) + 1))
+        room = min(most, 1 << max(rows - 1, 0).bit_length())
+        if room not in self._kept.benches:
+            self._kept.benches[room] = Bench(self.architecture, room)
+        return self._kept.benches[room]
 
     def _step(self, rows: int, generator: np.random.Generator) -> Step:
-        """Return a step for batches of so many rows: the one of the round before, unless dropout ties it to a round."""
-        kept = self._kept.trained
-        if kept is None or kept.rows != rows or self.architecture.dropout:
-            kept = self._kept.trained = Step(self, rows, generator=generator)
-        return kept
+        """Return a step for batches of so many rows: the one used before, unless dropout ties it to a round."""
+        if self.architecture.dropout:
+            return Step(self, rows, generator=generator)
+        if rows not in self._kept.steps:
+            self._kept.steps[rows] = Step(self, rows, generator=generator)
+        return self._kept.steps[rows]
 
     def batch(self, *stack: int, rows: int) -> Batch:
         """Return room for a batch of so many rows, or for a stack of them."""
@@ -147,10 +141,36 @@ class Network:
 
 
 class Kept(local):
-    """What is bound once and used in every round; each thread has its own."""
+    """What is bound once and used in every round, by all sites of a process; each thread has its own."""
 
-    judged: tuple[Floats, Floats, Circuit] | None = None
-    trained: Step | None = None
+    def __init__(self) -> None:
+        self.benches: dict[int, Bench] = {}
+        self.steps: dict[int, Step] = {}
+
+
+class Bench:
+    """A place to score rows: the circuit is bound once, rows and weights change in place.
+
+    Parameters
+    ----------
+    architecture
+        What scores.
+    rows
+        How many fit on it.
+    """
+
+    def __init__(self, architecture: Architecture, rows: int) -> None:
+        self.rows = rows
+        self.weights = np.empty(architecture.layout.size, np.float32)
+        self._inputs = np.ones((rows, architecture.widths[0] + 1), np.float32)
+        self._circuit = Circuit(architecture, self._inputs.T, weights=self.weights)
+
+    def scored(self, features: Floats) -> Floats:
+        """Return the scores of some rows, shape (rows, scores)."""
+        self._inputs[: len(features), :-1] = features
+        for operation in self._circuit.forward:
+            operation()
+        return self._circuit.scores[:, : len(features)].T
 
 
 class Step:
@@ -199,11 +219,3 @@ class Step:
             for operation in self._operations:
                 operation()
             scores[:] = said
-
-
-def _with_ones(features: Floats) -> Floats:
-    """Return rows as columns, with a row of ones below: shape (features + 1, rows)."""
-    rows, columns = features.shape
-    padded = np.ones((rows, columns + 1), np.float32)
-    padded[:, :-1] = features
-    return padded.T
