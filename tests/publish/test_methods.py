@@ -62,6 +62,7 @@ def test_what_a_rule_keeps_sees_and_whom_it_asks_is_told(ask: Callable[..., Stud
     assert "SCAFFOLD (Karimireddy et al. 2020" in scaffold
     assert "Each round asked 25 % of the sites, and three sites at least, drawn at random from the seed" in scaffold
     assert "every site that was asked had to answer" in scaffold
+    assert "In each round each site that was asked took one pass" in scaffold
     assert "Each site kept its control variate, as many numbers as the model, from round to round" in scaffold
     assert "compared the sites' single contributions, which the hub therefore saw" in krum
     assert "compared" not in scaffold

@@ -249,9 +249,11 @@ def _training(spec: Spec) -> str:
         if how.get("local_steps") is not None
         else f"{counted(how.get('local_epochs') or 1, 'pass', 'passes')} over its training rows"
     )
+    asked = " that was asked" if spec["algorithm"].get("fraction") is not None else ""
     optimiser = _OPTIMISERS.get(how["optimizer"], how["optimizer"])
     texts = [
-        f"In each round each site took {length} by {optimiser}{nesterov} ({settings}) in batches of {how['batch_size']}"
+        f"In each round each site{asked} took {length} by {optimiser}{nesterov} ({settings}) in batches of "
+        f"{how['batch_size']}"
     ]
     if how.get("clip_norm") is not None:
         texts += [f"Gradients were clipped to a Euclidean norm of {how['clip_norm']:g}"]

@@ -142,7 +142,8 @@ def _variants(study: Study) -> dict[str, Study]:
     """Return the arms by name and, where no arm is like it, the study that the baselines follow."""
     base = study.overridden({})
     needed = study.evaluation.baselines and base not in study.arms.values()
-    return study.arms | ({BASELINES: base} if needed else {})
+    alike = base.overridden({"algorithm": {"fraction": None, "min_asked": None}})  # a baseline has no rounds to ask in
+    return study.arms | ({BASELINES: alike} if needed else {})
 
 
 def _merged(said: Mapping[str, _Sentences]) -> Iterator[str]:
