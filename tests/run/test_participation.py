@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medfl.errors import MedflError, PlanError
+from medfl.errors import MedflError, PlanError, WireError
 from medfl.events import Evaluated, Event, RoundFinished, RoundStarted, SiteAnswered
 from medfl.learn.algorithms.fedavg import FedAvg
 from medfl.messages import Refusal, Reply
@@ -136,3 +137,16 @@ def test_contributions_are_stacked_in_the_order_of_the_names(tmp_path: Path) -> 
     assert of(straight) == of(backwards)
     losses = [event.loss for event in straight if isinstance(event, RoundFinished)]
     assert all(loss is not None and np.isfinite(loss) for loss in losses)
+
+
+def test_a_contribution_of_another_shape_names_its_site(tmp_path: Path) -> None:
+    def cut(answers: list[Reply | Refusal]) -> Iterator[Reply | Refusal]:
+        for one in answers:
+            if isinstance(one, Reply) and one.site == "elm" and "update/delta" in one.arrays:
+                yield replace(one, arrays={**one.arrays, "update/delta": one.arrays["update/delta"][:-1]})
+            else:
+                yield one
+
+    _, error = rehearse(asked(kind="fedmedian", fraction=None), Through(in_process(hospitals(tmp_path)), cut))
+    assert isinstance(error, WireError)
+    assert str(error).startswith("site elm, round 1: two contributions to 'delta' do not add up")

@@ -120,7 +120,7 @@ class Course:
 
 
 def test_fednova_gets_where_fedavg_does_not_with_unequal_steps() -> None:
-    """Wang et al., figure 2: FedAvg ends where those want it who take many steps."""
+    """Wang et al., section 3: FedAvg ends where those want it who take many steps."""
     how = SGD(learning_rate=0.002)
     fedavg, fednova = (Course(rule, BOWLS, how).off(4000) for rule in (FedAvg(), FedNova()))
     assert fedavg > 0.5
@@ -140,7 +140,7 @@ def test_fednova_holds_with_momentum_or_a_pull(momentum: float, mu: float) -> No
     ("rate", "momentum", "mu", "steps"), [(0.1, 0.0, 0.0, 7), (0.1, 0.9, 0.0, 12), (0.1, 0.0, 3.0, 9)]
 )
 def test_fednovas_reach_is_the_papers(rate: float, momentum: float, mu: float, steps: int) -> None:
-    """Section 4.1: τ for SGD, (τ − ρ(1 − ρ^τ)/(1 − ρ))/(1 − ρ) with momentum, (1 − (1 − ημ)^τ)/(ημ) with a pull."""
+    """Closed forms: τ for SGD, (τ − ρ(1 − ρ^τ)/(1 − ρ))/(1 − ρ) with momentum, (1 − (1 − ημ)^τ)/(ημ) with a pull."""
     ours = FedNova(mu=mu).reach(SGD(learning_rate=rate, momentum=momentum), steps)
     expected = float(steps)
     if momentum:
@@ -184,7 +184,7 @@ def _both_alike(rule: Algorithm, answers: list[Answer]) -> None:
 
 
 def test_scaffold_undoes_the_drift_of_fedavg() -> None:
-    """Karimireddy et al., section 6: many local steps, sites that differ, exact gradients; rows differ too."""
+    """Many local steps, sites that differ, exact gradients; rows differ too."""
     how = SGD(learning_rate=0.1)
     fedavg, scaffold = (Course(rule, LIKE_STEPS, how).off(300) for rule in (FedAvg(), Scaffold()))
     assert fedavg > 0.1
@@ -220,7 +220,7 @@ def test_scaffold_by_hand() -> None:
 
 
 def test_scaffolds_variate_with_equal_rows_is_the_papers() -> None:
-    """Line 17: c ← c + |S|/N · mean of Δcᵢ."""
+    """Algorithm 1: c ← c + |S|/N · mean of Δcᵢ."""
     bowls = [Bowl(bowl.steep, bowl.bottom, 5, 12) for bowl in BOWLS]
     course, common = Course(Scaffold(), bowls, SGD(learning_rate=0.1)), np.zeros(2)
     for asked in ([0], [0, 3], [1, 2, 3], [0, 2]):
@@ -238,7 +238,7 @@ def test_the_servers_step_of_scaffold() -> None:
 
 
 def test_q_fedavg_serves_the_worst_site_better_the_greater_q_is() -> None:
-    """Li et al., table 1: the losses lie nearer together."""
+    """What the paper calls fair: the losses lie nearer together."""
     how = SGD(learning_rate=0.02)
     worst = []
     for q in (0.0, 1.0, 5.0):

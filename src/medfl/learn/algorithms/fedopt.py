@@ -35,7 +35,7 @@ class _TwoMoments(Part):
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     """Decay of the first moment."""
     beta2: float = Field(default=0.99, ge=0.0, lt=1.0)
-    """Decay of the second moment."""
+    """Decay of the second moment, as in the paper's experiments; fedadam and fedyogi start from 0.999."""
     tau: float = Field(default=1e-3, gt=0.0)
     """Degree of adaptivity (τ): smaller adapts more."""
 

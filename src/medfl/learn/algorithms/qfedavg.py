@@ -40,10 +40,10 @@ class QFedAvg(Averaging):
         points downhill, so that q = 0 leaves plain averaging.
         """
         start, rows = shared["weights"], len(data.examples)
+        loss = max(data.loss(start, seed=seed), LEAST_LOSS) if self.q else 1.0
         trained = data.train(start, seed=seed)
         steepness = self.lipschitz if self.lipschitz is not None else 1.0 / data.how.learning_rate
         change = trained.weights.astype(np.float64) - start
-        loss = max(data.loss(start, seed=seed), LEAST_LOSS) if self.q else 1.0
         step = loss**self.q * change
         divisor = self.q * loss ** (self.q - 1.0) * steepness * float(np.square(change).sum()) + loss**self.q
         sent = {"delta": rows * step, "divisor": rows * divisor, "loss": rows * trained.loss, "weight": float(rows)}

@@ -27,7 +27,7 @@ class RFA(Robust):
     """Distances below this count as this (ν), so that a change that lies on the median does not divide by zero."""
 
     def combined(self, updates: Doubles, rows: Doubles) -> Doubles:
-        """Weigh each change by its share of rows over its distance (eq. 6), and repeat from there.
+        """Weigh each change by its share of rows over its distance, and repeat from there.
 
         It starts from the coordinate median, so that it need not find its way back from where a poisoned site would
         have carried the mean.
