@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def carry_out(
     model = setting.model(plan.study.model)
     course = _Course(plan, federation, asking, setting, model)
     match plan.role:
-        case "arm":
+        case "arm" | "coalition":
             digest = yield from course.federated(start)
         case "centralised":
             digest = yield from course.centralised()
@@ -109,20 +110,16 @@ class _Course:
     def federated(self, start: Checkpoint | None) -> Course:
         """Round after round: judge the incoming model and train from it, in one request."""
         algorithm = _algorithm(self.plan)
-        state = restored(start, self.model.layout) if start else algorithm.init(self._fresh(), len(self.setting.sites))
+        state = restored(start, self.model.layout) if start else algorithm.init(self._fresh(), len(self._trainers))
         digest = stored(state, self.model.layout, self.federation.keep)[0] if start else ""
         first = start.round + 1 if start else 1
         for number in range(first, self.plan.rounds + 1):
-            asked = drawn(self.setting.sites, self.plan.study.algorithm, seed=self.plan.seed, round=number)
+            asked = drawn(self._trainers, self.plan.study.algorithm, seed=self.plan.seed, round=number)
             yield RoundStarted(run=self.asking.run, round=number, sites=asked)
-            answers = yield from self.asking.ask(
-                "train",
-                asked,
-                round=number,
-                content=self.setting.content | {"judge": self.judge.during},
-                arrays=state.shared,
+            answers = yield from self._voice.ask(
+                "train", asked, round=number, content=self._content, arrays=state.shared
             )
-            if number > 1:
+            if self._told_from(number):
                 yield self.judge.during_training(number - 1, answers)
             total = answers.total.under("update")
             state = _next(algorithm, state, total, number=number)
@@ -176,8 +173,31 @@ class _Course:
         return ""
 
     @property
+    def _trainers(self) -> tuple[str, ...]:
+        """Who trains: all sites, or the members of a coalition."""
+        return self.plan.members or self.setting.sites
+
+    @property
+    def _voice(self) -> Asking:
+        """Asks the trainers; of a coalition, no more must answer than it has members."""
+        least = self.asking.min_sites
+        return self.asking if least is None else replace(self.asking, min_sites=min(least, len(self._trainers)))
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        """What goes with a round; a coalition is judged at its end only, by all sites."""
+        judge = {} if self.plan.role == "coalition" else {"judge": self.judge.during}
+        return self.setting.content | judge
+
+    def _told_from(self, number: int) -> bool:
+        """Say whether the model that came into a round was judged: the untrained one only where sites are weighed."""
+        weighed = self.plan.study.evaluation.contributions is not None
+        return self.plan.role == "arm" and (number > 1 or weighed)
+
+    @property
     def judge(self) -> Judge:
-        return Judge(self.asking, self.setting, self.plan.study.evaluation)
+        further = self.plan.role != "coalition"
+        return Judge(self.asking, self.setting, self.plan.study.evaluation, further=further)
 
     @property
     def _share(self) -> float:
