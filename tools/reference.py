@@ -85,8 +85,8 @@ by one rule:
 
 - A table is merged key by key, at every depth; any other value replaces the study's.
 - Where a change names another `kind` (for training another `optimizer`), only what all kinds share is kept from the
-  study: `rounds` and `min_sites` of an algorithm; `batch_size`, `local_epochs`, `local_steps`, `clip_norm` and
-  `class_weight` of training. The parameters of one kind mean nothing to another.
+  study: `rounds`, `min_sites`, `fraction` and `min_asked` of an algorithm; `batch_size`, `local_epochs`, `local_steps`,
+  `clip_norm` and `class_weight` of training. The parameters of one kind mean nothing to another.
 - A key that excludes another takes its place: `local_steps` that of `local_epochs`, `bundled` that of `table`,
   `simulate` that of `sites`, and the other way round.
 

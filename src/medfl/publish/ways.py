@@ -64,7 +64,8 @@ def name_of(execution: ExecutionView, run: RunView) -> str:
     label = mark_of(execution, run.arm).label
     if run.role != "coalition":
         return label
-    left = sorted(run.sites.keys() - set(run.members))
+    everybody = {site for one in execution.coalitions for site in one.members} | run.sites.keys()
+    left = sorted(everybody - set(run.members))
     if len(left) == 1:
         return f"{label} without {left[0]}"
     who = list(run.members)

@@ -17,7 +17,7 @@ import numpy as np
 from medfl import seeds
 from medfl.errors import DivergedError, PlanError
 from medfl.events import Event, RoundFinished, RoundStarted, RunFinished, RunStarted
-from medfl.learn.algorithm import Algorithm, State
+from medfl.learn.algorithm import Algorithm, State, mean_loss
 from medfl.learn.model import Floats, Model
 from medfl.learn.statistic import Statistic
 from medfl.run.asking import Asking
@@ -27,6 +27,7 @@ from medfl.run.judging import Judge
 from medfl.run.plan import RunPlan, whole_budget
 from medfl.run.preparing import Setting, prepare
 from medfl.run.provenance import machine, versions
+from medfl.run.sampling import drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,14 @@ class _Course:
     def federated(self, start: Checkpoint | None) -> Course:
         """Round after round: judge the incoming model and train from it, in one request."""
         algorithm = _algorithm(self.plan)
-        state = restored(start, self.model.layout) if start else algorithm.init(self._fresh())
+        state = restored(start, self.model.layout) if start else algorithm.init(self._fresh(), len(self._trainers))
         digest = stored(state, self.model.layout, self.federation.keep)[0] if start else ""
         first = start.round + 1 if start else 1
         for number in range(first, self.plan.rounds + 1):
-            yield RoundStarted(run=self.asking.run, round=number, sites=self._trainers)
+            asked = drawn(self._trainers, self.plan.study.algorithm, seed=self.plan.seed, round=number)
+            yield RoundStarted(run=self.asking.run, round=number, sites=asked)
             answers = yield from self._voice.ask(
-                "train", self._trainers, round=number, content=self._content, arrays=state.shared
+                "train", asked, round=number, content=self._content, arrays=state.shared
             )
             if self._told_from(number):
                 yield self.judge.during_training(number - 1, answers)
@@ -123,7 +125,7 @@ class _Course:
             state = _next(algorithm, state, total, number=number)
             digest, rest = stored(state, self.model.layout, self.federation.keep)
             yield RoundFinished(
-                run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=_mean_loss(total)
+                run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total)
             )
         yield from self.judge.finally_(self.plan.rounds, state.weights)
         return digest
@@ -138,9 +140,9 @@ class _Course:
                 remedy='leave "centralised" out of baselines, or run the study as a simulation',
             )
         run, pool = self.asking.run, self.federation.pool
-        plan = whole_budget(self.plan, sites=len(self.setting.sites))
+        plan = whole_budget(self.plan, sites=len(self.setting.sites), share=self._share)
         algorithm = _algorithm(plan)
-        state = algorithm.init(self._fresh())
+        state = algorithm.init(self._fresh(), 1)
         yield RoundStarted(run=run, round=1, sites=tuple(pool.sites()))
         answers = yield from replace(asking_for(run, plan, pool), min_sites=None).ask(
             "train",
@@ -152,13 +154,13 @@ class _Course:
         total = answers.total.under("update")
         state = _next(algorithm, state, total, number=1)
         digest, rest = stored(state, self.model.layout, self.federation.keep)
-        yield RoundFinished(run=run, round=1, model=digest, state=rest, sites=answers.sites, loss=_mean_loss(total))
+        yield RoundFinished(run=run, round=1, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total))
         yield from self.judge.finally_(1, state.weights)
         return digest
 
     def local_only(self) -> Course:
         """Each site by itself, from the same start, for as many passes; only its metrics are told."""
-        plan = whole_budget(self.plan, sites=1)
+        plan = whole_budget(self.plan, sites=1, share=self._share)
         yield RoundStarted(run=self.asking.run, round=1, sites=self.setting.sites)
         answers = yield from asking_for(self.asking.run, plan, self.federation.engine).ask(
             "alone",
@@ -197,13 +199,20 @@ class _Course:
         further = self.plan.role != "coalition"
         return Judge(self.asking, self.setting, self.plan.study.evaluation, further=further)
 
+    @property
+    def _share(self) -> float:
+        """The share of rounds in which a site is asked, on average."""
+        sites = len(self.setting.sites)
+        return self.plan.study.algorithm.asked(sites) / sites
+
     def _fresh(self) -> Floats:
         return self.model.init(seeds.generator(self.plan.seed, purpose="init"))
 
 
 def asking_for(run: str, plan: RunPlan, engine: Engine) -> Asking:
     """Return the hub's voice for a plan."""
-    return Asking(run, plan.study.canonical, plan.seed, engine, plan.study.algorithm.min_sites)
+    rule = plan.study.algorithm
+    return Asking(run, plan.study.canonical, plan.seed, engine, rule.min_sites, rule.single_contributions)
 
 
 def _algorithm(plan: RunPlan) -> Algorithm:
@@ -218,13 +227,6 @@ def _algorithm(plan: RunPlan) -> Algorithm:
     return algorithm
 
 
-def _mean_loss(total: Statistic) -> float | None:
-    if "loss" not in total.arrays:
-        return None
-    loss = float(total["loss"] / total["weight"])
-    return loss if np.isfinite(loss) else None
-
-
 def _next(algorithm: Algorithm, state: State, total: Statistic, *, number: int) -> State:
     """Return the state after a round.
 
@@ -232,6 +234,8 @@ def _next(algorithm: Algorithm, state: State, total: Statistic, *, number: int) 
     ------
     DivergedError
         If its weights left the finite numbers.
+    PlanError
+        If too few sites are left for the rule.
     """
     with np.errstate(all="ignore"):
         after = algorithm.at_hub(state, total)
