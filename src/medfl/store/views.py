@@ -28,6 +28,7 @@ from medfl.events import (
     RunStarted,
     SiteAnswered,
     SiteFailed,
+    WeightsTaken,
 )
 from medfl.spec.merging import merge
 from medfl.store.journal import Recorded
@@ -141,6 +142,8 @@ class RunView:
         One entry a round, in order.
     latest, final
         The last judgement of a model; the same if it was that of the run's last model, with intervals and curves.
+    start
+        What training started from; None where first weights were drawn at random.
     notices, failures
         What a reader should know, each once; every contribution that did not come.
     place
@@ -175,6 +178,7 @@ class RunView:
     table: tuple[RoundView, ...] = ()
     latest: Evaluated | None = None
     final: Evaluated | None = None
+    start: WeightsTaken | None = None
     notices: tuple[Noticed, ...] = ()
     failures: tuple[SiteFailed, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -310,6 +314,8 @@ class _Fold:
                 self._judge(event)
             case RoundFinished():
                 self._close_round(event)
+            case WeightsTaken():
+                self.view = replace(self.view, start=event)
             case Noticed():
                 self.view = replace(self.view, notices=tuple(dict.fromkeys((*self.view.notices, event))))
             case RunFinished(rounds=rounds, seconds=seconds):
