@@ -168,8 +168,9 @@ def finding(base: Path, home: Callable[[], Home]) -> Find:
 
 def require_starts(plans: Sequence[RunPlan], find: Find) -> None:
     """Refuse plans that start from what is not there, before anything is laid down."""
-    for start in dict.fromkeys(plan.study.model.start for plan in plans):
-        if start is not None and not start.bundled:
+    starts = {start.source: start for plan in plans if (start := plan.study.model.start) is not None}
+    for start in starts.values():
+        if not start.bundled:
             find(start)
 
 

@@ -252,8 +252,8 @@ def _counted(count: int) -> str:
 def _taken_in_order(source: Source, target: Made) -> str:
     columns = listed(target.recipe.feature_names, 12)
     return (
-        f"{source.told} does not say on which columns and scales it was learned: its weights are taken as they are, for "
-        f"{columns} in this order"
+        f"{source.told} does not say on which columns and scales it was learned: its weights are taken as they are, "
+        f"for {columns} in this order"
     )
 
 
