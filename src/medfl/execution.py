@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError
+from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
 from medfl.events import (
     DataDescribed,
     DataPrepared,
@@ -24,6 +24,7 @@ from medfl.events import (
 )
 from medfl.learn.transfer.source import Source, from_export, from_file, from_run
 from medfl.run.checkpoint import Checkpoint
+from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
 from medfl.run.in_process import InProcess
 from medfl.run.loop import Federation, carry_out
@@ -71,6 +72,8 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
         )
     plans = compile(study, only=arm)
     require_starts(plans, finding(sources.base, lambda: home))
+    if arm is None:
+        plans = with_coalitions(plans, lambda asked: tuple(sources.sites(asked)))
     execution = secrets.token_hex(4)
     planned = [
         RunPlanned(
@@ -84,6 +87,8 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
             role=plan.role,
             arm=plan.arm,
             seed=plan.seed,
+            members=plan.members,
+            orders=plan.orders,
         )
         for number, plan in enumerate(plans, start=1)
     ]
@@ -119,7 +124,7 @@ def carry_on(
         tables cannot be used, the other runs that read the same are left as they are.
     """
     view = whole_execution(home, execution)
-    runs = [*view.runs, *view.baselines]
+    runs = list(view.every)
     mendable: list[tuple[RunView, UserError]] = []
     unusable: list[RunView] = []
     with (
@@ -199,7 +204,8 @@ def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> 
     """Return one error with every complaint once; what happened in training names its arm and seed."""
     complaints: list[Complaint] = []
     for run, error in mendable:
-        name = f"{run.arm}, seed {run.seed}" if named and isinstance(error, DivergedError) else ""
+        who = f"{run.arm}, by {listed(run.members)}" if run.members else run.arm
+        name = f"{who}, seed {run.seed}" if named and isinstance(error, DivergedError) else ""
         complaints += [replace(one, where=", ".join(filter(None, (name, one.where)))) for one in error.complaints]
     kinds = {type(error) for _, error in mendable}
     kind = kinds.pop() if len(kinds) == 1 else UserError
@@ -256,21 +262,25 @@ class Engines:
 
     def engine(self, plan: RunPlan) -> Engine:
         """Return the engine that reaches the sites of this plan."""
-        return self._opened(plan)[0]
+        return self._opened(plan.study)[0]
+
+    def sites(self, study: Study) -> tuple[str, ...]:
+        """Return the names of an arm's sites."""
+        return tuple(self._opened(study)[1])
 
     def federation(self, plan: RunPlan, home: Home) -> Federation:
         """Return all that a run of this plan needs."""
-        engine, sites = self._opened(plan)
+        engine, sites = self._opened(plan.study)
         pool = pooled(sites, self._sources.vaults)
         find = finding(self._sources.base, lambda: home)
         return Federation(engine, home.artefacts.write, InProcess({pool.name: pool.answer}), find)
 
-    def _opened(self, plan: RunPlan) -> tuple[Engine, dict[str, Site]]:
-        key = f"{plan.study.data.model_dump_json()}/{plan.study.study.seed}"
+    def _opened(self, study: Study) -> tuple[Engine, dict[str, Site]]:
+        key = f"{study.data.model_dump_json()}/{study.study.seed}"
         if key not in self._open:
-            sites = self._sources.sites(plan.study)
-            compile(plan.study, sites=tuple(sites))
-            self._open[key] = (self._connected(plan.study, sites), sites)
+            sites = self._sources.sites(study)
+            compile(study, sites=tuple(sites))
+            self._open[key] = (self._connected(study, sites), sites)
         return self._open[key]
 
     def _connected(self, study: Study, sites: dict[str, Site]) -> Engine:
@@ -289,11 +299,12 @@ class Engines:
 
 def _plan(run: RunView) -> RunPlan:
     whole = Study.model_validate(run.spec)
-    return RunPlan(run.role, run.arm, run.seed, whole.arms[run.arm] if run.role == "arm" else whole.overridden({}))
+    study = whole.arms[run.arm] if run.federated else whole.overridden({})
+    return RunPlan(run.role, run.arm, run.seed, study, run.members, run.orders)
 
 
 def _checkpoint(home: Home, run: RunView) -> Checkpoint | None:
-    if not run.rounds or run.role != "arm" or run.model is None or run.state is None:
+    if not run.rounds or not run.federated or run.model is None or run.state is None:
         return None
     with home.artefacts.open(run.model) as model, home.artefacts.open(run.state) as state:
         return Checkpoint(run.rounds, model.read(), state.read(), _prepared_sites(run))

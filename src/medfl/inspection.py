@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from medfl.events import Event
 from medfl.execution import Engines, finding, require_starts
+from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
 from medfl.run.explain import Prepared, Section, explain, reading
 from medfl.run.loop import asking_for
@@ -49,15 +50,15 @@ def inspect(study: Study | str | Path, tables: Tables | None = None, *, home: Pa
         With all that is wrong with the study, or else with the tables or the model of the first arm that cannot run.
     """
     asked, base = opened(study)
-    plans = compile(asked)
     find = finding(base, lambda: Home(home))
-    require_starts(plans, find)
     prepared: list[Prepared] = []
     with (
         placing(study),
         TemporaryDirectory() as vaults,
         Engines(Sources(base, Path(vaults), tables), "in-process") as engines,
     ):
+        plans = with_coalitions(compile(asked), lambda arm: engines.sites(arm))
+        require_starts(plans, find)
         for plan in _differing(plans):
             engine = engines.engine(plan)
             setting, events = _run_through(_ready(plan, engine, find))

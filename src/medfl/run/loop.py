@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def carry_out(
     model = setting.model(plan.study.model)
     course = _Course(plan, federation, asking, setting, model)
     match plan.role:
-        case "arm":
+        case "arm" | "coalition":
             digest = yield from course.federated(start)
         case "centralised":
             digest = yield from course.centralised()
@@ -115,20 +116,19 @@ class _Course:
         if start is not None:
             state = restored(start, self.model.layout)
         else:
-            first = yield from self._first_weights()
-            state = algorithm.init(first, len(self.setting.sites))
+            fresh = yield from self._first_weights()
+            state = algorithm.init(fresh, len(self._trainers))
         digest = stored(state, self.model.layout, self.federation.keep)[0] if start else ""
-        for number in range(start.round + 1 if start else 1, self.plan.rounds + 1):
-            asked = drawn(self.setting.sites, self.plan.study.algorithm, seed=self.plan.seed, round=number)
+        first = start.round + 1 if start else 1
+        if first == 1 and self._weighs_sites:
+            yield from self.judge.untrained(state.weights)
+        for number in range(first, self.plan.rounds + 1):
+            asked = drawn(self._trainers, self.plan.study.algorithm, seed=self.plan.seed, round=number)
             yield RoundStarted(run=self.asking.run, round=number, sites=asked)
-            answers = yield from self.asking.ask(
-                "train",
-                asked,
-                round=number,
-                content=self.setting.content | {"judge": self.judge.during},
-                arrays=state.shared,
+            answers = yield from self._voice.ask(
+                "train", asked, round=number, content=self._content, arrays=state.shared
             )
-            if number > 1:
+            if number > 1 and self.plan.role == "arm":
                 yield self.judge.during_training(number - 1, answers)
             total = answers.total.under("update")
             state = _next(algorithm, state, total, number=number)
@@ -184,8 +184,31 @@ class _Course:
         return ""
 
     @property
+    def _trainers(self) -> tuple[str, ...]:
+        """Who trains: all sites, or the members of a coalition."""
+        return self.plan.members or self.setting.sites
+
+    @property
+    def _voice(self) -> Asking:
+        """Asks the trainers; of a coalition, no more must answer than it has members."""
+        least = self.asking.min_sites
+        return self.asking if least is None else replace(self.asking, min_sites=min(least, len(self._trainers)))
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        """What goes with a round; a coalition is judged at its end only, by all sites."""
+        judge = {} if self.plan.role == "coalition" else {"judge": self.judge.during}
+        return self.setting.content | judge
+
+    @property
+    def _weighs_sites(self) -> bool:
+        """Whether what sites contribute is measured from the untrained model on."""
+        return self.plan.role == "arm" and self.plan.study.evaluation.contributions is not None
+
+    @property
     def judge(self) -> Judge:
-        return Judge(self.asking, self.setting, self.plan.study.evaluation)
+        further = self.plan.role != "coalition"
+        return Judge(self.asking, self.setting, self.plan.study.evaluation, further=further)
 
     @property
     def _share(self) -> float:

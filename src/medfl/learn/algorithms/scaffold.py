@@ -20,7 +20,8 @@ class Scaffold(Averaging):
 
     Control variates follow option II. The paper's objective is the plain mean over sites; here sites count by their
     rows, as they do in FedAvg: with equal rows it is the paper's algorithm. The hub's variate c is kept as a sum over
-    sites of rows × variate, so that it stays their weighted mean when only some sites are asked.
+    sites of rows × variate, so that it stays their weighted mean when only some sites are asked. A reply that is lost
+    after its site has kept the new variate leaves c off by that one change.
     """
 
     sends: ClassVar[str] = (
