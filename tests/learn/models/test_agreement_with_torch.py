@@ -77,13 +77,8 @@ def test_layers_at_rates_of_their_own_learn_as_in_parameter_groups(optimiser: st
     _load(module, model, start)
     linear = [part for part in module if isinstance(part, torch.nn.Linear)]
     linear[0].requires_grad_(False)
-    optimiser_of = _optimiser(how, torch.nn.Sequential(*linear[1:]))
-    settings = {key: value for key, value in optimiser_of.defaults.items() if key != "lr"}
-    groups = [
-        {"params": list(layer.parameters()), "lr": how.learning_rate * rate}
-        for layer, rate in zip(linear[1:], (0.25, 1.0), strict=True)
-    ]
-    grouped = type(optimiser_of)(groups, **settings)
+    grouped = _optimiser(how, linear[2])
+    grouped.add_param_group({"params": list(linear[1].parameters()), "lr": how.learning_rate * 0.25})
     centres = _like(module, model, anchor)
     for _, rows in _batches(how):
         grouped.zero_grad()
