@@ -14,6 +14,7 @@ from medfl.events import (
     DataPrepared,
     Evaluated,
     Event,
+    FineTuned,
     Noticed,
     RoundFinished,
     RoundStarted,
@@ -115,6 +116,10 @@ class _Fold:
                 self._fail(event)
             case Evaluated():
                 self._judge(event)
+            case FineTuned(sites=told):
+                self.view = replace(self.view, fine_tuned=event)
+                for site, metrics in told.items():
+                    self.sites[site] = replace(self._site(site), fine_tuned=metrics)
             case RoundFinished():
                 self._close_round(event)
             case Noticed():
@@ -152,6 +157,7 @@ class _Fold:
             rounds=after,
             error=None,
             final=None,
+            fine_tuned=None,
             versions=event.versions,
             platform=event.platform,
         )
