@@ -47,13 +47,14 @@ def entry() -> None:
 
 @main.command()
 @STUDY
+@HOME
 @PLUGIN
 @JSON
-def check(study: Path, plugin: tuple[Path, ...], as_json: bool) -> None:
+def check(study: Path, home: Path | None, plugin: tuple[Path, ...], as_json: bool) -> None:
     """Say in plain words what a study will do, or all that is wrong with it."""
     from medfl import console
 
-    console.check(study, plugins=plugin, as_json=as_json)
+    console.check(study, home, plugins=plugin, as_json=as_json)
 
 
 @main.command()

@@ -148,7 +148,7 @@ learning_rate = 0.1
 """
     (tmp_path / "study.toml").write_text(text, encoding="utf-8")
     told = [
-        simulate(tmp_path / "study.toml", home=tmp_path / engine, engine=engine, progress=False).summary["runs"]  # type: ignore[arg-type]
+        simulate(tmp_path / "study.toml", home=tmp_path / engine, engine=engine, progress=False).summary["runs"]
         for engine in ("in-process", "processes")
     ]
     assert len(told[0]) == 2

@@ -175,9 +175,6 @@ def test_a_centralised_baseline_keeps_frozen_what_the_federation_does(source: tu
     frozen = asked({"run": run, "freeze": ["layer1"], "probe_rounds": 1}, evaluation=evaluation)
     (pooled,) = by_round(simulate(frozen, frames(), home=home, progress=False), run=1)
     assert moved(before, pooled) == set(LAYERS) - {"layer1"}
-    probed = asked({"run": run, "probe_rounds": 99}, evaluation=evaluation)
-    (pooled,) = by_round(simulate(probed, frames(), home=home, progress=False), run=1)
-    assert moved(before, pooled) == {"layer3"}
 
 
 @pytest.mark.parametrize("engine", ["in-process", "processes"])

@@ -72,7 +72,7 @@ def predicted(model: Path, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
     return words.drop(columns=["row", "predicted"] if len(words.columns) > 2 else ["row"]).to_numpy(float)
 
 
-MODELS = {
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "logistic": ("sick", {"kind": "logistic"}),
     "mlp": ("sick", {"kind": "mlp", "hidden": [6, 4]}),
     "mlp with layer norm": ("sick", {"kind": "mlp", "hidden": [5], "layer_norm": True, "activation": "tanh"}),

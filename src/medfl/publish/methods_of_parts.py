@@ -15,7 +15,7 @@ def methods_of_parts(spec: Spec) -> str:
     """Return what is judged and compared beside whole models, past tense; nothing where nothing is."""
     how = spec["evaluation"]
     parts = (*_margin(how), *_groups(how), *_contributions(how), *_importance(how), *_fine_tuning(spec))
-    return " ".join(map(sentence, parts)))
+    return " ".join(map(sentence, parts))
 
 
 def _margin(how: Spec) -> Iterator[str]:
@@ -83,11 +83,12 @@ def _fine_tuning(spec: Spec) -> Iterator[str]:
     steps = asked.get("local_steps")
     length = counted(steps, "step") if steps else counted(asked.get("local_epochs") or 1, "epoch")
     rate = asked.get("learning_rate") or spec["training"]["learning_rate"]
-    held = {"all-but-head": "all layers but the last"}.get(str(asked.get("freeze"))) or listed(asked.get("freeze") or ())
-    frozen = f", {held} frozen" if asked.get("freeze") else ""
+    held = asked.get("freeze") or ()
+    named = "all layers but the last" if held == "all-but-head" else listed(held)
+    frozen = f", {named} frozen" if held else ""
     yield (
         f"after the last round each site trained a copy of the global model on its own training rows ({length}, "
-        f"learning rate {rate:g}{frozen}, all else as in local training) and judged it on its own test rows; the copies "
-        "never left the sites, and their means over the sites were compared with those of the global model and of each "
-        "site alone"
+        f"learning rate {rate:g}{frozen}, all else as in local training) and judged it on its own test rows; the "
+        "copies never left the sites, and their means over the sites were compared with those of the global model and "
+        "of each site alone"
     )

@@ -82,7 +82,8 @@ def reading(study: Study) -> tuple[str, ...]:
     split = study.evaluation.model_dump_json(include={"test_fraction", "split_seed", "test_ids", "id_column"})
     parts = (study.data, study.preprocess, study.model)
     grouped = study.evaluation.model_dump_json(include={"subgroups"})
-    return (*(part.model_dump_json() for part in parts), split, grouped, str(study.algorithm.min_sites))
+    rounds = str(study.algorithm.rounds) if study.model.start is not None else ""
+    return (rounds, *(part.model_dump_json() for part in parts), split, grouped, str(study.algorithm.min_sites))
 
 
 def model_sentence(model: Model) -> str:

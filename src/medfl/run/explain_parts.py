@@ -35,9 +35,8 @@ def judged_in_parts(study: Study) -> Iterator[str]:
         )
     if how.fine_tune is not None:
         yield (
-            f"After the last round each site trains a copy of the global model on its own rows, {_tuning(study)}. It is "
-            "judged on the same test rows, beside the global model; a gain says what a model of one's own would bring, "
-            "and a loss that the site has too few rows for one."
+            f"After the last round each site trains a copy of the global model on its own rows, {_tuning(study)}. The "
+            "copy is judged on the same test rows, beside the global model and each site alone."
         )
 
 
@@ -51,7 +50,7 @@ def leaves_in_parts(study: Study) -> Iterator[str]:
     if study.evaluation.importance is not None:
         yield "For the importance of features, once: the same histograms and sums, one feature shuffled at a time."
     if study.evaluation.fine_tune is not None:
-        yield "Of a site's fine-tuned copy, once: its own metrics and their intervals. The copy itself stays at the site."
+        yield "Of a site's fine-tuned copy, once: its metrics and their intervals. The copy itself stays at the site."
 
 
 def _tuning(study: Study) -> str:

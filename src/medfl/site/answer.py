@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medfl import seeds
-from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError
-from medfl.learn.algorithm import Algorithm, Local
+from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError, WireError
+from medfl.learn.algorithm import Algorithm, Local, Stage
 from medfl.learn.data.sheet import Table
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
 from medfl.learn.statistic import Statistic
+from medfl.learn.transfer import schedule
 from medfl.messages import Refusal, Reply, Request
 from medfl.site.breakdown import by_feature, by_group
 from medfl.site.desk import Desk, Prepared
@@ -102,6 +104,8 @@ class Site:
                 return self._evaluated(study, request)
             case "alone":
                 return self._alone(study, request)
+            case "fine-tune":
+                return self._fine_tuned(study, request)
 
     def _train(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the incoming model, where asked to, and train from it."""
@@ -124,6 +128,16 @@ class Site:
         prepared = self.desk.prepared(study, request)
         trained = _local(prepared, study, request).train(request.arrays["weights"], seed=request.seed)
         _refuse_non_finite(Statistic({"weights": trained.weights}), study)
+        words, _ = self._judged(prepared, trained.weights, request)
+        return words, Statistic()
+
+    def _fine_tuned(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Go on from the last global model by itself and keep the copy; only its metrics leave."""
+        prepared = self.desk.prepared(study, request)
+        local = _by_itself(prepared, study, request)
+        trained = local.train(request.arrays["weights"], seed=request.seed, purpose="fine-tune")
+        _refuse_non_finite(Statistic({"weights": trained.weights}), study)
+        self._vault.keep(f"{request.run}.fine-tuned", request.round, {"weights": trained.weights})
         words, _ = self._judged(prepared, trained.weights, request)
         return words, Statistic()
 
@@ -161,7 +175,29 @@ class Site:
 
 
 def _local(prepared: Prepared, study: Study, request: Request) -> Local:
-    return Local(prepared.model, prepared.train, study.training, prepared.class_weights, request.site, request.round)
+    # A baseline's one request stands for all rounds of the federation that it is compared with.
+    stages = schedule.stages(
+        study.model.start,
+        prepared.model.layout,
+        how=study.training,
+        first=request.round,
+        rounds=request.content.get("rounds", 1),
+    )
+    return Local(
+        prepared.model, prepared.train, study.training, prepared.class_weights, request.site, request.round, stages
+    )
+
+
+def _by_itself(prepared: Prepared, study: Study, request: Request) -> Local:
+    """Return what fine-tuning sees of this site: its own length, rate and frozen layers, all else as in training."""
+    asked = study.evaluation.fine_tune
+    if asked is None:
+        raise WireError("a site was asked to fine-tune by a study that does not ask for it", where=request.id)
+    length = {"local_epochs": asked.local_epochs, "local_steps": asked.local_steps}
+    rate = {} if asked.learning_rate is None else {"learning_rate": asked.learning_rate}
+    how = study.training.model_copy(update=length | rate)
+    stage = Stage(how, schedule.held_still(asked.freeze, prepared.model.layout))
+    return replace(_local(prepared, study, request), how=how, stages=(stage,))
 
 
 def _require(verdict: Verdict, site: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from medfl.spec.part import Part, Table, tagged
+from medfl.spec.start import Freeze
 
 Baseline = Literal["centralised", "local-only"]
 SMALLEST_GROUP = 10
@@ -65,7 +66,7 @@ class FineTune(Part):
     """Optimiser steps, instead of epochs."""
     learning_rate: float | None = Field(default=None, gt=0.0)
     """Size of a step; that of [training] where left out. Everything else is as in [training]."""
-    freeze: Literal["all-but-head"] | tuple[str, ...] = ()
+    freeze: Freeze = ()
     """Layers that stay as they are, such as ["layer1"]; or "all-but-head"."""
 
     @model_validator(mode="after")

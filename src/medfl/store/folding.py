@@ -26,6 +26,7 @@ from medfl.events import (
     RunStarted,
     SiteAnswered,
     SiteFailed,
+    WeightsTaken,
 )
 from medfl.store.journal import Recorded
 from medfl.store.views import ExecutionView, RoundView, RunError, RunView, SiteView
@@ -116,6 +117,8 @@ class _Fold:
                 self._fail(event)
             case Evaluated():
                 self._judge(event)
+            case WeightsTaken():
+                self.view = replace(self.view, start=event)
             case FineTuned(sites=told):
                 self.view = replace(self.view, fine_tuned=event)
                 for site, metrics in told.items():

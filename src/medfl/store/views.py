@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from medfl.events import Evaluated, FineTuned, Intervals, Metrics, Noticed, Role, SiteFailed
+from medfl.events import Evaluated, FineTuned, Intervals, Metrics, Noticed, Role, SiteFailed, WeightsTaken
 from medfl.spec.merging import merge
 
 FINE_TUNED = ", fine-tuned"
@@ -127,6 +127,8 @@ class RunView:
         What became of the last model at each site that went on from it by itself; None where none did.
     personal
         Whether the view speaks of the sites' fine-tuned copies, as :meth:`as_fine_tuned` gives it.
+    start
+        What training started from; None where first weights were drawn at random.
     notices, failures
         What a reader should know, each once; every contribution that did not come.
     place
@@ -165,6 +167,7 @@ class RunView:
     final: Evaluated | None = None
     fine_tuned: FineTuned | None = None
     personal: bool = False
+    start: WeightsTaken | None = None
     notices: tuple[Noticed, ...] = ()
     failures: tuple[SiteFailed, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -244,7 +247,9 @@ class ExecutionView:
         """The arms' runs as judged by each site's fine-tuned copy, by what they are called; those that have any."""
         found = (run.as_fine_tuned() for run in self.runs)
         tuned = [run for run in found if run is not None]
-        return {name: tuple(run for run in tuned if run.way == name) for name in dict.fromkeys(run.way for run in tuned)}
+        return {
+            name: tuple(run for run in tuned if run.way == name) for name in dict.fromkeys(run.way for run in tuned)
+        }
 
     def baseline(self, role: Role) -> tuple[RunView, ...]:
         """Return the runs of one baseline, one a repeat."""
