@@ -88,12 +88,13 @@ def resume(run: str, home: Path | None, plugin: tuple[Path, ...], as_json: bool)
 
 @main.command()
 @HOME
+@click.option("--baselines", is_flag=True, help="List the runs of baselines too.")
 @JSON
-def runs(home: Path | None, as_json: bool) -> None:
+def runs(home: Path | None, baselines: bool, as_json: bool) -> None:
     """List the runs, newest first."""
     from medfl import console
 
-    console.runs(home, as_json=as_json)
+    console.runs(home, baselines=baselines, as_json=as_json)
 
 
 @main.command()

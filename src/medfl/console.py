@@ -234,7 +234,7 @@ def _option(home: Path | None) -> str:
     return f" --home {shlex.quote(str(home))}" if home is not None else ""
 
 
-def runs(home: Path | None, *, as_json: bool) -> None:
+def runs(home: Path | None, *, baselines: bool, as_json: bool) -> None:
     """List the runs."""
     from medfl.publish.terminal import runs_table
     from medfl.store.shelf import outlines
@@ -242,7 +242,7 @@ def runs(home: Path | None, *, as_json: bool) -> None:
 
     with _failing_in_json(as_json):
         place = _home(home)
-        entries = listing(outlines(place))
+        entries = listing(outlines(place), baselines=baselines)
     if as_json:
         _print_json(entries)
     elif entries:

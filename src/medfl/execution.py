@@ -71,9 +71,9 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
             remedy='use engine "in-process", or save the frames as files and name them in [data.sites]',
         )
     plans = compile(study, only=arm)
+    require_starts(plans, finding(sources.base, lambda: home))
     if arm is None:
         plans = with_coalitions(plans, lambda asked: tuple(sources.sites(asked)))
-    require_starts(plans, finding(sources.base, lambda: home))
     execution = secrets.token_hex(4)
     planned = [
         RunPlanned(

@@ -51,7 +51,6 @@ def inspect(study: Study | str | Path, tables: Tables | None = None, *, home: Pa
     """
     asked, base = opened(study)
     find = finding(base, lambda: Home(home))
-    require_starts(compile(asked), find)
     prepared: list[Prepared] = []
     with (
         placing(study),
@@ -59,6 +58,7 @@ def inspect(study: Study | str | Path, tables: Tables | None = None, *, home: Pa
         Engines(Sources(base, Path(vaults), tables), "in-process") as engines,
     ):
         plans = with_coalitions(compile(asked), lambda arm: engines.sites(arm))
+        require_starts(plans, find)
         for plan in _differing(plans):
             engine = engines.engine(plan)
             setting, events = _run_through(_ready(plan, engine, find))

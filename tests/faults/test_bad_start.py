@@ -74,7 +74,7 @@ def three_grades(folder: Path) -> None:
 FAULTS = {
     "another shape": Fault('model = "model"', ("8", "16", "hidden"), study=(("hidden = [8]", "hidden = [16]"),)),
     "another kind": Fault(
-        'model = "model"', ("logistic", "multilayer perceptron"), study=(('"mlp"\nhidden = [8]', '"logistic"'),)
+        'model = "model"', ("logistic", "mlp", "hidden 8"), study=(('"mlp"\nhidden = [8]', '"logistic"'),)
     ),
     "another activation": Fault(
         'model = "model"', ("relu", "tanh"), study=(("hidden = [8]", 'hidden = [8]\nactivation = "tanh"'),)
@@ -87,7 +87,7 @@ FAULTS = {
     ),
     "tensors of another shape": Fault(
         'weights = "weights.safetensors"',
-        ("layer2.weight", "[8, 1]"),
+        ("layer2.weight", "(8, 1)", "(9, 1)"),
         spoil=tensors(lambda given: given | {"layer2.weight": np.zeros((9, 1), np.float32)}),
     ),
     "a tensor missing": Fault(
@@ -114,7 +114,10 @@ FAULTS = {
     "two sources": Fault('model = "model"\nrun = "abc"', ("model", "run", "keep one")),
     "no source": Fault("new_head = true", ("model", "run", "weights")),
     "a new head where all is head": Fault(
-        'model = "model"\nnew_head = true', ("new_head",), study=(('"mlp"\nhidden = [8]', '"logistic"'),)
+        'weights = "weights.safetensors"\nnew_head = true',
+        ("new_head", "its head"),
+        spoil=tensors(lambda given: given),
+        study=(('"mlp"\nhidden = [8]', '"logistic"'),),
     ),
     "no rounds to thaw in": Fault('model = "model"\nprobe_rounds = 0', ("probe_rounds", "at least 1")),
     "two schedules": Fault('model = "model"\nprobe_rounds = 1\nunfreeze_every = 1', ("probe_rounds", "unfreeze_every")),

@@ -111,20 +111,18 @@ def test_a_frozen_gradient_does_not_count_for_clipping(source: tuple[Path, str, 
 
 
 def test_factors_scale_a_step(source: tuple[Path, str, Tensors]) -> None:
-    home, run, before = source
+    """One step on one batch, from where a step that moves nothing ends."""
+    home, run, _ = source
     one = {"site-6": frames()["site-6"]}
-    training = {"optimizer": "sgd", "learning_rate": 0.5, "batch_size": 500, "local_steps": 1}
-    whole, part = (
-        by_round(
-            simulate(
-                asked({"run": run, "rates": rates} if rates else {"run": run}, rounds=1, training=training),
-                one,
-                home=home,
-                progress=False,
-            )
-        )[0]
-        for rates in ({}, {"layer1": 0.25, "layer2": 0.5})
-    )
+
+    def stepped(rate: float, **start: Any) -> Tensors:
+        training = {"optimizer": "sgd", "learning_rate": rate, "batch_size": 500, "local_steps": 1}
+        study = asked({"run": run} | start, rounds=1, training=training)
+        return by_round(simulate(study, one, home=home, progress=False))[0]
+
+    before, whole = stepped(1e-30), stepped(0.5)
+    part = stepped(0.5, rates={"layer1": 0.25, "layer2": 0.5})
+    assert moved(before, whole) == set(LAYERS)
     for name in before:
         factor = {"layer1": 0.25, "layer2": 0.5}.get(name.partition(".")[0], 1.0)
         np.testing.assert_allclose(part[name] - before[name], factor * (whole[name] - before[name]), atol=1e-6)

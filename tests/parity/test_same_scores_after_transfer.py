@@ -28,7 +28,7 @@ def people(seed: int, *, shift: float = 0.0, stretch: float = 1.0, colours: str 
         draw = np.random.default_rng([seed, number])
         age, dose = draw.normal(50 + shift, 10 * stretch, rows).round(1), draw.normal(shift / 9, stretch, rows).round(3)
         colour = draw.choice(list(colours), rows)
-        risk = (age - 50 - shift) / 10 + dose + (colour == "b") + draw.normal(0, 0.7, rows)
+        risk = (age - 50 - shift) / 10 + dose - shift / 9 + (colour == "b") + draw.normal(0, 0.7, rows)
         grade = np.array(["low", "mid", "top"])[np.digitize(risk, [-0.5, 1.0])]
         frames[name] = pd.DataFrame(
             {"age": age, "dose": dose, "colour": colour, "sick": (risk > 0.4).astype(int), "cost": 7 * risk + shift}

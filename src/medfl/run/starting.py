@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import TypeAlias
 
 from medfl import seeds
-from medfl.errors import PlanError
+from medfl.errors import PlanError, listed
 from medfl.events import Event, Noticed, WeightsTaken
 from medfl.learn.model import Floats, Model
 from medfl.learn.transfer import schedule
@@ -56,9 +56,9 @@ def first_weights(
     )
     yield Noticed(run=run, text=f"training starts from {source.told} (sha256 {source.digest[:12]})")
     still = schedule.never_trained(start, model.layout, rounds=rounds)
-    frozen = [f"layers that stay as they were: {', '.join(still)}"] if still else []
+    frozen = [f"{listed(still, 12)} will be at the end what they were at the start"] if still else []
     for text in (*first.notes, *frozen):
-        yield Noticed(run=run, text=f"of the start: {text}")
+        yield Noticed(run=run, text=text)
     return first.weights
 
 

@@ -125,6 +125,8 @@ class _Fold:
                     self.sites[site] = replace(self._site(site), fine_tuned=metrics)
             case RoundFinished():
                 self._close_round(event)
+            case WeightsTaken():
+                self.view = replace(self.view, start=event)
             case Noticed():
                 self.view = replace(self.view, notices=tuple(dict.fromkeys((*self.view.notices, event))))
             case RunFinished(rounds=rounds, seconds=seconds):

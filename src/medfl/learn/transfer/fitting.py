@@ -236,17 +236,12 @@ def _require_finite(tensors: Mapping[str, Floats]) -> None:
 def _matching(columns: Fitted) -> list[str]:
     if not columns.matched:
         return []
-    same = [f"{_counted(len(columns.matched))} matched by name and unit: {listed(columns.matched, 12)}"]
-    new = [f"{_counted(len(columns.new))} new, at first without effect: {listed(columns.new, 12)}"]
-    gone = [
-        f"{_counted(len(columns.dropped))} of the source absent here, replaced by the usual value there: "
-        f"{listed(columns.dropped, 12)}"
-    ]
-    return [*same, *(new if columns.new else []), *(gone if columns.dropped else [])]
-
-
-def _counted(count: int) -> str:
-    return f"{count} column{'s' * (count != 1)}"
+    told = {
+        "matched with the source's, by name and unit": columns.matched,
+        "new to the source, and at first without effect": columns.new,
+        "the source's alone, and stand at their usual value there": columns.dropped,
+    }
+    return [f"columns that are {what}: {listed(names, 12)}" for what, names in told.items() if names]
 
 
 def _taken_in_order(source: Source, target: Made) -> str:
