@@ -83,7 +83,8 @@ def test_nothing_is_wider_than_a_hundred_columns(name: str) -> None:
     assert max(map(len, golden(f"{name}-story.txt").splitlines())) <= 100
 
 
-def test_a_terminal_gets_a_bar_and_the_run_at_hand() -> None:
+def test_a_terminal_gets_a_bar_and_the_run_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     execution, events = planned()
     target = console(terminal=True)
     with progress(execution, target) as display:
