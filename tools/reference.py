@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from medfl import errors, events
 from medfl.cli import main as command_line
-from medfl.spec.anatomy import kind_of, parts_of, tag_of
+from medfl.spec.anatomy import kind_of, named, parts_of, tag_of
 from medfl.spec.expected import expected
 from medfl.spec.finding import toml
 from medfl.spec.part import Part
@@ -124,6 +124,8 @@ def _part_sections(part: type[Part], path: tuple[str, ...]) -> Iterator[str]:
             yield from _kind_sections(field, deep=bool(path))
         else:
             yield f"{_sentence(parts[0])}\n"
+            if named(field):
+                yield f"There is one such table for each name: `[{'.'.join(inner)}.NAME]`, or `NAME = {{ … }}`.\n"
             yield _keys(parts[0], parts[0].model_fields)
         if name == "arm":
             yield ARMS_PAGE

@@ -101,7 +101,7 @@ def _failing_in_json(as_json: bool) -> Iterator[None]:
         raise
 
 
-def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
+def check(study: Path, home: Path | None, *, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Explain a study, or say all that is wrong with it."""
     from medfl.inspection import inspect
     from medfl.site.log import logged
@@ -110,7 +110,7 @@ def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
     try:
         load(plugins)
         with logged(None):
-            found = inspect(study)
+            found = inspect(study, home=home)
     except MedflError as error:
         if as_json:
             _print_json({"ok": False} | _error_json(error))
@@ -124,7 +124,7 @@ def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
         click.echo("\n" + click.style(section.title, bold=True))
         for sentence in section.sentences:
             click.echo(click.wrap_text(sentence, 98, initial_indent="  ", subsequent_indent="    "))
-    click.echo("\n" + click.style("This study can run.", fg="green") + f"  medfl run {study}")
+    click.echo("\n" + click.style("This study can run.", fg="green") + f"  medfl run {study}{_option(home)}")
 
 
 def run(
@@ -135,14 +135,17 @@ def run(
     from medfl.inspection import opened
     from medfl.site.plugins import load
     from medfl.site.sources import Sources
+    from medfl.spec.placing import placing
 
     with _failing_in_json(as_json):
         load(plugins)
         asked, base = opened(study)
         place = _home(home)
-        execution = lay_down(asked, place, sources=Sources(base, place.folder / "sites"), engine=engine, arm=arm)
-    if arm is not None and asked.evaluation.baselines:
-        left_out = " and ".join(asked.evaluation.baselines)
+        with placing(study):
+            execution = lay_down(asked, place, sources=Sources(base, place.folder / "sites"), engine=engine, arm=arm)
+    weighed = ("the contributions of sites",) if asked.evaluation.contributions else ()
+    if arm is not None and (asked.evaluation.baselines or weighed):
+        left_out = " and ".join((*asked.evaluation.baselines, *weighed))
         _say(f"Arm {arm} only: {left_out} are run with the whole study, without --arm.", dim=True)
     _carry_on(execution, home, plugins=plugins, as_json=as_json, study=study)
 
@@ -200,7 +203,7 @@ def _show_results(view: ExecutionView, *, as_json: bool, error: MedflError | Non
 
     if as_json:
         _print_json(summary(view) | (_error_json(error) if error is not None else {}))
-    elif any(run.final is not None for run in (*view.runs, *view.baselines)):
+    elif any(run.final is not None for run in view.every):
         _show(results(view))
 
 
@@ -214,7 +217,7 @@ def _advice(view: ExecutionView, error: MedflError, option: str) -> str:
             kept = [one.run for one in view.runs if one.status == "failed" and one.model]
             return f"To take the last good model: medfl export {kept[0]}{option}" if kept else ""
         case UserError():
-            planned = sum(one.status == "planned" for one in (*view.runs, *view.baselines))
+            planned = sum(one.status == "planned" for one in view.every)
             waiting = f" {planned} more that read the same tables were not tried." if planned else ""
             return f"Mended a table? Go on with: medfl resume {run}{option}. Changed the study? Run it anew.{waiting}"
     return f"What was finished is stored; go on with: medfl resume {run}{option}"
@@ -222,7 +225,7 @@ def _advice(view: ExecutionView, error: MedflError, option: str) -> str:
 
 def _unfinished(view: ExecutionView) -> str:
     """Return the run to name where an execution is to go on: any of its runs stands for all."""
-    runs = (*view.runs, *view.baselines)
+    runs = view.every
     return next((run.run for run in runs if run.status != "finished"), runs[0].run)
 
 
@@ -231,7 +234,7 @@ def _option(home: Path | None) -> str:
     return f" --home {shlex.quote(str(home))}" if home is not None else ""
 
 
-def runs(home: Path | None, *, as_json: bool) -> None:
+def runs(home: Path | None, *, baselines: bool, as_json: bool) -> None:
     """List the runs."""
     from medfl.publish.terminal import runs_table
     from medfl.store.shelf import outlines
@@ -239,7 +242,7 @@ def runs(home: Path | None, *, as_json: bool) -> None:
 
     with _failing_in_json(as_json):
         place = _home(home)
-        entries = listing(outlines(place))
+        entries = listing(outlines(place), baselines=baselines)
     if as_json:
         _print_json(entries)
     elif entries:

@@ -114,8 +114,10 @@ def started(*words: object) -> Iterator[subprocess.Popen[str]]:
     """Start a command whose progress can be followed on its standard error."""
     command = [*MEDFL, *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def seen(process: subprocess.Popen[str], text: str) -> None:

@@ -11,8 +11,9 @@ from medfl.events import Event, RunFailed, RunInterrupted, RunResumed
 from medfl.publish.following import Following, LiveDisplay, PlainDisplay
 from medfl.publish.terminal import as_html, plain, progress, results, run_details, runs_table
 from medfl.spec.study import Study
+from medfl.store.folding import view_execution, view_run
 from medfl.store.summary import listing
-from medfl.store.views import ExecutionView, view_execution, view_run
+from medfl.store.views import ExecutionView
 from medfl.testing import story
 
 Tell = Callable[..., ExecutionView]

@@ -36,6 +36,24 @@ def test_the_tiny_study(edited: Callable[..., Path]) -> None:
     held("three-hospitals", text(inspect(edited()).sections))
 
 
+PARTS = """
+[evaluation]
+baselines = ["centralised"]
+margin = 0.02
+contributions = { kind = "shapley", permutations = 3 }
+importance = { repeats = 3 }
+smallest_group = 5
+
+[evaluation.subgroups]
+colour = "colour"
+"age band" = { column = "age", cuts = [50, 60] }
+"""
+
+
+def test_what_is_compared_in_parts(edited: Callable[..., Path]) -> None:
+    held("in-parts", text(inspect(edited(more=PARTS)).sections))
+
+
 def test_twenty_simulated_sites() -> None:
     asked = {
         "study": {"name": "dealt", "question": "How far do twenty sites get?", "seed": 3, "repeats": 5},

@@ -59,6 +59,17 @@ def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> It
         yield Left("For preprocessing", sentence(f"Over all its training rows and for each column: {sums}"))
     yield from _rounds(arms)
     yield Left("For judging", sentence(_judging(spec)))
+    if groups := spec["evaluation"].get("subgroups"):
+        yield Left(
+            "For groups of patients",
+            f"Once, for the last model: the same sums for each group by {listed(groups)} that is large enough, and the "
+            "number of its rows by outcome; of a group that is not, its name. Where no group is large enough, nothing.",
+        )
+    if spec["evaluation"].get("importance"):
+        yield Left(
+            "For the importance of features",
+            "Once, for the last model: the same histograms and sums of errors, one feature's values shuffled.",
+        )
     yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
 
 

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from medfl.publish.federating import federation, settings_in_words
+from medfl.publish.methods_of_parts import methods_of_parts
+from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
 from medfl.spec.merging import merge
@@ -70,6 +72,7 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Comparators", _baselines(first)),
         Paragraph("Evaluation", _evaluation(first, known)),
         Paragraph("Statistics", _statistics(spec, each, first)),
+        Paragraph("Further comparisons", _by_arm(each, methods_of_parts)),
         Paragraph("Software", _software(known)),
     )
     return tuple(paragraph for paragraph in paragraphs if paragraph.text)
@@ -220,7 +223,7 @@ def _model(spec: Spec) -> str:
         case _:
             named = model.get("name", model["kind"])
             text = f"The model was the PyTorch module {named}{settings_in_words(model.get('options', {}))}"
-    return sentence(text)
+    return " ".join(filter(None, (sentence(text), start_in_words(model))))
 
 
 _OPTIMISERS = MappingProxyType(

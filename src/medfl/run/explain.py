@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 from medfl.errors import listed
 from medfl.events import DataPrepared, Event, Noticed, SiteFailed
+from medfl.run.explain_parts import judged_in_parts, leaves_in_parts
+from medfl.run.explain_start import start_sentence
 from medfl.run.plan import RunPlan
 from medfl.run.preparing import Setting
 from medfl.spec.algorithm import AlgorithmPart
@@ -80,7 +82,9 @@ def reading(study: Study) -> tuple[str, ...]:
     """Return what makes two arms prepare their tables alike, and build models of one size."""
     split = study.evaluation.model_dump_json(include={"test_fraction", "split_seed", "test_ids", "id_column"})
     parts = (study.data, study.preprocess, study.model)
-    return (*(part.model_dump_json() for part in parts), split, str(study.algorithm.min_sites))
+    grouped = study.evaluation.model_dump_json(include={"subgroups"})
+    rounds = str(study.algorithm.rounds) if study.model.start is not None else ""
+    return (rounds, *(part.model_dump_json() for part in parts), split, grouped, str(study.algorithm.min_sites))
 
 
 def model_sentence(model: Model) -> str:
@@ -237,13 +241,17 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
             f"at each site {training_sentence(arm.training)}."
         )
         lines.append(_capital(text))
+        if arm.model.start is not None:
+            lines.append(f"{_capital(head)}{start_sentence(arm.model.start)}")
     repeats = len(study.seeds)
     again = (
         f"Everything is repeated {repeats} times, with seeds {study.seeds[0]} to {study.seeds[-1]}. "
         if repeats > 1
         else f"Once, with seed {study.seeds[0]}. "
     )
-    return (*lines, f"{again}That makes {len(runs)} run{'s' * (len(runs) > 1)} in all.")
+    weighing = sum(run.role == "coalition" for run in runs)
+    of_which = f", {weighing} of them by only some of the sites, to tell what each contributes" if weighing else ""
+    return (*lines, f"{again}That makes {len(runs)} run{'s' * (len(runs) > 1)} in all{of_which}.")
 
 
 def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
@@ -256,6 +264,7 @@ def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
         f"Each round: {study.algorithm.sends.format(size=size)}.",
         *_singly(study),
         "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics.",
+        *leaves_in_parts(study),
         "Never: a row of a table.",
         "Secure aggregation and differential privacy are not in force: whoever runs the hub sees each site's update.",
     )
@@ -291,6 +300,7 @@ def _judged(study: Study, _: Prepared | None) -> _Sentences:
         f"Compared with {compared}."
         if compared
         else "Compared with nothing: name baselines in [evaluation] to see what federating gains.",
+        *judged_in_parts(study),
     )
 
 

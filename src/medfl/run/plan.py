@@ -27,17 +27,23 @@ class RunPlan:
         The run's seed.
     study
         The arm as a study of its own.
+    members
+        Who trains; all sites where empty.
+    orders
+        The orders of sites that a Shapley value is estimated from.
     """
 
     role: Role
     arm: str
     seed: int
     study: Study
+    members: tuple[str, ...] = ()
+    orders: tuple[tuple[str, ...], ...] = ()
 
     @property
     def rounds(self) -> int:
         """Exchanges in which something is trained; a baseline trains in one go."""
-        return self.study.algorithm.rounds if self.role == "arm" else 1
+        return self.study.algorithm.rounds if self.role in ("arm", "coalition") else 1
 
 
 def compile(study: Study, *, sites: Sequence[str] | None = None, only: str | None = None) -> tuple[RunPlan, ...]:
@@ -103,11 +109,28 @@ def _too_few_sites(study: Study, sites: Sequence[str] | None) -> Iterator[Compla
                     f"{needed} required, {len(sites)} take part",
                     f"set {key} to {len(sites)} or less",
                 )
-        short = rule.shortfall(rule.asked(len(sites)))
-        if short is not None:
-            yield Complaint(
-                short[0], f"[algorithm] kind of arm {name!r}", _counted(rule.asked(len(sites)), len(sites)), short[1]
-            )
+        yield from _shortfall(arm, name, len(sites))
+
+
+def _shortfall(arm: Study, name: str, sites: int) -> Iterator[Complaint]:
+    """Refuse a rule that needs more contributions than all sites give, or a coalition whose contributions are asked."""
+    rule, place = arm.algorithm, f"[algorithm] kind of arm {name!r}"
+    short = rule.shortfall(rule.asked(sites))
+    if short is not None:
+        yield Complaint(short[0], place, _counted(rule.asked(sites), sites), short[1])
+        return
+    weighed = arm.evaluation.contributions
+    if weighed is None:
+        return
+    fewest = 1 if weighed.kind == "shapley" else max(1, sites - 1)
+    short = rule.shortfall(rule.asked(fewest))
+    if short is not None:
+        yield Complaint(
+            f"{short[0]}, and [evaluation] contributions trains fewer",
+            place,
+            f"a coalition of {fewest}",
+            "weigh the contributions of sites in an arm whose rule adds up, such as fedavg, or leave contributions out",
+        )
 
 
 def _counted(asked: int, sites: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from medfl.spec.checks_of_judging import grouped, judging, regrouped
 from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles
 from medfl.spec.examine import examined, refusal
 from medfl.spec.finding import Finding, closest
@@ -49,7 +50,7 @@ def contradictions(study: Study) -> list[Finding]:
         for finding in found
         if finding not in shared
     ]
-    return [*_arms(study), *shared, *own]
+    return [*_arms(study), *regrouped(study), *shared, *own]
 
 
 def _findings(study: Study, whole: Study) -> list[Finding]:
@@ -62,6 +63,7 @@ def _findings(study: Study, whole: Study) -> list[Finding]:
         _sites(study),
         _dealing(study),
         _test_rows(study),
+        judging(study, sites=_site_count(study.data)),
         _protection(study),
         _rule(study),
     )
@@ -123,6 +125,7 @@ def _column_names(study: Study) -> Iterator[tuple[KeyPath, str]]:
         yield ("data", "simulate", "partition", "column"), data.simulate.partition.column
     if study.evaluation.id_column is not None:
         yield ("evaluation", "id_column"), study.evaluation.id_column
+    yield from grouped(study)
 
 
 def _target(study: Study) -> Iterator[Finding]:

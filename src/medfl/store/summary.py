@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from medfl.store.compared import told
 from medfl.store.views import ExecutionView, RunView
 
 
@@ -18,12 +19,14 @@ def summary(execution: ExecutionView) -> dict[str, Any]:
         "digest": execution.digest,
         "runs": [_run(run) for run in execution.runs],
         "baselines": [entry for run in execution.baselines for entry in _baseline(run)],
+        **told(execution),
     }
 
 
-def listing(views: Iterable[RunView]) -> list[dict[str, Any]]:
-    """Return what ``medfl runs --json`` prints: the arms' runs, the one planned last first."""
-    arms = [view for view in views if view.role == "arm"]
+def listing(views: Iterable[RunView], *, baselines: bool = False) -> list[dict[str, Any]]:
+    """Return what ``medfl runs --json`` prints: the arms' runs, the one planned last first; baselines if asked for."""
+    roles = ("arm", "centralised", "local-only") if baselines else ("arm",)
+    listed = [view for view in views if view.role in roles]
     return [
         {
             "run": view.run,
@@ -33,7 +36,7 @@ def listing(views: Iterable[RunView]) -> list[dict[str, Any]]:
             "status": view.status,
             "rounds": view.rounds,
         }
-        for view in sorted(arms, key=lambda view: view.place, reverse=True)
+        for view in sorted(listed, key=lambda view: view.place, reverse=True)
     ]
 
 
