@@ -102,7 +102,6 @@ RULES: dict[str, dict[str, Any]] = {
     "fedprox": {"kind": "fedprox", "mu": 1.0},
     "scaffold": {"kind": "scaffold"},
     "fednova": {"kind": "fednova"},
-    "median": {"kind": "fedmedian"},
 }
 
 
@@ -111,6 +110,16 @@ RULES: dict[str, dict[str, Any]] = {
 def test_statistics_are_those_of_all_rows_whatever_the_rule(tmp_path: Path, rule: str, rounds: int) -> None:
     _, weights = trained(tmp_path, asked(RULES[rule] | {"rounds": rounds}))
     mean, variance = after(rounds)
+    np.testing.assert_allclose(weights["0.running_mean"], mean, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(weights["0.running_var"], variance, rtol=1e-4, atol=1e-4)
+
+
+def test_a_rule_against_poison_takes_the_median_over_sites(tmp_path: Path) -> None:
+    _, weights = trained(tmp_path, asked({"kind": "fedmedian"}))
+    own = [
+        (MOMENTUM * rows.mean(axis=0), 0.9 + MOMENTUM * rows.var(axis=0, ddof=1)) for rows in learned_from().values()
+    ]
+    mean, variance = (np.median([one[part] for one in own], axis=0) for part in (0, 1))
     np.testing.assert_allclose(weights["0.running_mean"], mean, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(weights["0.running_var"], variance, rtol=1e-4, atol=1e-4)
 

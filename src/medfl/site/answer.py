@@ -21,6 +21,7 @@ from medfl.learn.algorithm import Algorithm, Local, Stage
 from medfl.learn.data.sheet import Table
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
+from medfl.learn.normalised import around, with_own
 from medfl.learn.statistic import Statistic
 from medfl.learn.transfer import schedule
 from medfl.messages import Refusal, Reply, Request
@@ -112,11 +113,12 @@ class Site:
         prepared = self.desk.prepared(study, request)
         words: dict[str, Any] = {}
         evaluation = Statistic()
-        if "judge" in request.content:
-            words, evaluation = self._judged(prepared, request.arrays["weights"], request)
         memory = self._vault.recall(request.run, request.round - 1)
+        layout = prepared.model.layout
+        if "judge" in request.content:
+            words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
-        update, memory = algorithm.at_site(request.arrays, local, memory, request.seed)
+        update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
         _refuse_non_finite(update, study)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
@@ -134,8 +136,8 @@ class Site:
     def _fine_tuned(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Go on from the last global model by itself and keep the copy; only its metrics leave."""
         prepared = self.desk.prepared(study, request)
-        local = _by_itself(prepared, study, request)
-        trained = local.train(request.arrays["weights"], seed=request.seed, purpose="fine-tune")
+        start = self._completed(prepared, request)
+        trained = _by_itself(prepared, study, request).train(start, seed=request.seed, purpose="fine-tune")
         _refuse_non_finite(Statistic({"weights": trained.weights}), study)
         self._vault.keep(f"{request.run}.fine-tuned", request.round, {"weights": trained.weights})
         words, _ = self._judged(prepared, trained.weights, request)
@@ -143,7 +145,8 @@ class Site:
 
     def _evaluated(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the model; where it is the last one also by groups of patients and with features shuffled, if asked."""
-        prepared, weights, how = self.desk.prepared(study, request), request.arrays["weights"], request.content["judge"]
+        prepared, how = self.desk.prepared(study, request), request.content["judge"]
+        weights = self._completed(prepared, request)
         words, statistic = self._judged(prepared, weights, request)
         if how.get("subgroups"):
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
@@ -154,6 +157,11 @@ class Site:
             sums = by_feature(prepared, weights, repeats=repeats, seed=request.seed, site=self.name)
             statistic += sums.prefixed("importance")
         return words, statistic
+
+    def _completed(self, prepared: Prepared, request: Request) -> Floats:
+        """Return the weights of a request, with the layers that this site keeps for itself after its round."""
+        weights, layout = request.arrays["weights"], prepared.model.layout
+        return with_own(weights, layout, self._vault.recall(request.run, request.round)) if layout.own else weights
 
     def _judged(self, prepared: Prepared, weights: Floats, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge weights on the test rows: metrics for people, sums for the pooled figures."""
