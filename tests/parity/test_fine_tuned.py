@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 from sklearn.metrics import roc_auc_score
 
+from medfl.errors import PlanError
+from medfl.events import Evaluated, Event
+from medfl.execution import carry_on, lay_down
 from medfl.learn.data.split import split
 from medfl.messages import Reply
 from medfl.simulate import Results, simulate
+from medfl.site.sources import Sources
 from medfl.spec.study import Study
+from medfl.store.home import Home
+from medfl.store.shelf import whole_execution
+from medfl.store.summary import summary
 from medfl.testing.federation import overheard, sites
 
 FEATURES = ["age", "dose"]
@@ -123,6 +130,82 @@ def test_nothing_but_metrics_leaves(tmp_path: Path) -> None:
         assert not answer.arrays
         assert set(answer.content) <= {"metrics", "intervals"}
         assert answer.content["intervals"]
+
+
+class StopWhenJudged:
+    """Presses Ctrl-C when the last model was judged, and before sites go on from it."""
+
+    def on(self, event: Event) -> None:
+        if isinstance(event, Evaluated) and event.final:
+            raise KeyboardInterrupt
+
+
+def test_a_run_that_stopped_before_it_resumes_to_the_same(tmp_path: Path) -> None:
+    study = asked({"local_epochs": 3, "learning_rate": 0.1}, algorithm={"kind": "scaffold", "rounds": 3})
+    _, whole = run(tmp_path / "a", study)
+    home = Home(tmp_path / "b")
+    sources = Sources(tmp_path, home.folder / "sites", frames())
+    execution = lay_down(study, home, sources=sources, engine="in-process", arm=None)
+    with pytest.raises(KeyboardInterrupt):
+        carry_on(home, execution, sources=sources, display=StopWhenJudged())
+    stopped = whole_execution(home, execution).runs[0]
+    assert (stopped.status, stopped.rounds, stopped.fine_tuned) == ("interrupted", 3, None)
+    carry_on(home, execution, sources=sources)
+    resumed = summary(whole_execution(home, execution))["runs"][0]
+    assert resumed["status"] == "finished"
+    assert resumed["sites"] == whole["sites"]
+    assert resumed["model"] == whole["model"]
+
+
+def test_copies_stay_at_the_sites(tmp_path: Path) -> None:
+    results, entry = run(tmp_path, asked({"local_epochs": 3, "learning_rate": 0.1}))
+    kept = sorted((tmp_path / "sites").glob("*/*.fine-tuned/*.safetensors"))
+    assert [path.parts[-3] for path in kept] == ["east", "north", "west"]
+    with results.home.artefacts.open(entry["model"]) as body:
+        shared = load(body.read())
+    for path in kept:
+        own = load(path.read_bytes())["weights"]
+        assert own.size == sum(part.size for part in shared.values())
+        assert not np.array_equal(own[:-1], shared["layer1.weight"][:, 0])
+
+
+def test_sites_are_compared_before_and_after_and_with_each_alone(tmp_path: Path) -> None:
+    fine_tune = {"local_epochs": 10, "learning_rate": 0.3}
+    evaluation = {"bootstrap": 20, "baselines": ["local-only"], "fine_tune": fine_tune}
+    study = asked(None, evaluation=evaluation, study={"name": "toy", "repeats": 3})
+    results, _ = run(tmp_path, study)
+    told = [(one["first"], one["second"], one["scope"]) for one in results.summary["comparisons"]]
+    assert ("base, fine-tuned", "base", "average of sites") in told
+    assert ("base, fine-tuned", "local-only", "average of sites") in told
+    auc = {(one["first"], one["second"]): one for one in results.summary["comparisons"] if one["metric"] == "auc"}
+    assert auc["base, fine-tuned", "base"]["difference"] > 0
+    assert auc["base, fine-tuned", "base"]["p_holm"] is not None
+    assert "fine-tuning at each site" in str(results)
+
+
+@pytest.mark.parametrize(
+    ("freeze", "says"),
+    [
+        (["layr1"], ("layr1", "layer1", "[evaluation.fine_tune] freeze")),
+        (["layer1", "layer2"], ("every layer is frozen", "leave one of them out")),
+    ],
+)
+def test_layers_that_cannot_be_frozen_are_refused(tmp_path: Path, freeze: list[str], says: tuple[str, ...]) -> None:
+    study = asked({"freeze": freeze}, model={"kind": "mlp", "hidden": [4]})
+    with pytest.raises(PlanError) as refusal:
+        run(tmp_path, study)
+    for fragment in says:
+        assert fragment in str(refusal.value)
+
+
+def test_all_but_the_head_of_what_is_all_head_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="one layer, its head"):
+        run(tmp_path, asked({"freeze": "all-but-head"}))
+
+
+def test_epochs_and_steps_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="keep one of them"):
+        asked({"local_epochs": 1, "local_steps": 1})
 
 
 def test_engines_agree_and_a_study_may_repeat(tmp_path: Path) -> None:
