@@ -179,7 +179,7 @@ CASES = [
         "7 [algorithm] kind",
         "bulyan with byzantine = 1 needs 7 contributions or more a round; 5 of 9 sites are asked",
         '"bulyan"',
-        "choose fedmedian",
+        "raise fraction or min_asked, choose fedmedian",
     ),
     (
         "simulate = { sites = 4 }\n[algorithm]\nkind = 'trimmed-mean'\ntrim = 0.45",

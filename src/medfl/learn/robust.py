@@ -77,7 +77,7 @@ class Distrustful(Robust):
         if contributions >= least:
             return None
         most = (contributions - rest) // factor
-        lower = f"set byzantine to {most} at most, or " if most >= 0 else ""
+        lower = f"set byzantine to {most} at most, or " if most >= 1 else ""
         return (
             f"{self.kind} with byzantine = {self.byzantine} needs {least} contributions or more a round",
             f"{lower}choose fedmedian, which works with any number",

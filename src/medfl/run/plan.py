@@ -118,7 +118,8 @@ def _shortfall(arm: Study, name: str, sites: int) -> Iterator[Complaint]:
     rule, place = arm.algorithm, f"[algorithm] kind of arm {name!r}"
     short = rule.shortfall(rule.asked(sites))
     if short is not None:
-        yield Complaint(short[0], place, _counted(rule.asked(sites), sites), short[1])
+        remedy = short[1] if rule.asked(sites) == sites else f"raise fraction or min_asked, {short[1]}"
+        yield Complaint(short[0], place, _counted(rule.asked(sites), sites), remedy)
         return
     weighed = arm.evaluation.contributions
     if weighed is None:

@@ -300,8 +300,10 @@ def _rule(study: Study) -> Iterator[Finding]:
     for key, what, remedy in rule.misfits(study.training):
         yield Finding(("training", key), what, remedy)
     short = None if count is None else rule.shortfall(rule.asked(count))
-    if short is not None:
-        yield Finding(("algorithm", "kind"), f"{short[0]}; {_asked(rule.asked(count or 0), count or 0)}", short[1])
+    if count is not None and short is not None:
+        asked = rule.asked(count)
+        remedy = short[1] if asked == count else f"raise fraction or min_asked, {short[1]}"
+        yield Finding(("algorithm", "kind"), f"{short[0]}; {_asked(asked, count)}", remedy)
 
 
 def _asked(asked: int, sites: int) -> str:
