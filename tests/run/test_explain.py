@@ -16,7 +16,7 @@ from medfl.inspection import inspect
 from medfl.run.explain import Section, explain
 from medfl.run.plan import compile
 from medfl.spec.study import Study
-from medfl.testing.federation import study, table
+from medfl.testing.federation import study, table, tables
 
 GOLDEN = Path(__file__).parent / "explained"
 
@@ -210,3 +210,20 @@ def test_whom_a_round_asks_is_told(tiny: Path, edited: Callable[..., Path]) -> N
 def test_the_options_of_a_network_of_ones_own_are_told() -> None:
     asked = study(model={"kind": "torch", "name": "mine", "options": {"width": 8}})
     assert "Your PyTorch module 'mine' (width 8)" in text(explain(asked, compile(asked)))
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "told"),
+    [
+        ("dose", "linear", "On 20% of each site's rows (drawn anew for each repeat)."),
+        (
+            "colour",
+            "mlp",
+            "On 20% of each site's rows, stratified by outcome where possible (drawn anew for each repeat).",
+        ),
+    ],
+)
+def test_only_a_yes_or_no_has_a_probability_to_count_from(target: str, model: str, told: str) -> None:
+    what = study(data={"target": target}, model={"kind": model})
+    judged = next(part for part in inspect(what, tables()).sections if part.title == "How it is judged")
+    assert judged.sentences[0] == told

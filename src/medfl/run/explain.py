@@ -278,13 +278,15 @@ def _singly(study: Study) -> Iterator[str]:
         yield f"Kept at each site from round to round and never sent: {rule.keeps}."
 
 
-def _judged(study: Study, _: Prepared | None) -> _Sentences:
+def _judged(study: Study, prepared: Prepared | None) -> _Sentences:
     how = study.evaluation
+    kind = _outcome_kind(study, prepared)
     if how.test_ids is not None:
         kept = f"On the rows whose {how.id_column} each site has listed for testing"
     else:
         draw = "one split for all repeats" if how.split_seed is not None else "drawn anew for each repeat"
-        kept = f"On {how.test_fraction:.0%} of each site's rows, stratified by outcome where possible ({draw})"
+        stratified = "" if kind == "regression" else ", stratified by outcome where possible"
+        kept = f"On {how.test_fraction:.0%} of each site's rows{stratified} ({draw})"
     against = {
         "centralised": "all rows in one place (possible in simulation only)",
         "local-only": "each site alone",
@@ -296,12 +298,19 @@ def _judged(study: Study, _: Prepared | None) -> _Sentences:
         else f"probability {how.threshold:g}"
     )
     return (
-        f"{kept}; a patient counts as positive from {point}.",
+        f"{kept}; a patient counts as positive from {point}." if kind in ("binary", "") else f"{kept}.",
         f"Compared with {compared}."
         if compared
         else "Compared with nothing: name baselines in [evaluation] to see what federating gains.",
         *judged_in_parts(study),
     )
+
+
+def _outcome_kind(study: Study, prepared: Prepared | None) -> str:
+    """Return what is predicted, as far as it is known; else nothing."""
+    if prepared is not None:
+        return prepared.setting.agreement.outcome.kind
+    return "regression" if isinstance(study.model, Linear) else study.data.outcome or ""
 
 
 def _assumed(study: Study, prepared: Prepared | None) -> _Sentences:
