@@ -14,6 +14,7 @@ from medfl.publish.glance import glance
 from medfl.publish.leaving import leaving
 from medfl.publish.methods import methods
 from medfl.publish.model_card import model_card
+from medfl.publish.parting import in_parts
 from medfl.publish.parts import MOST_FEATURES, SUPPRESSED, features, groups, in_words, margins, weights
 from medfl.publish.plots_of_parts import dot_plot
 from medfl.publish.report import report
@@ -55,7 +56,13 @@ def parts(event: Evaluated) -> Evaluated:
             {"grouping": "age", "column": "age", "withheld": ["st-anne"], "groups": []},
         ),
         importance=tuple(
-            {"feature": f"feature {place:02}", "metrics": {"auc": [auc - 0.01 * place - 0.001 * k for k in range(3)]}}
+            {
+                "feature": f"feature {place:02}",
+                "metrics": {
+                    "auc": [auc - 0.01 * place - 0.001 * k for k in range(3)],
+                    "brier": [(event.pooled["brier"] or 0.0) + 0.01 * place + 0.001 * k for k in range(3)],
+                },
+            }
             for place in range(15)
         ),
     )
@@ -156,6 +163,21 @@ def test_sentences_claim_what_was_measured(whole: ExecutionView) -> None:
     assert "in sex f, the one group of patients that is shown; one group is too small to be shown anywhere" in says
     assert "Contribution of each site to fedavg in AUC, Shapley value:" in says
     assert "loses most AUC when these are shuffled: feature 14" in says
+
+
+def test_of_an_error_less_is_better(whole: ExecutionView) -> None:
+    """Sites that lower it come first, and a feature that matters raises it."""
+    for view in weights(whole, "brier"):
+        means = [row.dots[0].estimate.mean for row in view.rows if row.dots[0].estimate]
+        assert len(means) > 1
+        assert means == sorted(means)
+    says = " ".join(in_parts(whole, "brier"))
+    assert "in brier score, Shapley value; below 0 it makes the model better:" in says
+    assert "The brier score of the model of fedavg rises most when these are shuffled: feature 14" in says
+    drawn = features(whole, "brier")
+    assert drawn is not None
+    assert drawn.values == "Brier score gained (95 % interval)"
+    assert "below 0" not in " ".join(in_parts(whole, "auc"))
 
 
 def test_on_one_split_a_verdict_speaks_of_training_only() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from medfl.publish.parts import costs
+from medfl.publish.parts import best_first, costs
 from medfl.publish.ways import arms, mark_of
 from medfl.publish.wording import (
     counted,
@@ -65,12 +65,14 @@ def _named(group: Group) -> str:
 
 def _weights(execution: ExecutionView, found: Contributions, *, several: bool) -> str:
     mark = mark_of(execution, found.arm)
-    ordered = sorted(found.sites, key=lambda one: (-one.value.mean, one.site))
+    ordered = best_first(found)
     shown = ordered if len(ordered) <= _MOST_SITES else [ordered[0], ordered[-1]]
     how = "Shapley value" if found.kind == "shapley" else "what its leaving out would cost"
     who = f" to {mark.label}" if several else ""
     only = " (the most and the least)" if len(shown) < len(ordered) else ""
-    return f"contribution of each site{who} in {in_sentence(found.metric)}, {how}{only}: {_told(shown, found.metric)}"
+    better = "; below 0 it makes the model better" if metric_of(found.metric).higher_is_better is False else ""
+    told = _told(shown, found.metric)
+    return f"contribution of each site{who} in {in_sentence(found.metric)}, {how}{only}{better}: {told}"
 
 
 def _told(shown: Sequence[Contribution], metric: str) -> str:
@@ -84,8 +86,16 @@ def _features(execution: ExecutionView, metric: str) -> Iterator[str]:
             f"{shortened(one.feature, 24)} {difference(one.cost, metric=metric)}" for one in found[:_MOST_FEATURES]
         )
         whose = "the federated model" if way.mark.label == "federated" else f"the model of {way.mark.label}"
-        if not found:
-            yield sentence(f"{whose} loses no {in_sentence(metric)} when single features are shuffled")
-            return
-        yield sentence(f"{whose} loses most {in_sentence(metric)} when these are shuffled: {told}")
+        yield sentence(_cost(whose, told, metric))
         return
+
+
+def _cost(whose: str, told: str, metric: str) -> str:
+    """Say which features' shuffling makes the metric worse: that is less of it, or of an error more."""
+    name = in_sentence(metric)
+    if metric_of(metric).higher_is_better is False:
+        worse = f"rises most when these are shuffled: {told}" if told else "rises with no single feature shuffled"
+        return f"the {name} of {whose} {worse}"
+    if not told:
+        return f"{whose} loses no {name} when single features are shuffled"
+    return f"{whose} loses most {name} when these are shuffled: {told}"

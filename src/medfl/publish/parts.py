@@ -12,7 +12,7 @@ from itertools import groupby
 from medfl.publish.ways import Mark, Way, mark_of, ways
 from medfl.publish.wording import bounded, difference, in_sentence, label, metric_of, number, whole, with_interval
 from medfl.store.comparison import Estimate
-from medfl.store.contributions import Contributions, contributions
+from medfl.store.contributions import Contribution, Contributions, contributions
 from medfl.store.importance import Importance, importance
 from medfl.store.noninferiority import NonInferiority, noninferiority
 from medfl.store.subgroups import Group, subgroups, withheld
@@ -154,7 +154,7 @@ def weights(execution: ExecutionView, metric: str) -> tuple[Dots, ...]:
 
 def _weights(execution: ExecutionView, found: Contributions) -> Dots:
     mark, metric = mark_of(execution, found.arm), found.metric
-    sites = sorted(found.sites, key=lambda one: (-one.value.mean, one.site))
+    sites = best_first(found)
     dots = [DotRow(one.site, "", (Dot(mark, one.value, difference(one.value, metric=metric)),)) for one in sites]
     name = label(metric)
     how = f"Shapley value, {name}" if found.kind == "shapley" else f"{name} lost without it"
@@ -168,6 +168,12 @@ def _weights(execution: ExecutionView, found: Contributions) -> Dots:
         left=f"lowers the {in_sentence(metric)}",
         right=f"raises the {in_sentence(metric)}",
     )
+
+
+def best_first(found: Contributions) -> list[Contribution]:
+    """Return the sites, the one that makes the metric most of what it should be first."""
+    sign = 1.0 if metric_of(found.metric).higher_is_better is False else -1.0
+    return sorted(found.sites, key=lambda one: (sign * one.value.mean, one.site))
 
 
 def features(execution: ExecutionView, metric: str) -> Dots | None:
@@ -188,7 +194,7 @@ def features(execution: ExecutionView, metric: str) -> Dots | None:
     return Dots(
         title=f"How much worse the {in_sentence(metric)} gets when a feature is shuffled",
         names="Feature",
-        values=f"{label(metric)} lost (95 % interval)",
+        values=f"{label(metric)} {'gained' if metric_of(metric).higher_is_better is False else 'lost'} (95 % interval)",
         rows=tuple(rows),
         marks=tuple(mark for mark, _ in by_way),
         reference=0.0,
