@@ -63,6 +63,16 @@ def test_the_draw_depends_on_the_seed_and_the_round_alone() -> None:
     assert all(170 <= counts[site] <= 230 for site in SIX), "each site in about half of 400 rounds"
 
 
+def test_a_site_left_out_leaves_the_draw_of_the_others_as_it_is() -> None:
+    """Else a coalition would differ from the whole by chance, and two of them could come out alike."""
+    rule = FedAvg(fraction=0.5)
+    for round in range(1, 101):
+        whole = set(drawn(SIX, rule, seed=3, round=round))
+        for left in SIX:
+            others = set(drawn([site for site in SIX if site != left], rule, seed=3, round=round))
+            assert whole - {left} <= others
+
+
 def test_who_was_asked_is_told_and_the_end_is_judged_everywhere(tmp_path: Path) -> None:
     events, error = rehearse(asked(), in_process(hospitals(tmp_path)))
     assert error is None
