@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from medfl import errors, events
 from medfl.cli import main as command_line
-from medfl.spec.anatomy import kind_of, parts_of, tag_of
+from medfl.spec.anatomy import kind_of, named, parts_of, tag_of
 from medfl.spec.expected import expected
 from medfl.spec.finding import toml
 from medfl.spec.part import Part
@@ -85,8 +85,8 @@ by one rule:
 
 - A table is merged key by key, at every depth; any other value replaces the study's.
 - Where a change names another `kind` (for training another `optimizer`), only what all kinds share is kept from the
-  study: `rounds` and `min_sites` of an algorithm; `batch_size`, `local_epochs`, `local_steps`, `clip_norm` and
-  `class_weight` of training. The parameters of one kind mean nothing to another.
+  study: `rounds`, `min_sites`, `fraction` and `min_asked` of an algorithm; `batch_size`, `local_epochs`, `local_steps`,
+  `clip_norm` and `class_weight` of training. The parameters of one kind mean nothing to another.
 - A key that excludes another takes its place: `local_steps` that of `local_epochs`, `bundled` that of `table`,
   `simulate` that of `sites`, and the other way round.
 
@@ -124,6 +124,8 @@ def _part_sections(part: type[Part], path: tuple[str, ...]) -> Iterator[str]:
             yield from _kind_sections(field, deep=bool(path))
         else:
             yield f"{_sentence(parts[0])}\n"
+            if named(field):
+                yield f"There is one such table for each name: `[{'.'.join(inner)}.NAME]`, or `NAME = {{ … }}`.\n"
             yield _keys(parts[0], parts[0].model_fields)
         if name == "arm":
             yield ARMS_PAGE

@@ -135,14 +135,17 @@ def run(
     from medfl.inspection import opened
     from medfl.site.plugins import load
     from medfl.site.sources import Sources
+    from medfl.spec.placing import placing
 
     with _failing_in_json(as_json):
         load(plugins)
         asked, base = opened(study)
         place = _home(home)
-        execution = lay_down(asked, place, sources=Sources(base, place.folder / "sites"), engine=engine, arm=arm)
-    if arm is not None and asked.evaluation.baselines:
-        left_out = " and ".join(asked.evaluation.baselines)
+        with placing(study):
+            execution = lay_down(asked, place, sources=Sources(base, place.folder / "sites"), engine=engine, arm=arm)
+    weighed = ("the contributions of sites",) if asked.evaluation.contributions else ()
+    if arm is not None and (asked.evaluation.baselines or weighed):
+        left_out = " and ".join((*asked.evaluation.baselines, *weighed))
         _say(f"Arm {arm} only: {left_out} are run with the whole study, without --arm.", dim=True)
     _carry_on(execution, home, plugins=plugins, as_json=as_json, study=study)
 
@@ -200,7 +203,7 @@ def _show_results(view: ExecutionView, *, as_json: bool, error: MedflError | Non
 
     if as_json:
         _print_json(summary(view) | (_error_json(error) if error is not None else {}))
-    elif any(run.final is not None for run in (*view.runs, *view.baselines)):
+    elif any(run.final is not None for run in view.every):
         _show(results(view))
 
 
@@ -214,7 +217,7 @@ def _advice(view: ExecutionView, error: MedflError, option: str) -> str:
             kept = [one.run for one in view.runs if one.status == "failed" and one.model]
             return f"To take the last good model: medfl export {kept[0]}{option}" if kept else ""
         case UserError():
-            planned = sum(one.status == "planned" for one in (*view.runs, *view.baselines))
+            planned = sum(one.status == "planned" for one in view.every)
             waiting = f" {planned} more that read the same tables were not tried." if planned else ""
             return f"Mended a table? Go on with: medfl resume {run}{option}. Changed the study? Run it anew.{waiting}"
     return f"What was finished is stored; go on with: medfl resume {run}{option}"
@@ -222,7 +225,7 @@ def _advice(view: ExecutionView, error: MedflError, option: str) -> str:
 
 def _unfinished(view: ExecutionView) -> str:
     """Return the run to name where an execution is to go on: any of its runs stands for all."""
-    runs = (*view.runs, *view.baselines)
+    runs = view.every
     return next((run.run for run in runs if run.status != "finished"), runs[0].run)
 
 

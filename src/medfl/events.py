@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
-Role = Literal["arm", "centralised", "local-only"]
+Role = Literal["arm", "centralised", "local-only", "coalition"]
 Metrics: TypeAlias = Mapping[str, float | None]
 Intervals: TypeAlias = Mapping[str, tuple[float, float]]
 
@@ -49,11 +49,15 @@ class RunPlanned(Event):
     engine
         Name of the engine.
     role
-        An arm of the study, or a baseline it is compared with.
+        An arm of the study, a baseline it is compared with, or an arm that only some of the sites train.
     arm
         Name of the arm; of the role for a baseline.
     seed
         The run's seed: the study's seed plus the repeat, from 0.
+    members
+        For a coalition: who trains; all sites judge.
+    orders
+        For an arm: the orders of sites that a Shapley value is estimated from; empty where it is exact, or not asked.
     """
 
     execution: str
@@ -65,6 +69,8 @@ class RunPlanned(Event):
     role: Role
     arm: str
     seed: int
+    members: tuple[str, ...] = ()
+    orders: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +247,12 @@ class Evaluated(Event):
         95 % bootstrap intervals by metric.
     curves
         Pooled ROC, precision-recall, calibration…, as points.
+    subgroups
+        One entry a grouping: ``grouping``, ``column``, ``withheld`` (sites none of whose groups may leave) and
+        ``groups``, each with ``group``, ``rows``, ``metrics``, ``intervals``, the ``sites`` it is summed over, and
+        ``suppressed`` (sites where it is too small).
+    importance
+        One entry a feature: ``feature``, and ``metrics``, the value of each metric in each shuffling.
     """
 
     round: int
@@ -250,6 +262,8 @@ class Evaluated(Event):
     pooled_intervals: Intervals | None = None
     site_intervals: Mapping[str, Intervals] | None = None
     curves: Mapping[str, Any] | None = None
+    subgroups: tuple[Mapping[str, Any], ...] = ()
+    importance: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError
+from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
 from medfl.events import DataDescribed, DataPrepared, Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
 from medfl.run.checkpoint import Checkpoint
+from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
 from medfl.run.in_process import InProcess
 from medfl.run.loop import Federation, carry_out
@@ -58,6 +59,8 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
             remedy='use engine "in-process", or save the frames as files and name them in [data.sites]',
         )
     plans = compile(study, only=arm)
+    if arm is None:
+        plans = with_coalitions(plans, lambda asked: tuple(sources.sites(asked)))
     execution = secrets.token_hex(4)
     planned = [
         RunPlanned(
@@ -71,6 +74,8 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
             role=plan.role,
             arm=plan.arm,
             seed=plan.seed,
+            members=plan.members,
+            orders=plan.orders,
         )
         for number, plan in enumerate(plans, start=1)
     ]
@@ -106,7 +111,7 @@ def carry_on(
         tables cannot be used, the other runs that read the same are left as they are.
     """
     view = whole_execution(home, execution)
-    runs = [*view.runs, *view.baselines]
+    runs = list(view.every)
     mendable: list[tuple[RunView, UserError]] = []
     unusable: list[RunView] = []
     with (
@@ -140,7 +145,8 @@ def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> 
     """Return one error with every complaint once; what happened in training names its arm and seed."""
     complaints: list[Complaint] = []
     for run, error in mendable:
-        name = f"{run.arm}, seed {run.seed}" if named and isinstance(error, DivergedError) else ""
+        who = f"{run.arm}, by {listed(run.members)}" if run.members else run.arm
+        name = f"{who}, seed {run.seed}" if named and isinstance(error, DivergedError) else ""
         complaints += [replace(one, where=", ".join(filter(None, (name, one.where)))) for one in error.complaints]
     kinds = {type(error) for _, error in mendable}
     kind = kinds.pop() if len(kinds) == 1 else UserError
@@ -197,20 +203,24 @@ class Engines:
 
     def engine(self, plan: RunPlan) -> Engine:
         """Return the engine that reaches the sites of this plan."""
-        return self._opened(plan)[0]
+        return self._opened(plan.study)[0]
+
+    def sites(self, study: Study) -> tuple[str, ...]:
+        """Return the names of an arm's sites."""
+        return tuple(self._opened(study)[1])
 
     def federation(self, plan: RunPlan, home: Home) -> Federation:
         """Return all that a run of this plan needs."""
-        engine, sites = self._opened(plan)
+        engine, sites = self._opened(plan.study)
         pool = pooled(sites, self._sources.vaults)
         return Federation(engine, home.artefacts.write, InProcess({pool.name: pool.answer}))
 
-    def _opened(self, plan: RunPlan) -> tuple[Engine, dict[str, Site]]:
-        key = f"{plan.study.data.model_dump_json()}/{plan.study.study.seed}"
+    def _opened(self, study: Study) -> tuple[Engine, dict[str, Site]]:
+        key = f"{study.data.model_dump_json()}/{study.study.seed}"
         if key not in self._open:
-            sites = self._sources.sites(plan.study)
-            compile(plan.study, sites=tuple(sites))
-            self._open[key] = (self._connected(plan.study, sites), sites)
+            sites = self._sources.sites(study)
+            compile(study, sites=tuple(sites))
+            self._open[key] = (self._connected(study, sites), sites)
         return self._open[key]
 
     def _connected(self, study: Study, sites: dict[str, Site]) -> Engine:
@@ -229,11 +239,12 @@ class Engines:
 
 def _plan(run: RunView) -> RunPlan:
     whole = Study.model_validate(run.spec)
-    return RunPlan(run.role, run.arm, run.seed, whole.arms[run.arm] if run.role == "arm" else whole.overridden({}))
+    study = whole.arms[run.arm] if run.federated else whole.overridden({})
+    return RunPlan(run.role, run.arm, run.seed, study, run.members, run.orders)
 
 
 def _checkpoint(home: Home, run: RunView) -> Checkpoint | None:
-    if not run.rounds or run.role != "arm" or run.model is None or run.state is None:
+    if not run.rounds or not run.federated or run.model is None or run.state is None:
         return None
     with home.artefacts.open(run.model) as model, home.artefacts.open(run.state) as state:
         return Checkpoint(run.rounds, model.read(), state.read(), _prepared_sites(run))

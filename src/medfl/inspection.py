@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from medfl.events import Event
 from medfl.execution import Engines
+from medfl.run.coalitions import with_coalitions
 from medfl.run.explain import Prepared, Section, explain, reading
 from medfl.run.loop import asking_for
 from medfl.run.plan import RunPlan, compile
@@ -37,13 +38,13 @@ def inspect(study: Study | str | Path, tables: Tables | None = None) -> Inspecti
         With all that is wrong with the study, or else with the tables or the model of the first arm that cannot run.
     """
     asked, base = opened(study)
-    plans = compile(asked)
     prepared: list[Prepared] = []
     with (
         placing(study),
         TemporaryDirectory() as vaults,
         Engines(Sources(base, Path(vaults), tables), "in-process") as engines,
     ):
+        plans = with_coalitions(compile(asked), lambda arm: engines.sites(arm))
         for plan in _differing(plans):
             engine = engines.engine(plan)
             setting, events = _run_through(prepare(asking_for("check", plan, engine), engine.sites()))

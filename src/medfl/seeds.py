@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-STREAMS = "v9"
-"""Part of every stream's name, arbitrary and final: another one gives other numbers everywhere.
+STREAMS = "medfl-1"
+"""Part of every stream's name, arbitrary and final: another word gives other numbers everywhere.
 
-What the published studies give for other names is told in ``docs/explanation/randomness.md``.
+It is the first of its kind and no choice among results; what the published studies give for others is told in
+``docs/explanation/randomness.md``.
 """
 
 

@@ -44,7 +44,8 @@ class TestEveryPlainAverage(Discovered, AveragingContract):
 
 
 def test_the_built_in_algorithms_are_found() -> None:
-    built_in = {"fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedadagrad"}
+    averages = {"fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedopt", "fednova", "qfedavg"}
+    built_in = averages | {"scaffold", "fedmedian", "trimmed-mean", "krum", "multi-krum", "bulyan", "rfa"}
     assert built_in <= {kind_of(part) for part in algorithms()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import signal
@@ -11,8 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from medfl.learn.data.split import split
+from medfl.seeds import integer
 from medfl.testing.command import MEDFL, Said, typed, typed_apart
 
 BRIEF = """
@@ -109,8 +114,10 @@ def started(*words: object) -> Iterator[subprocess.Popen[str]]:
     """Start a command whose progress can be followed on its standard error."""
     command = [*MEDFL, *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def seen(process: subprocess.Popen[str], text: str) -> None:
@@ -267,10 +274,15 @@ def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def other_values(text: str) -> str:
-    """Return west's table with the same rows, columns and range, and one value changed."""
+    """Return west's table with the same rows, columns and range, and one value of a training row changed."""
     lines = text.splitlines(keepends=True)
-    cells = lines[5].split(",")
-    return "".join([*lines[:5], ",".join([str(round(float(cells[0]) + 0.1, 1)), *cells[1:]]), *lines[6:]])
+    table = pd.read_csv(io.StringIO(text))
+    drawn = integer(7, site="west", purpose="split")
+    train, _ = split(table["sick"].to_numpy(), len(table), fraction=0.2, seed=drawn)
+    middle = train[np.argsort(table["age"].to_numpy()[train])[len(train) // 2]]
+    cells = lines[middle + 1].split(",")
+    lines[middle + 1] = ",".join([str(round(float(cells[0]) + 0.1, 1)), *cells[1:]])
+    return "".join(lines)
 
 
 CHANGES: dict[str, tuple[Callable[[str], str], str]] = {

@@ -22,5 +22,6 @@ def test_an_old_journal_tells_what_it_told(journal: Path, tmp_path: Path) -> Non
     told = json.loads(journal.with_suffix(".json").read_text(encoding="utf-8"))
     with Home(tmp_path) as home:
         execution = whole_execution(home, outlines(home)[0].execution)
-        assert json.loads(json.dumps(summary(execution))) == told
+        now = json.loads(json.dumps(summary(execution)))
+        assert {key: now[key] for key in told} == told
         assert told["study"] in report(execution)

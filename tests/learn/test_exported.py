@@ -73,8 +73,8 @@ def parts(study: Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
 
 
 def numbers(frame: pd.DataFrame) -> Matrix:
-    """Return the columns a model sees, before scaling: two numbers, and two colours against amber."""
-    colours = [(frame["colour"] == colour).astype(float) for colour in ("blue", "clear")]
+    """Return the columns a model sees, before scaling: two numbers, and a column for each colour."""
+    colours = [(frame["colour"] == colour).astype(float) for colour in ("amber", "blue", "clear")]
     return np.column_stack([frame["age"], frame["dose"], *colours])
 
 

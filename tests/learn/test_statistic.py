@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from medfl.errors import WireError
-from medfl.learn.statistic import ZERO, Statistic, total
+from medfl.learn.statistic import ZERO, Statistic, stacked, total
 from medfl.testing.algorithm_contract import close, print_of
 
 SHAPES = {"weight": (), "delta": (3,), "table": (2, 2), "update/none": (0,)}
@@ -108,3 +108,38 @@ def test_a_prefix_is_a_whole_word() -> None:
 def test_what_does_not_add_up_is_refused_and_never_broadcast(other: np.ndarray, received: str) -> None:
     with pytest.raises(WireError, match=rf"'delta' do not add up \(found: {received}\)"):
         _ = Statistic({"delta": np.ones(3)}) + Statistic({"delta": other})
+
+
+@quickly
+@given(st.lists(st.lists(finite, min_size=3, max_size=3), min_size=1, max_size=5))
+def test_a_stack_has_each_contribution_in_its_place_and_sums_to_the_total(rows: list[list[float]]) -> None:
+    each = [Statistic({"delta": np.array(row), "weight": np.array(float(len(rows)))}) for row in rows]
+    stack = stacked(each)
+    assert stack["delta"].tolist() == rows
+    assert stack["weight"].shape == (len(rows),)
+    np.testing.assert_allclose(stack["delta"].sum(axis=0), total(each)["delta"], rtol=1e-12, atol=1e-3)
+
+
+def test_nothing_stacked_is_nothing() -> None:
+    assert stacked([]).arrays == {}
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"delta": np.ones(2)}, "'delta' do not add up"),
+        ({"delta": np.ones(3, np.float32)}, "'delta' do not add up"),
+        ({"delta": np.ones(3), "more": np.ones(1)}, "only one of them has 'more'"),
+        ({}, "only one of them has 'delta'"),
+    ],
+    ids=["length", "precision", "another name", "no name"],
+)
+def test_what_cannot_be_compared_is_refused(other: dict[str, np.ndarray], says: str) -> None:
+    with pytest.raises(WireError, match=says):
+        stacked([Statistic({"delta": np.ones(3)}), Statistic(other)])
+
+
+def test_with_and_without_a_prefix_is_the_whole() -> None:
+    whole = Statistic({"update/delta": np.ones(2), "update": np.ones(1), "evaluation/n": np.ones(())})
+    assert set(whole.without("update").arrays) == {"update", "evaluation/n"}
+    assert set((whole.without("update") + whole.under("update").prefixed("update")).arrays) == set(whole.arrays)

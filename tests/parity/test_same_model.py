@@ -26,6 +26,14 @@ name = "fedavg"
 name = "yogi"
 algorithm = { kind = "fedyogi", server_learning_rate = 0.05 }
 training = { optimizer = "adam", learning_rate = 0.01 }
+
+[[arm]]
+name = "some-sites"
+algorithm = { kind = "scaffold", fraction = 0.6 }
+
+[[arm]]
+name = "median"
+algorithm = { kind = "fedmedian" }
 """
 
 
@@ -38,7 +46,7 @@ def test_engines_agree_bit_for_bit(edited: Callable[..., Path], tmp_path: Path) 
     study = edited(("seed = 7", "seed = 7\nrepeats = 2"), more=ARMS)
     one = simulate(study, home=tmp_path / "a", progress=False).summary
     other = simulate(study, home=tmp_path / "b", engine="processes", progress=False).summary
-    assert len({run["model"] for run in one["runs"]}) == 4, "arms and seeds differ"
+    assert len({run["model"] for run in one["runs"]}) == 8, "arms and seeds differ"
     for mine, theirs in zip(one["runs"], other["runs"], strict=True):
         assert mine["model"] == theirs["model"]
         assert mine["metrics"] == theirs["metrics"]
@@ -64,12 +72,16 @@ class StopAfter:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("algorithm", ["fedavg", "fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedprox"])
+RULES = ("fedavg", "fedavgm", "fedadam", "fedyogi", "fedadagrad", "fedprox", "fednova", "qfedavg", "rfa")
+LINES = {rule: f'kind = "{rule}"' for rule in RULES} | {"some sites": 'kind = "scaffold"\nfraction = 0.6'}
+
+
+@pytest.mark.parametrize("algorithm", LINES)
 @pytest.mark.parametrize("round", [1, 3])
 def test_an_interrupted_run_resumes_to_the_same_model(
     edited: Callable[..., Path], tmp_path: Path, algorithm: str, round: int
 ) -> None:
-    study = edited(('kind = "fedavg"', f'kind = "{algorithm}"'))
+    study = edited(('kind = "fedavg"', LINES[algorithm]))
     whole = simulate(study, home=tmp_path / "a", progress=False).summary["runs"][0]
     home = Home(tmp_path / "b")
     asked, base = opened(study)

@@ -30,7 +30,8 @@ from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic, total
 from medfl.seeds import generator
 from medfl.spec.study import Study
-from medfl.store.views import ExecutionView, RunView, view_execution, view_run
+from medfl.store.folding import view_execution, view_run
+from medfl.store.views import ExecutionView, RunView
 from medfl.testing import story
 
 OUTCOMES = {

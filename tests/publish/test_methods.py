@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from medfl.publish.methods import Setting, arms_of, citation, methods
+from medfl.publish.federating import citation
+from medfl.publish.methods import Setting, arms_of, methods
 from medfl.spec.study import Study
 from medfl.testing import story
 
@@ -48,6 +49,27 @@ def test_every_installed_algorithm_is_cited() -> None:
     assert citation("not-installed") == "not-installed"
 
 
+def test_what_a_rule_keeps_sees_and_whom_it_asks_is_told(ask: Callable[..., Study]) -> None:
+    some = {"rounds": 4, "fraction": 0.25, "min_asked": 3}
+    scaffold, krum, yogi = (
+        as_text(decoded(ask(algorithm=some | algorithm)))
+        for algorithm in (
+            {"kind": "scaffold"},
+            {"kind": "krum"},
+            {"kind": "fedopt", "server_optimizer": {"kind": "yogi", "beta1": 0.8}},
+        )
+    )
+    assert "SCAFFOLD (Karimireddy et al. 2020" in scaffold
+    assert "Each round asked 25 % of the sites, and three sites at least, drawn at random from the seed" in scaffold
+    assert "every site that was asked had to answer" in scaffold
+    assert "In each round each site that was asked took one pass" in scaffold
+    assert "Each site kept its control variate, as many numbers as the model, from round to round" in scaffold
+    assert "compared the sites' single contributions, which the hub therefore saw" in krum
+    assert "compared" not in scaffold
+    assert "with server optimizer yogi (β₁ 0.8, β₂ 0.99, learning rate 0.01, τ 0.001)" in yogi
+    assert "fraction 0.25" not in scaffold
+
+
 def test_every_setting_that_differs_from_silence_is_told(ask: Callable[..., Study]) -> None:
     study = ask(
         data={"target": "y", "positive": "> 3", "missing": ["?"], "simulate": {"table": "a/b.csv", "sites": 5}},
@@ -80,6 +102,17 @@ def test_how_rows_were_dealt_is_told(ask: Callable[..., Study], partition: dict[
     assert told in as_text(decoded(ask(data={"target": "y", "simulate": simulate})))
 
 
+def test_each_arm_is_told_what_its_model_does_with_categories(ask: Callable[..., Study]) -> None:
+    arms = [{"name": "line", "model": "logistic"}, {"name": "net", "model": "mlp"}]
+    text = as_text(decoded(ask()) | {"arm": arms})
+    line, net = text[text.index("In arm line: ") :].split("In arm net: ")[:2]
+    assert "the first category in sorted order being the reference" in line
+    assert "one 0/1 column each over the union" in net
+    assert "being the reference" not in net.partition("\n")[0]
+    written = as_text(decoded(ask(preprocess={"encode": {"drop_first": True}}, model={"kind": "mlp"})))
+    assert "the first category in sorted order being the reference" in written
+
+
 def test_a_single_run_claims_no_test(ask: Callable[..., Study]) -> None:
     text = as_text(decoded(ask(arms=("fedavg", "fedyogi"))))
     assert "t-test" not in text
@@ -88,9 +121,9 @@ def test_a_single_run_claims_no_test(ask: Callable[..., Study]) -> None:
 
 def test_an_algorithm_that_is_not_installed_is_told_as_it_was_written() -> None:
     spec = decoded(story.study())
-    spec["arm"] = [{"name": "new", "algorithm": {"kind": "fednova", "strength": 2.0}}]
-    assert arms_of(spec)["new"]["algorithm"]["kind"] == "fednova"
-    assert "fednova with strength 2" in as_text(spec)
+    spec["arm"] = [{"name": "new", "algorithm": {"kind": "fedfuture", "strength": 2.0}}]
+    assert arms_of(spec)["new"]["algorithm"]["kind"] == "fedfuture"
+    assert "fedfuture with strength 2" in as_text(spec)
 
 
 def test_nothing_is_said_twice_where_arms_do_not_differ(ask: Callable[..., Study]) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from medfl.publish.report import report
 from medfl.spec.study import Study
-from medfl.store.views import ExecutionView, view_execution, view_run
+from medfl.store.folding import view_execution, view_run
+from medfl.store.views import ExecutionView
 from medfl.testing import story
 
 Tell = Callable[..., ExecutionView]

@@ -11,8 +11,9 @@ from medfl.events import Event, RunFailed, RunInterrupted, RunResumed
 from medfl.publish.following import Following, LiveDisplay, PlainDisplay
 from medfl.publish.terminal import as_html, plain, progress, results, run_details, runs_table
 from medfl.spec.study import Study
+from medfl.store.folding import view_execution, view_run
 from medfl.store.summary import listing
-from medfl.store.views import ExecutionView, view_execution, view_run
+from medfl.store.views import ExecutionView
 from medfl.testing import story
 
 Tell = Callable[..., ExecutionView]
@@ -83,7 +84,8 @@ def test_nothing_is_wider_than_a_hundred_columns(name: str) -> None:
     assert max(map(len, golden(f"{name}-story.txt").splitlines())) <= 100
 
 
-def test_a_terminal_gets_a_bar_and_the_run_at_hand() -> None:
+def test_a_terminal_gets_a_bar_and_the_run_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     execution, events = planned()
     target = console(terminal=True)
     with progress(execution, target) as display:

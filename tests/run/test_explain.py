@@ -36,6 +36,24 @@ def test_the_tiny_study(edited: Callable[..., Path]) -> None:
     held("three-hospitals", text(inspect(edited()).sections))
 
 
+PARTS = """
+[evaluation]
+baselines = ["centralised"]
+margin = 0.02
+contributions = { kind = "shapley", permutations = 3 }
+importance = { repeats = 3 }
+smallest_group = 5
+
+[evaluation.subgroups]
+colour = "colour"
+"age band" = { column = "age", cuts = [50, 60] }
+"""
+
+
+def test_what_is_compared_in_parts(edited: Callable[..., Path]) -> None:
+    held("in-parts", text(inspect(edited(more=PARTS)).sections))
+
+
 def test_twenty_simulated_sites() -> None:
     asked = {
         "study": {"name": "dealt", "question": "How far do twenty sites get?", "seed": 3, "repeats": 5},
@@ -147,6 +165,34 @@ def test_every_training_setting_is_told(change: dict[str, object], says: str) ->
     asked = study(training=change)
     (line,) = [one for section in explain(asked, compile(asked)) for one in section.sentences if "at each site" in one]
     assert line.endswith(f"batches of 16, {says}.")
+
+
+def told(**algorithm: object) -> str:
+    asked = study(algorithm=algorithm)
+    return text(explain(asked, compile(asked)))
+
+
+def test_every_setting_of_a_rule_is_told_and_what_it_sends_keeps_and_sees() -> None:
+    scaffold = told(kind="scaffold", rounds=3)
+    assert "3 rounds of scaffold (server_learning_rate 1)" in scaffold
+    assert "the change of the model's weights and of the site's control variate" in scaffold
+    assert "Kept at each site from round to round and never sent: its control variate" in scaffold
+    assert "one by one" not in scaffold
+    krum = told(kind="krum", byzantine=2)
+    assert "The hub compares the sites' contributions one by one (krum): they cannot be hidden in a sum." in krum
+    assert "times the number of training rows" not in krum
+    fedopt = told(kind="fedopt", server_optimizer={"kind": "sgd", "momentum": 0.5})
+    assert "fedopt (server_optimizer sgd (learning_rate 1, momentum 0.5))" in fedopt
+    assert "multi-krum (byzantine 1, keep 3)" in told(kind="multi-krum", keep=3)
+    assert "multi-krum (byzantine 1);" in told(kind="multi-krum")
+
+
+def test_whom_a_round_asks_is_told(tiny: Path, edited: Callable[..., Path]) -> None:
+    assert "Each round asks" not in text(inspect(tiny).sections)
+    some = text(inspect(edited(("rounds = 4", "rounds = 4\nfraction = 0.6\nmin_asked = 1"))).sections)
+    assert "Each round asks 2 of 3 sites, drawn anew from the seed. Metrics along the way come from those" in some
+    assert "Every site that is asked must answer in every round, or the run stops." in some
+    assert "Each round asks 0.6 of the sites, 2 at least, drawn anew" in told(kind="fedavg", fraction=0.6, min_sites=2)
 
 
 def test_the_options_of_a_network_of_ones_own_are_told() -> None:

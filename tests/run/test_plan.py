@@ -6,6 +6,7 @@ import pytest
 
 from medfl.errors import PlanError
 from medfl.run.plan import compile, whole_budget
+from medfl.spec.discover import algorithms, kind_of
 from medfl.spec.study import Study
 from medfl.spec.training import Training
 from medfl.testing.federation import study
@@ -91,3 +92,54 @@ def test_a_baseline_trains_in_one_round_what_the_study_trains_in_all(
 def test_a_baseline_has_no_server_optimiser() -> None:
     (plan,) = compile(study(algorithm={"kind": "fedadam", "rounds": 9, "server_learning_rate": 0.3}))
     assert whole_budget(plan, sites=3).study.algorithm.model_dump(exclude_none=True) == {"kind": "fedavg", "rounds": 1}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "sites", "what", "received", "remedy"),
+    [
+        ({"kind": "krum", "byzantine": 2}, 6, "needs 7 contributions", "6 take part", "set byzantine to 1 at most"),
+        ({"kind": "bulyan", "fraction": 0.5}, 12, "needs 7", "6 of 12 are asked each round", "choose fedmedian"),
+        ({"kind": "trimmed-mean", "trim": 0.3}, 2, "nothing is left", "2 take part", "lower trim"),
+        ({"fraction": 0.5, "min_asked": 9}, 4, "more sites are required", "9 required, 4 take part", "min_asked to 4"),
+    ],
+)
+def test_too_few_sites_for_a_rule_are_refused_before_anything_runs(
+    algorithm: dict[str, object], sites: int, what: str, received: str, remedy: str
+) -> None:
+    asked = study(algorithm={"kind": "fedavg", "rounds": 2} | algorithm)
+    with pytest.raises(PlanError) as refused:
+        compile(asked, sites=[str(number) for number in range(sites)])
+    (complaint,) = refused.value.complaints
+    assert what in complaint.what
+    assert complaint.received == received
+    assert remedy in complaint.remedy
+    assert compile(asked, sites=[str(number) for number in range(40)])
+
+
+@pytest.mark.parametrize("kind", [kind_of(part) for part in algorithms()])
+def test_secure_aggregation_and_single_contributions_exclude_each_other(kind: str) -> None:
+    single = {"fedmedian", "trimmed-mean", "krum", "multi-krum", "bulyan", "rfa"}
+    hidden = study(algorithm={"kind": kind}, privacy={"secure_aggregation": True})
+    assert compile(study(algorithm={"kind": kind}, privacy={"secure_aggregation": False}))
+    if kind not in single:
+        assert compile(hidden)
+        return
+    with pytest.raises(PlanError) as refused:
+        compile(hidden)
+    (complaint,) = refused.value.complaints
+    assert complaint.what.startswith(f"{kind} compares single contributions of sites")
+    assert complaint.where == "[algorithm] kind of arm 'base'"
+    assert "choose a rule of sums" in complaint.remedy
+    assert "secure_aggregation to false" in complaint.remedy
+
+
+@pytest.mark.parametrize(
+    ("training", "sites", "expected"),
+    [({"local_epochs": 3}, 5, (3, None)), ({"local_steps": 10}, 5, (1, 50)), ({"local_steps": 3}, 1, (1, 3))],
+)
+def test_a_baseline_trains_as_often_as_a_site_is_asked_on_average(
+    training: dict[str, int], sites: int, expected: tuple[int, int | None]
+) -> None:
+    (plan,) = compile(study(training=training))
+    how = whole_budget(plan, sites=sites, share=0.5).study.training
+    assert (how.epochs, how.local_steps) == expected

@@ -41,7 +41,7 @@ def test_what_was_kept_is_recalled_exactly(vault: FolderVault) -> None:
 def test_before_the_first_round_there_is_nothing(vault: FolderVault) -> None:
     assert vault.recall("a-1", 0) == {}
     vault.keep("a-1", 1, MEMORY)
-    assert vault.recall("a-1", 0) == {} == vault.recall("a-2", 1) == vault.recall("a-1", 2)
+    assert vault.recall("a-1", 0) == {} == vault.recall("a-2", 1)
 
 
 def test_a_vault_opened_anew_has_it_still(vault: FolderVault, tmp_path: Path) -> None:
@@ -57,6 +57,25 @@ def test_only_the_last_two_rounds_are_kept(vault: FolderVault, tmp_path: Path) -
     assert [path.name for path in files(tmp_path)] == ["4.safetensors", "5.safetensors"]
     assert vault.recall("a-1", 4)["round"] == 4.0
     assert vault.recall("a-1", 3) == {}
+
+
+def test_a_round_goes_on_from_the_newest_before_it(vault: FolderVault, tmp_path: Path) -> None:
+    """A site that was asked in rounds 2, 5 and 9 only: each starts from the last, and again when it is asked again."""
+    for round, before in ((2, None), (5, 2.0), (9, 5.0)):
+        for _ in range(2):
+            recalled = vault.recall("a-1", round - 1)
+            assert recalled.get("round") == before
+            vault.keep("a-1", round, {"round": np.array(float(round))})
+    assert vault.recall("a-1", 30)["round"] == 9.0
+    assert [path.name for path in files(tmp_path)] == ["5.safetensors", "9.safetensors"]
+
+
+def test_to_keep_nothing_any_more_is_remembered(vault: FolderVault, tmp_path: Path) -> None:
+    vault.keep("a-1", 1, MEMORY)
+    vault.keep("a-1", 2, {})
+    for one in (vault, FolderVault(tmp_path / "vaults" / "east")):
+        assert one.recall("a-1", 2) == {}
+        assert print_of(one.recall("a-1", 1)) == print_of(MEMORY)
 
 
 def test_runs_do_not_meet(vault: FolderVault) -> None:

@@ -31,6 +31,15 @@ STUDIES = {
         evaluation=BOTH,
         preprocess={"scale": "min-max", "impute": "mean"},
     ),
+    "in parts": study(
+        evaluation=BOTH
+        | {
+            "test_fraction": 0.5,
+            "smallest_group": 4,
+            "subgroups": {"colour": {"column": "colour"}, "age": {"column": "age", "cuts": [55, 65]}},
+            "importance": {"repeats": 2},
+        }
+    ),
     "scaled per site": study(
         evaluation=BOTH, preprocess={"scale": "standard-per-site", "impute": "most-frequent-per-site"}
     ),
@@ -69,16 +78,17 @@ def test_names_of_what_leaves_are_those_that_are_known(heard: Heard) -> None:
         assert set(reply.content) <= RELEASED_WORDS
 
 
-def test_each_task_sends_its_own_kind_only(heard: Heard) -> None:
+def test_each_task_sends_its_own_kind_only(heard: Heard, asked: Study) -> None:
     kinds = {
         task: {name.partition("/")[0] for request, reply in heard if request.task == task for name in reply.arrays}
         for task in ("describe", "prepare", "train", "evaluate", "alone")
     }
+    parts = {"subgroups", "importance"} if asked.evaluation.subgroups else set()
     assert kinds == {
         "describe": set(),
         "prepare": {"sums"},
         "train": {"update", "evaluation"},
-        "evaluate": {"evaluation"},
+        "evaluate": {"evaluation", *parts},
         "alone": set(),
     }
 

@@ -80,7 +80,7 @@ KINDS = [
         "6 [algorithm] kind",
         'no kind "zzz"',
         '"zzz"',
-        'the choices are "fedadagrad", "fed',
+        'the choices are "bulyan", "fed',
     ),
     Case(
         '[training]\noptimizer = "sdg"', "6 [training] optimizer", 'no optimizer "sdg"', '"sdg"', 'did you mean "sgd"?'
@@ -111,6 +111,22 @@ VALUES = [
     ),
     Case(
         "[algorithm]\nrounds = 0", "6 [algorithm] rounds", "a whole number of at least 1", "0", "rounds = 10, which is"
+    ),
+    Case("[algorithm]\nfraction = 0.0", "6 [algorithm] fraction", "above 0 and of at most 1", "0.0", "leave it out"),
+    Case("[algorithm]\nfraction = 1.5", "6 [algorithm] fraction", "above 0 and of at most 1", "1.5", "leave it out"),
+    Case(
+        "[algorithm]\nkind = 'qfedavg'\nq = -1",
+        "7 [algorithm] q",
+        "from 0 to 20",
+        "-1",
+        "q = 1.0, which is the default",
+    ),
+    Case(
+        "[algorithm]\nkind = 'rfa'\nsmoothing = 0",
+        "7 [algorithm] smoothing",
+        "a number above 0",
+        "0",
+        "for example smoothing = 1e-06",
     ),
     Case("[algorithm]\nmin_sites = 0", "6 [algorithm] min_sites", "of at least 1", "0", "at least 1, or leave it out"),
     Case("[training]\nmomentum = 1", "6 [training] momentum", "a number from 0 to below 1", "1", "momentum = 0.0"),

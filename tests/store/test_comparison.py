@@ -21,7 +21,8 @@ from medfl.store.comparison import (
     holm,
     paired_test,
 )
-from medfl.store.views import ExecutionView, RunView, SiteView, view_execution
+from medfl.store.folding import view_execution
+from medfl.store.views import ExecutionView, RunView, SiteView
 
 FIXED: Mapping[str, Any] = {"evaluation": {"split_seed": 3, "test_fraction": 0.2}}
 DRAWN: Mapping[str, Any] = {"evaluation": {"test_fraction": 0.2}}

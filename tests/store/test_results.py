@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from medfl.events import Event
+from medfl.store.folding import view_execution, view_run
 from medfl.store.results import headline, results_table, worst_site
-from medfl.store.views import ExecutionView, view_execution, view_run
+from medfl.store.views import ExecutionView
 from medfl.testing import story
 
 

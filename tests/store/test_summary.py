@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 
 from medfl.events import Event, RunFailed
+from medfl.store.folding import view_execution, view_run
 from medfl.store.summary import listing, summary
-from medfl.store.views import ExecutionView, RunView, view_execution, view_run
+from medfl.store.views import ExecutionView, RunView
 from medfl.testing import story
 
 
@@ -17,7 +18,10 @@ def executed(events: Sequence[Event]) -> ExecutionView:
 
 def test_a_finished_execution_says_exactly_this() -> None:
     told = summary(executed(story.execution()))
-    assert list(told) == ["study", "digest", "runs", "baselines"]
+    assert list(told) == [
+        "study", "digest", "runs", "baselines",
+        "comparisons", "noninferiority", "worst_sites", "subgroups", "contributions", "importance",
+    ]  # fmt: skip
     assert (told["study"], told["digest"]) == ("readmission", story.study().digest)
     assert [(run["arm"], run["seed"]) for run in told["runs"]] == [
         ("fedavg", 7), ("fedavg", 8), ("fedyogi", 7), ("fedyogi", 8),

@@ -9,7 +9,8 @@ import pytest
 
 from medfl.errors import NotFoundError
 from medfl.events import Evaluated, Event, Noticed, RunFailed, RunInterrupted, RunPlanned, RunResumed, SiteFailed
-from medfl.store.views import RunView, view_execution, view_run
+from medfl.store.folding import view_execution, view_run
+from medfl.store.views import RunView
 from medfl.testing import story
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from medfl import seeds
 from medfl.learn.model import Examples, Floats, Model, Pull, Trained
 from medfl.learn.statistic import Array, Statistic
-from medfl.spec.training import LocalTraining
+from medfl.spec.training import SGD, LocalTraining
 
 Memory: TypeAlias = Mapping[str, Array]
 """What a site keeps between rounds and never sends."""
@@ -74,13 +74,21 @@ class Local:
             pull=pull,
         )
 
+    def loss(self, weights: Array, *, seed: int) -> float:
+        """Return the mean training loss at these weights: what a step over all rows measures before it is taken."""
+        whole = SGD(batch_size=len(self.examples), local_steps=1)
+        generator = seeds.generator(seed, round=self.round, site=self.site, purpose="loss")
+        return self.model.train(
+            weights, self.examples, whole, generator=generator, class_weights=self.class_weights
+        ).loss
+
 
 @runtime_checkable
 class Algorithm(Protocol):
     """An aggregation rule; its parameters are the fields of the object."""
 
-    def init(self, weights: Floats) -> State:
-        """Return the state before the first round, from freshly drawn weights."""
+    def init(self, weights: Floats, sites: int) -> State:
+        """Return the state before the first round, from freshly drawn weights and the number of all sites."""
         ...
 
     def at_site(self, shared: Mapping[str, Array], data: Local, memory: Memory, seed: int) -> tuple[Statistic, Memory]:
@@ -88,7 +96,11 @@ class Algorithm(Protocol):
         ...
 
     def at_hub(self, state: State, total: Statistic) -> State:
-        """Return the next state from the sum of the sites' statistics."""
+        """Return the next state from the sum of the sites' statistics.
+
+        Where the rule's ``single_contributions`` is true, `total` has them stacked: each array with a first axis, one
+        entry a site that answered, in the order of the sites' names.
+        """
         ...
 
 
@@ -99,6 +111,14 @@ def weighted_update(start: Array, trained: Trained, rows: int) -> Statistic:
     """
     delta = trained.weights.astype(np.float64) - start.astype(np.float64)
     return Statistic({"delta": delta * rows, "loss": np.array(trained.loss * rows), "weight": np.array(float(rows))})
+
+
+def mean_loss(total: Statistic) -> float | None:
+    """Return the mean training loss over sites, weighted by rows, of a sum or of a stack; None where it is not told."""
+    if "loss" not in total.arrays:
+        return None
+    loss = float(total["loss"].sum() / total["weight"].sum())
+    return loss if np.isfinite(loss) else None
 
 
 def mean_update(total: Statistic) -> Array:

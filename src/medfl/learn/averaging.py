@@ -16,7 +16,7 @@ from medfl.spec.algorithm import AlgorithmPart
 class Averaging(AlgorithmPart):
     """Sites send their weighted change; the hub adds the average change to the global weights."""
 
-    def init(self, weights: Floats) -> State:
+    def init(self, weights: Floats, sites: int) -> State:
         """Start from the given weights."""
         return State({"weights": weights})
 
@@ -47,7 +47,7 @@ class AdaptiveServer(Averaging):
     tau: float = Field(default=1e-3, gt=0.0)
     """Degree of adaptivity (τ): smaller adapts more."""
 
-    def init(self, weights: Floats) -> State:
+    def init(self, weights: Floats, sites: int) -> State:
         """Start with no momentum and a second moment of τ²."""
         zeros = np.zeros(weights.shape, np.float64)
         return State({"weights": weights}, {"moment1": zeros, "moment2": zeros + self.tau**2})

@@ -1,15 +1,17 @@
 """What sites send: named arrays that add up.
 
 A sum over sites does not depend on how sites are grouped, and (as replies are folded in site order) not on who was
-fastest. An average is never sent: its numerator and its weight are.
+fastest. An average is never sent: its numerator and its weight are. A rule that needs single contributions gets them
+stacked instead: the same arrays, one site above the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from medfl.errors import WireError
@@ -42,15 +44,25 @@ class Statistic:
             mine = total.get(name)
             if mine is None:
                 total[name] = array
-            elif mine.shape != array.shape or mine.dtype != array.dtype:
-                raise WireError(
-                    f"two contributions to {name!r} do not add up",
-                    received=f"{mine.dtype}{list(mine.shape)} and {array.dtype}{list(array.shape)}",
-                    remedy="run the same version of MEDfl at every site",
-                )
             else:
+                _require_alike(name, mine, array)
                 total[name] = mine + array
         return Statistic(total)
+
+    def require_like(self, other: Statistic) -> None:
+        """Refuse to be stacked on another one.
+
+        Raises
+        ------
+        WireError
+            If names, or the shapes or types of two arrays of one name, differ.
+        """
+        if different := sorted(self.arrays.keys() ^ other.arrays.keys()):
+            raise WireError(
+                f"two contributions cannot be compared: only one of them has {different[0]!r}", remedy=_ONE_VERSION
+            )
+        for name, array in self.arrays.items():
+            _require_alike(name, other[name], array)
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
@@ -59,6 +71,10 @@ class Statistic:
         """Return the part whose names start with ``prefix/``, without it."""
         start = f"{prefix}/"
         return Statistic({name.removeprefix(start): a for name, a in self.arrays.items() if name.startswith(start)})
+
+    def without(self, prefix: str) -> Statistic:
+        """Return the part whose names do not start with ``prefix/``."""
+        return Statistic({name: a for name, a in self.arrays.items() if not name.startswith(f"{prefix}/")})
 
     def prefixed(self, prefix: str) -> Statistic:
         """Return the same arrays, each name with ``prefix/`` in front."""
@@ -74,3 +90,29 @@ def total(statistics: Iterable[Statistic]) -> Statistic:
     for statistic in statistics:
         result = result + statistic
     return result
+
+
+def stacked(statistics: Sequence[Statistic]) -> Statistic:
+    """Return single contributions one above the other: each array gets a first axis, in the order given.
+
+    Raises
+    ------
+    WireError
+        If they differ in names, shapes or types.
+    """
+    for statistic in statistics[1:]:
+        statistic.require_like(statistics[0])
+    names = statistics[0].arrays if statistics else ()
+    return Statistic({name: np.stack([statistic[name] for statistic in statistics]) for name in names})
+
+
+_ONE_VERSION = "run the same version of MEDfl at every site"
+
+
+def _require_alike(name: str, mine: Array, other: Array) -> None:
+    if mine.shape != other.shape or mine.dtype != other.dtype:
+        raise WireError(
+            f"two contributions to {name!r} do not add up",
+            received=f"{mine.dtype}{list(mine.shape)} and {other.dtype}{list(other.shape)}",
+            remedy=_ONE_VERSION,
+        )

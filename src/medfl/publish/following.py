@@ -24,7 +24,7 @@ from medfl.events import (
     RunStarted,
     SiteFailed,
 )
-from medfl.publish.ways import mark_of
+from medfl.publish.ways import name_of
 from medfl.publish.wording import duration, label, number, shortened
 from medfl.store.results import HEADLINE
 from medfl.store.views import ExecutionView, RunView
@@ -63,7 +63,7 @@ class Following:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.runs = {run.run: run for run in (*self.execution.runs, *self.execution.baselines)}
+        self.runs = {run.run: run for run in self.execution.every}
         self.done = {run.run: self.units(run) if run.status == "finished" else run.rounds for run in self.runs.values()}
         self.finished = sum(run.status == "finished" for run in self.runs.values())
 
@@ -91,7 +91,7 @@ class Following:
                 self.metrics = pooled or self.metrics
             case RoundFinished(round=number, loss=loss) if run is not None:
                 self.round, self.loss = number, loss
-                self.done[run.run] = number if run.role == "arm" else 0
+                self.done[run.run] = number if run.federated else 0
             case RunFinished(seconds=seconds) if run is not None:
                 self.done[run.run] = self.units(run)
                 self.finished += 1
@@ -106,12 +106,12 @@ class Following:
         """The current run in words."""
         if self.current is None:
             return ""
-        return f"{mark_of(self.execution, self.current.arm).label}, seed {self.current.seed}"
+        return f"{name_of(self.execution, self.current)}, seed {self.current.seed}"
 
     @property
     def rounds(self) -> int:
         """Rounds of the current run; 0 where it trains in one go."""
-        return self.current.planned_rounds if self.current is not None and self.current.role == "arm" else 0
+        return self.current.planned_rounds if self.current is not None and self.current.federated else 0
 
     @property
     def judged(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from medfl.publish.verdicts import apart, verdicts
+from medfl.publish.parting import in_parts
+from medfl.publish.verdicts import apart, margin_verdicts, verdicts
 from medfl.publish.ways import Mark, Way, arms, ways
 from medfl.publish.wording import (
     counted,
@@ -67,7 +68,9 @@ def glance(execution: ExecutionView) -> Glance:
         *_together(execution, metric),
         *_alone(judged, metric),
         *verdicts(execution, comparisons(execution, metric), metric=metric),
+        *margin_verdicts(execution, metric),
         *_worst(execution, metric),
+        *in_parts(execution, metric),
     )
     return Glance(metric, tuple(_tiles(judged, metric)), says, tuple(_cautions(execution, judged, metric)))
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from medfl.publish.federating import sent_by
 from medfl.publish.methods import arms_of
-from medfl.publish.wording import counted, sentence, size, whole
+from medfl.publish.wording import counted, listed, sentence, size, whole
 from medfl.store.views import ExecutionView, RunView
 
 
@@ -31,8 +32,9 @@ class Leaving:
 
 def leaving(execution: ExecutionView) -> Leaving:
     """Return what left the sites of an execution, from its spec and from what was counted."""
-    first = next(iter(arms_of(execution.spec).values()))
-    return Leaving(_setting(execution), tuple(_items(first)), _amount(execution), _seen(first))
+    arms = arms_of(execution.spec)
+    first = next(iter(arms.values()))
+    return Leaving(_setting(execution), tuple(_items(first, arms)), _amount(execution), _seen(first))
 
 
 def _setting(execution: ExecutionView) -> str:
@@ -46,7 +48,7 @@ def _setting(execution: ExecutionView) -> str:
     return "This is what left each site."
 
 
-def _items(spec: Mapping[str, Any]) -> Iterator[Left]:
+def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> Iterator[Left]:
     yield Left(
         "Before training",
         "Names, types, units and categories of its columns, the number of its rows and of missing values in each "
@@ -55,13 +57,30 @@ def _items(spec: Mapping[str, Any]) -> Iterator[Left]:
     )
     if sums := _sums(spec["preprocess"]):
         yield Left("For preprocessing", sentence(f"Over all its training rows and for each column: {sums}"))
-    yield Left(
-        "In each round",
-        "The change of the model's weights after training on its rows, multiplied by the number of training rows; that "
-        "number; the mean training loss.",
-    )
+    yield from _rounds(arms)
     yield Left("For judging", sentence(_judging(spec)))
+    if groups := spec["evaluation"].get("subgroups"):
+        yield Left(
+            "For groups of patients",
+            f"Once, for the last model: the same sums for each group by {listed(groups)} that is large enough, and the "
+            "number of its rows by outcome; of a group that is not, its name. Where no group is large enough, nothing.",
+        )
+    if spec["evaluation"].get("importance"):
+        yield Left(
+            "For the importance of features",
+            "Once, for the last model: the same histograms and sums of errors, one feature's values shuffled.",
+        )
     yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
+
+
+def _rounds(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[Left]:
+    """Yield what each rule had the sites send; with the arms' names where they differ."""
+    by_text: dict[str, list[str]] = {}
+    for name, arm in arms.items():
+        by_text.setdefault(sent_by(arm["algorithm"]["kind"]), []).append(name)
+    for text, names in by_text.items():
+        whose = "" if len(by_text) == 1 else f" (arm{'s' * (len(names) > 1)} {listed(names)})"
+        yield Left(f"In each round{whose}", sentence(text))
 
 
 def _sums(how: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,10 +10,12 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from medfl.publish.federating import federation, settings_in_words
+from medfl.publish.methods_of_parts import methods_of_parts
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
-from medfl.spec.discover import algorithms, kind_of
 from medfl.spec.merging import merge
+from medfl.spec.preprocess import OneHot
 from medfl.spec.study import Study
 from medfl.store.views import RunView
 
@@ -66,10 +67,11 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Data", _data(first, known)),
         Paragraph("Preprocessing", _by_arm(each, _preprocessing)),
         Paragraph("Model and local training", f"{_by_arm(each, _model)} {_by_arm(each, _training)}"),
-        Paragraph("Federation", f"{_by_arm(each, _federation)} {_privacy(first)}"),
+        Paragraph("Federation", f"{_by_arm(each, federation)} {_privacy(first)}"),
         Paragraph("Comparators", _baselines(first)),
         Paragraph("Evaluation", _evaluation(first, known)),
         Paragraph("Statistics", _statistics(spec, each, first)),
+        Paragraph("Further comparisons", _by_arm(each, methods_of_parts)),
         Paragraph("Software", _software(known)),
     )
     return tuple(paragraph for paragraph in paragraphs if paragraph.text)
@@ -195,7 +197,8 @@ def _preprocessing(spec: Spec) -> str:
     encode = how["encode"]
     encoded = "Categories, if any, became their position in sorted order"
     if encode["kind"] == "one-hot":
-        reference = ", the first category in sorted order being the reference" if encode["drop_first"] else ""
+        dropped = OneHot.model_validate(encode).drops_first(spec["model"]["kind"])
+        reference = ", the first category in sorted order being the reference" if dropped else ""
         encoded = f"Categories, if any, became one 0/1 column each over the union of all sites' categories{reference}"
     texts = [f"{impute}, {categories}" if categories else impute, encoded, _SCALED.get(how["scale"], how["scale"])]
     return " ".join(map(sentence, texts))
@@ -218,7 +221,7 @@ def _model(spec: Spec) -> str:
             text = f"The model was a multilayer perceptron with {shape}"
         case _:
             named = model.get("name", model["kind"])
-            text = f"The model was the PyTorch module {named}{_settings(model.get('options', {}))}"
+            text = f"The model was the PyTorch module {named}{settings_in_words(model.get('options', {}))}"
     return sentence(text)
 
 
@@ -248,9 +251,11 @@ def _training(spec: Spec) -> str:
         if how.get("local_steps") is not None
         else f"{counted(how.get('local_epochs') or 1, 'pass', 'passes')} over its training rows"
     )
+    asked = " that was asked" if spec["algorithm"].get("fraction") is not None else ""
     optimiser = _OPTIMISERS.get(how["optimizer"], how["optimizer"])
     texts = [
-        f"In each round each site took {length} by {optimiser}{nesterov} ({settings}) in batches of {how['batch_size']}"
+        f"In each round each site{asked} took {length} by {optimiser}{nesterov} ({settings}) in batches of "
+        f"{how['batch_size']}"
     ]
     if how.get("clip_norm") is not None:
         texts += [f"Gradients were clipped to a Euclidean norm of {how['clip_norm']:g}"]
@@ -263,35 +268,6 @@ def _weights(weights: Any) -> str:
     if weights == "balanced":
         return "Classes were weighted in the loss in inverse proportion to their rows over all sites"
     return f"Classes were weighted in the loss: {', '.join(f'{name} {value:g}' for name, value in weights.items())}"
-
-
-def _federation(spec: Spec) -> str:
-    algorithm = spec["algorithm"]
-    settings = {name: value for name, value in algorithm.items() if name not in ("kind", "rounds", "min_sites")}
-    needed = algorithm.get("min_sites")
-    quorum = "every site had to answer" if needed is None else f"at least {counted(needed, 'site')} had to answer"
-    texts = [
-        f"The sites' models were combined over {counted(algorithm['rounds'], 'round')} by {citation(algorithm['kind'])}"
-        f"{_settings(settings)}; in every round {quorum}",
-    ]
-    return " ".join(map(sentence, texts))
-
-
-def citation(kind: str) -> str:
-    """Return an algorithm's name and paper, the first line of its own file, as "FedAvg (McMahan et al. 2017, …)"."""
-    part = next((part for part in algorithms() if kind_of(part) == kind), None)
-    told = (sys.modules[part.__module__].__doc__ or "") if part else ""
-    name, found, paper = told.strip().partition("\n")[0].rstrip(".").partition(": ")
-    return f"{name[:1].lower() + name[1:] if ' ' in name else name} ({paper})" if found else kind
-
-
-_SYMBOLS = MappingProxyType({"beta1": "β₁", "beta2": "β₂", "tau": "τ", "mu": "μ"})
-
-
-def _settings(settings: Mapping[str, Any]) -> str:
-    named = {_SYMBOLS.get(name, name.replace("_", " ")): value for name, value in settings.items()}
-    pairs = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in named.items()]
-    return f" with {', '.join(pairs)}" if pairs else ""
 
 
 def _privacy(spec: Spec) -> str:

@@ -6,8 +6,20 @@ from collections.abc import Iterator
 
 from medfl.publish.methods import methods, setting_of
 from medfl.publish.tables import classes_of, outcome_head
-from medfl.publish.wording import duration, interval, label, limits_of, listed, moment, number, percent, whole
+from medfl.publish.wording import (
+    duration,
+    interval,
+    label,
+    limits_of,
+    listed,
+    moment,
+    number,
+    percent,
+    whole,
+    with_interval,
+)
 from medfl.store.comparison import across
+from medfl.store.subgroups import subgroups
 from medfl.store.views import RunView, SiteView
 
 _SHOWN = (
@@ -39,6 +51,9 @@ def _head(run: RunView) -> Iterator[str]:
     yield ""
     question = run.spec.get("study", {}).get("question", "")
     yield _plain(question or "No question was written down.")
+    if run.members:
+        yield ""
+        yield f"**Trained by {_plain(listed(run.members))} only, to tell what each site contributes.**"
     if run.status != "finished":
         yield ""
         rounds = f"{run.rounds} of {run.planned_rounds} rounds"
@@ -96,13 +111,34 @@ def _metrics(run: RunView) -> Iterator[str]:
     yield from _table(["At", *map(label, names)], lines)
     yield ""
     yield "Intervals are bootstrap intervals over test rows; they do not cover the randomness of training."
+    yield from _groups(run, names)
+
+
+def _groups(run: RunView, names: list[str]) -> Iterator[str]:
+    """Yield a table of the groups of patients, where they were judged."""
+    found = subgroups([run], names)
+    if not found:
+        return
+    lines = [
+        [
+            f"{group.grouping}: {group.group}",
+            _count(group.rows),
+            *(with_interval(group.estimates.get(name), metric=name) if group.rows else "suppressed" for name in names),
+        ]
+        for group in found
+    ]
+    yield ""
+    yield from _table(["Group of patients", "Test rows", *map(label, names)], lines)
+    yield ""
+    yield "Groups that are too small at a site are left out there, and those from which they could be computed."
 
 
 def _limits(run: RunView) -> Iterator[str]:
     yield "## Limits"
     yield ""
     yield "- The numbers describe these rows, split this way. Sites that took no part were not tested."
-    yield "- Whether it treats groups of patients alike (sex, age, origin) was not examined."
+    if run.final is None or not run.final.subgroups:
+        yield "- Whether it treats groups of patients alike (sex, age, origin) was not examined."
     if run.spec["data"].get("simulate"):
         yield "- The sites were simulated from one table; real sites differ in more ways."
     if not run.spec.get("privacy", {}).get("secure_aggregation"):

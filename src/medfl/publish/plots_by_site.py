@@ -104,18 +104,19 @@ def _draw_row(ax: Axes, place: _Place, view: Forest) -> None:
             ax.axhline(place.y - place.height / 2 - 3, color=RULE, linewidth=0.8)
         weight = "bold" if together else "normal"
         text = "All sites together" if together else shortened(row.site, 22)
-        _beside(ax, text, at=(-172, place.y), color=INK, fontweight=weight)
-        _beside(ax, "–" if row.test_rows is None else whole(row.test_rows), at=(-12, place.y), color=MUTED, ha="right")
+        beside(ax, text, at=(-172, place.y), color=INK, fontweight=weight)
+        beside(ax, "–" if row.test_rows is None else whole(row.test_rows), at=(-12, place.y), color=MUTED, ha="right")
     for index, (mark, estimate) in enumerate(row.estimates):
         y = place.y + 9.0 * (index - (count - 1) / 2) if place.named else place.y
         if estimate is not None:
-            _draw_estimate(ax, mark, bounded(estimate, metric=view.metric), y=y, small=not place.named)
+            draw_estimate(ax, mark, bounded(estimate, metric=view.metric), y=y, small=not place.named)
         if place.named and (estimate is not None or row is not view.pooled):
             text = with_interval(estimate, metric=view.metric)
-            _beside(ax, text, at=(8, y), right=True, color=look(mark).colour if estimate else MUTED, fontsize=7.2)
+            beside(ax, text, at=(8, y), right=True, color=look(mark).colour if estimate else MUTED, fontsize=7.2)
 
 
-def _draw_estimate(ax: Axes, mark: Mark, estimate: Estimate, *, y: float, small: bool) -> None:
+def draw_estimate(ax: Axes, mark: Mark, estimate: Estimate, *, y: float, small: bool = False) -> None:
+    """Draw a number and its interval as the way of learning looks; small ones without the intervals of baselines."""
     style = look(mark)
     if estimate.low is not None and estimate.high is not None and not (small and mark.role != "arm"):
         width = 0.5 if small else 1.3
@@ -134,7 +135,7 @@ def _draw_estimate(ax: Axes, mark: Mark, estimate: Estimate, *, y: float, small:
     )
 
 
-def _beside(ax: Axes, text: str, *, at: tuple[float, float], right: bool = False, **style: Any) -> None:
+def beside(ax: Axes, text: str, *, at: tuple[float, float], right: bool = False, **style: Any) -> None:
     """Write text so many points from the left (or right) edge of the axes, at a height in data."""
     points, y = at
     ax.annotate(
@@ -149,30 +150,31 @@ def _beside(ax: Axes, text: str, *, at: tuple[float, float], right: bool = False
 
 
 def _head(ax: Axes, view: Forest) -> None:
-    _beside(ax, "Site", at=(-172, -7), color=MUTED, fontsize=SMALL)
-    _beside(ax, "test rows", at=(-12, -7), color=MUTED, ha="right", fontsize=SMALL)
+    beside(ax, "Site", at=(-172, -7), color=MUTED, fontsize=SMALL)
+    beside(ax, "test rows", at=(-12, -7), color=MUTED, ha="right", fontsize=SMALL)
     offset = 6.0
     for mark in view.marks:
         style = look(mark)
         text = shortened(mark.label, 18)
-        _marker_at(ax, mark, offset)
-        _beside(ax, text, at=(offset + 6, -7), color=style.colour, fontsize=SMALL)
+        marker_at(ax, mark, at=(offset, -7.0))
+        beside(ax, text, at=(offset + 6, -7), color=style.colour, fontsize=SMALL)
         offset += 5.0 * len(text) + 22
-    _beside(ax, f"{label(view.metric)} (95 % interval)", at=(8, -7), right=True, color=MUTED, fontsize=7.2)
+    beside(ax, f"{label(view.metric)} (95 % interval)", at=(8, -7), right=True, color=MUTED, fontsize=7.2)
     if len(view.rows) > CROWD:
         small = len(view.rows) - 2 * ENDS
         first = 4.0 + ENDS * (9.0 * len(view.marks) + 9)
-        _beside(ax, f"{small} sites between,\ndrawn small", at=(-172, first + 1.3 * small), color=MUTED)
+        beside(ax, f"{small} sites between,\ndrawn small", at=(-172, first + 1.3 * small), color=MUTED)
 
 
-def _marker_at(ax: Axes, mark: Mark, points: float) -> None:
+def marker_at(ax: Axes, mark: Mark, *, at: tuple[float, float]) -> None:
+    """Draw the marker of a way of learning so many points from the left edge of the axes, at a height in data."""
     from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
     style = look(mark)
     figure = ax.get_figure(root=True)
-    shift = ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)  # type: ignore[union-attr]
+    shift = ScaledTranslation(at[0] / 72, 0, figure.dpi_scale_trans)  # type: ignore[union-attr]
     ax.plot(
-        [0], [-7], transform=blended_transform_factory(ax.transAxes, ax.transData) + shift, color=style.colour,
+        [0], [at[1]], transform=blended_transform_factory(ax.transAxes, ax.transData) + shift, color=style.colour,
         marker=style.marker, markersize=5, markerfacecolor=style.fill, markeredgewidth=1.1, clip_on=False,
     )  # fmt: skip
 
@@ -214,9 +216,9 @@ def difference_plot(rows: Sequence[Compared], *, name: str) -> str:
         ax.axvline(0, color=MUTED, linewidth=0.9)
         _directions(ax, metric)
         for y, (name_of_row, row) in enumerate(zip(names, rows, strict=True)):
-            _beside(ax, name_of_row, at=(-left, y))
+            beside(ax, name_of_row, at=(-left, y))
             _draw_difference(ax, row, y)
-        _beside(ax, "difference (95 % interval)", at=(8, -0.86), right=True, color=MUTED, fontsize=SMALL)
+        beside(ax, "difference (95 % interval)", at=(8, -0.86), right=True, color=MUTED, fontsize=SMALL)
         words = "; ".join(
             f"{row.first.label} minus {row.second.label} {difference(row.result.difference, metric=metric)}"
             for row in rows
@@ -233,7 +235,7 @@ def _draw_difference(ax: Axes, row: Compared, y: int) -> None:
     ax.plot([found.mean], [y], color=style.colour, marker=style.marker, markersize=6, linestyle="none")
     verdict = p_value(row.result.p_holm) or "no test"
     text = f"{difference(found, metric=row.result.metric)}   {verdict}"
-    _beside(ax, text, at=(8, y), right=True, color=INK)
+    beside(ax, text, at=(8, y), right=True, color=INK)
 
 
 def _ends(row: Compared) -> list[float]:
@@ -243,10 +245,15 @@ def _ends(row: Compared) -> list[float]:
 
 def _directions(ax: Axes, metric: str) -> None:
     better = metric_of(metric).higher_is_better
-    if better is None:
-        return
-    left, right = ("second is better", "first is better") if better else ("first is better", "second is better")
-    for text, x, side in ((f"← {left}", 0.0, "left"), (f"{right} →", 1.0, "right")):
+    if better is not None:
+        directions(
+            ax, *(("second is better", "first is better") if better else ("first is better", "second is better"))
+        )
+
+
+def directions(ax: Axes, left: str, right: str) -> None:
+    """Write below the axis what it means to lie on either side, where it means anything."""
+    for text, x, side in ((f"← {left}" if left else "", 0.0, "left"), (f"{right} →" if right else "", 1.0, "right")):
         ax.annotate(
             text, (x, 0), xytext=(0, -26), xycoords="axes fraction", textcoords="offset points", ha=side, va="center",
             fontsize=SMALL, color=MUTED,

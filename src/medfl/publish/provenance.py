@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from medfl.publish.tables import described
+from medfl.publish.ways import name_of
 from medfl.publish.wording import counted, duration, listed, moment
 from medfl.store.views import ExecutionView, RunView
 
@@ -58,11 +59,11 @@ class Provenance:
 
 def provenance(execution: ExecutionView) -> Provenance:
     """Return an execution's provenance."""
-    every = (*execution.runs, *execution.baselines)
+    every = execution.every
     partial = {run.run: _partial(run) for run in execution.runs if run.rounds}
     return Provenance(
         facts=tuple(_facts(execution)),
-        runs=tuple(map(_line, every)),
+        runs=tuple(_line(execution, run) for run in every),
         fingerprints=tuple(_fingerprints(execution)),
         complete=sum(not told for told in partial.values()),
         partial=tuple(told for told in partial.values() if told),
@@ -71,7 +72,7 @@ def provenance(execution: ExecutionView) -> Provenance:
 
 
 def _facts(execution: ExecutionView) -> Iterator[tuple[str, str]]:
-    every = (*execution.runs, *execution.baselines)
+    every = execution.every
     started = [run for run in every if run.started]
     yield "Execution", execution.execution
     yield "Spec digest", execution.digest
@@ -92,13 +93,13 @@ def _versions(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
 
 
-def _line(run: RunView) -> RunLine:
+def _line(execution: ExecutionView, run: RunView) -> RunLine:
     return RunLine(
         run=run.run,
-        way=run.arm,
+        way=name_of(execution, run) if run.members else run.arm,
         seed=run.seed,
         status=run.status,
-        rounds=f"{run.rounds} of {run.planned_rounds}" if run.role == "arm" else "–",
+        rounds=f"{run.rounds} of {run.planned_rounds}" if run.federated else "–",
         time=duration(run.seconds),
         sittings=len(run.sittings),
         model=run.model or "",

@@ -14,9 +14,10 @@ from medfl.publish.glance import glance
 from medfl.publish.leaving import leaving
 from medfl.publish.methods import methods, setting_of
 from medfl.publish.pictures import plates
+from medfl.publish.pictures_of_parts import plates_of_parts
 from medfl.publish.provenance import provenance
-from medfl.publish.tables import cohort, described, results
-from medfl.publish.ways import Mark, mark_of
+from medfl.publish.tables import cohort, described, importances, results, worst
+from medfl.publish.ways import Mark, name_of
 from medfl.publish.wording import counted, listed, moment, next_step, sentence
 from medfl.spec.metrics import METRICS
 from medfl.store.results import headline
@@ -65,7 +66,9 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "methods": methods(execution.spec, setting_of(run) if run else None),
         "prepared": _prepared(execution),
         "results": results(execution),
-        "plates": plates(execution, shown.metric) if shown.metric else {},
+        "worst": worst(execution),
+        "plates": plates(execution, shown.metric) | plates_of_parts(execution, shown.metric) if shown.metric else {},
+        "importances": importances(execution),
         "metric": shown.metric,
         "leaving": leaving(execution),
         "failures": tuple(_failures(execution)),
@@ -76,8 +79,7 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
 
 
 def _status(execution: ExecutionView) -> str:
-    every = (*execution.runs, *execution.baselines)
-    states = {run.status for run in every}
+    states = {run.status for run in execution.every}
     for state in ("failed", "interrupted", "running"):
         if state in states:
             return state
@@ -85,12 +87,12 @@ def _status(execution: ExecutionView) -> str:
 
 
 def _troubles(execution: ExecutionView) -> Iterator[Trouble]:
-    for run in (*execution.runs, *execution.baselines):
+    for run in execution.every:
         if run.status in ("finished", "planned"):
             continue
-        done = f"after {run.rounds} of {run.planned_rounds} rounds" if run.role == "arm" else ""
+        done = f"after {run.rounds} of {run.planned_rounds} rounds" if run.federated else ""
         why = run.error.message if run.error else ""
-        what = f"{mark_of(execution, run.arm).label}, seed {run.seed}: {run.status} {done}".strip() + "."
+        what = f"{name_of(execution, run)}, seed {run.seed}: {run.status} {done}".strip() + "."
         yield Trouble(what, why, *(next_step(run) if run.status != "running" else ("", "")))
 
 
@@ -102,7 +104,7 @@ def _prepared(execution: ExecutionView) -> tuple[str, ...]:
 def _failures(execution: ExecutionView) -> Iterator[Failure]:
     """Yield each distinct failure once, with the rounds and runs it happened in."""
     grouped: dict[tuple[str, str, str], list[tuple[RunView, int]]] = {}
-    for run in (*execution.runs, *execution.baselines):
+    for run in execution.every:
         for event in run.failures:
             grouped.setdefault((event.site, event.stage, event.reason), []).append((run, event.round))
     for (site, stage, reason), places in grouped.items():

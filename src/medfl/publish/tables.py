@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 from types import MappingProxyType
 
-from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms
+from medfl.publish.parts import costs
+from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, ways
 from medfl.publish.wording import (
     counted,
+    difference,
     interval,
     label,
     limits_of,
@@ -20,7 +22,7 @@ from medfl.publish.wording import (
     whole,
 )
 from medfl.store.comparison import Estimate
-from medfl.store.results import Row, headline, results_table
+from medfl.store.results import Row, headline, results_table, worst_sites
 from medfl.store.views import ExecutionView, RunView, SiteView
 
 CROWD = 24
@@ -248,6 +250,43 @@ def results(execution: ExecutionView) -> ResultTable | None:
         sites=tuple(ResultGroup(site, _rows_note(views[site]), tuple(lines["site", site])) for site in sites),
         crowded=len(sites) > CROWD,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WorstLine:
+    """The site that a way of learning serves worst, and how unlike the sites are."""
+
+    mark: Mark
+    site: str
+    cell: Cell
+    range: str
+    sd: str
+
+
+def worst(execution: ExecutionView) -> tuple[WorstLine, ...]:
+    """Return a line for each way of learning, by the first metric; none where fewer than two sites have it."""
+    metric = next(iter(headline(execution)), "")
+    found = [(way.mark, worst_sites(way.finished, metric)) for way in ways(execution) if metric]
+    return tuple(
+        WorstLine(
+            mark,
+            one.site,
+            _cell(one.worst, metric),
+            number(one.range, metric=metric),
+            number(one.sd, metric=metric),
+        )
+        for mark, one in found
+        if one is not None and one.sites > 1
+    )
+
+
+def importances(execution: ExecutionView) -> tuple[tuple[Mark, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Return the ways of learning whose features were shuffled, and for each feature what that costs each of them."""
+    metric = next(iter(headline(execution)), "")
+    found = [(way.mark, {one.feature: one.cost for one in each}) for way, each in costs(execution, metric)]
+    features = dict.fromkeys(feature for _, each in found for feature in each)
+    lines = [(name, tuple(difference(each.get(name), metric=metric) for _, each in found)) for name in features]
+    return tuple(mark for mark, _ in found), tuple(lines)
 
 
 def _sites(execution: ExecutionView) -> Mapping[str, SiteView]:

@@ -21,9 +21,9 @@ from rich.text import Text
 from medfl.events import Event
 from medfl.publish.following import LiveDisplay, PlainDisplay
 from medfl.publish.glance import glance
-from medfl.publish.tables import ResultGroup, ResultTable
+from medfl.publish.tables import ResultGroup, ResultTable, worst
 from medfl.publish.tables import results as result_table
-from medfl.publish.ways import Mark, mark_of
+from medfl.publish.ways import Mark, name_of
 from medfl.publish.wording import counted, duration, label, listed, moment, next_step, number, shortened, whole
 from medfl.store.views import ExecutionView, RunView
 
@@ -70,6 +70,7 @@ def results(execution: ExecutionView) -> RenderableType:
     parts: list[RenderableType] = [*_troubles(execution)]
     if table is not None:
         parts += [Text(execution.question or execution.study, style="bold"), Text(), *_result_lines(table)]
+        parts += _worst_lines(execution, table)
         parts += [Text(), *_said(execution)]
     elif not parts:
         parts.append(Text("Nothing was judged yet."))
@@ -143,6 +144,19 @@ def _result_lines(table: ResultTable) -> Iterator[RenderableType]:
         yield Text(f"{counted(len(table.sites), 'site').capitalize()}: the report shows each of them.", style="dim")
 
 
+def _worst_lines(execution: ExecutionView, table: ResultTable) -> Iterator[RenderableType]:
+    lines = worst(execution)
+    if not lines:
+        return
+    yield Text()
+    heads = (f"Worst {table.heads[0]}", "at", "best less worst")
+    yield _row(Text("Worst site", style="bold"), [Text(head, style="dim") for head in heads])
+    for line in lines:
+        value = Text.assemble(line.cell.text, (f" ({line.cell.interval})" if line.cell.interval else "", "dim"))
+        name = Text("  " + shortened(line.mark.label, _FIRST - 3), style=_style(line.mark))
+        yield _row(name, [value, Text(shortened(line.site, _COLUMN + 4)), Text(line.range)])
+
+
 def _group_lines(group: ResultGroup) -> Iterator[RenderableType]:
     for line in group.lines:
         cells = [
@@ -177,9 +191,9 @@ def _said(execution: ExecutionView) -> Iterator[RenderableType]:
 
 
 def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
-    for run in (*execution.runs, *execution.baselines):
+    for run in execution.every:
         if run.status in ("failed", "interrupted"):
-            name = mark_of(execution, run.arm).label
+            name = name_of(execution, run)
             yield Text(f"{name}, seed {run.seed}: {run.status}", style=_STATUS[run.status])
             if run.error:
                 # The first line names the place; the rest is for medfl show.
@@ -191,8 +205,10 @@ def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
 def _facts(view: RunView) -> Iterator[tuple[str, str]]:
     yield "Study", f"{view.study} ({view.digest[:12]})"
     yield "Arm", f"{view.arm}, seed {view.seed}"
+    if view.members:
+        yield "Trained by", listed(view.members)
     yield "Status", view.status
-    yield "Rounds", f"{view.rounds} of {view.planned_rounds}" if view.role == "arm" else "trained in one go"
+    yield "Rounds", f"{view.rounds} of {view.planned_rounds}" if view.federated else "trained in one go"
     yield "Planned", moment(view.planned)
     if view.started:
         sittings = f" in {counted(len(view.sittings), 'sitting')}" if len(view.sittings) > 1 else ""

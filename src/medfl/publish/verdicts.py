@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from medfl.publish.ways import Mark, mark_of, ways
-from medfl.publish.wording import in_sentence, limits_of, listed, number, p_value, sentence
+from medfl.publish.wording import in_sentence, limits_of, listed, metric_of, number, p_value, sentence
 from medfl.store.comparison import Comparison, Estimate, across
+from medfl.store.noninferiority import NonInferiority, Verdict, noninferiority
 from medfl.store.views import ExecutionView
 
 SIGNIFICANT = 0.05
@@ -28,6 +29,54 @@ def verdicts(execution: ExecutionView, results: Sequence[Comparison], *, metric:
             yield sentence(_in_number(family, name))
         elif family:
             yield sentence(_in_short(family, name, metric))
+
+
+VERDICTS: Mapping[Verdict, str] = MappingProxyType(
+    {
+        "non-inferior": "non-inferior",
+        "inferior": "inferior",
+        "not shown": "non-inferiority not shown",
+        "not tested": "not tested",
+    }
+)
+
+
+def margin_verdicts(execution: ExecutionView, metric: str) -> Iterator[str]:
+    """Yield a sentence for each arm that was tested against a margin."""
+    every = noninferiority(execution, metric)
+    if len(every) > _FEW:
+        yield sentence(_margins_in_number(every, metric))
+        return
+    for found in every:
+        yield sentence(_margin_verdict(mark_of(execution, found.comparison.first), found, metric))
+
+
+def _margins_in_number(every: Sequence[NonInferiority], metric: str) -> str:
+    """Tell of many arms who passed, who failed, and of how many nothing is shown."""
+    names = {verdict: [one.comparison.first for one in every if one.verdict == verdict] for verdict in VERDICTS}
+    told = [f"{VERDICTS[verdict]}: {listed(who)}" for verdict, who in names.items() if who]
+    smallest, largest = min(one.margin for one in every), max(one.margin for one in every)
+    margin = f"the margin of {number(largest, metric=metric)}" if smallest == largest else "their margins"
+    return f"against all rows in one place, by {margin} in {in_sentence(metric)}: {'; '.join(told)}"
+
+
+def _margin_verdict(mark: Mark, found: NonInferiority, metric: str) -> str:
+    who, margin, result = _spoken(mark), number(found.margin, metric=metric), found.comparison
+    than = f"than all rows in one place by more than the margin of {margin} in {in_sentence(metric)}"
+    gap = result.difference
+    if found.verdict == "not tested" or gap is None or gap.low is None or gap.high is None:
+        return f"Whether {who} is worse {than} was not tested: {result.reason or 'the metric has no better side'}"
+    rising = metric_of(metric).higher_is_better
+    edge = number(-found.margin if rising else found.margin, metric=metric)
+    low, high = (number(end, metric=metric) for end in (gap.low, gap.high))
+    told = f"the 95 % interval of the difference, {low} to {high},"
+    behind = f"({result.n} repeats; one-sided test at 2.5 %, {p_value(found.p)})"
+    match found.verdict:
+        case "non-inferior":
+            return f"{who} is not worse {than}: {told} lies wholly on the better side of {edge} {behind}"
+        case "inferior":
+            return f"{who} is worse {than}: {told} lies wholly on the worse side of {edge} {behind}"
+    return f"that {who} is not worse {than} is not shown: {told} reaches across {edge} {behind}"
 
 
 def apart(one: Estimate, other: Estimate, *, metric: str) -> bool:

@@ -59,6 +59,19 @@ def arms(execution: ExecutionView) -> tuple[Way, ...]:
     )
 
 
+def name_of(execution: ExecutionView, run: RunView) -> str:
+    """Return what a run is called: its way of learning, and for a coalition who trained."""
+    label = mark_of(execution, run.arm).label
+    if run.role != "coalition":
+        return label
+    everybody = {site for one in execution.coalitions for site in one.members} | run.sites.keys()
+    left = sorted(everybody - set(run.members))
+    if len(left) == 1:
+        return f"{label} without {left[0]}"
+    who = list(run.members)
+    return f"{label}, by {', '.join(who[:3])}{f' and {len(who) - 3} more' if len(who) > 3 else ''} only"
+
+
 def mark_of(execution: ExecutionView, name: str) -> Mark:
     """Return the mark of an arm or a baseline by its name."""
     if name in ("local-only", "centralised"):

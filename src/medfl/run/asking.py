@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code, listed
 from medfl.events import Event, SiteAnswered, SiteFailed
-from medfl.learn.statistic import ZERO, Statistic
+from medfl.learn.statistic import ZERO, Statistic, stacked
 from medfl.messages import Arrays, Json, Refusal, Reply, Request, Task, nbytes
 from medfl.run.engine import Engine
 
@@ -22,7 +22,7 @@ class Answers:
     said
         What each site said besides numbers, by name in sorted order.
     total
-        The sum of what they sent.
+        The sum of what they sent; under ``update``, where single contributions are needed, a stack of it.
     """
 
     said: dict[str, Json] = field(default_factory=dict)
@@ -34,6 +34,8 @@ class Answers:
         return tuple(self.said)
 
 
+UPDATE = "update"
+"""What a site's contribution to the model is called in its reply."""
 Asked: TypeAlias = Generator[Event, None, Answers]
 
 
@@ -53,6 +55,8 @@ class Asking:
         Carries the requests.
     min_sites
         How many sites must answer; all that are asked where None.
+    single
+        Whether updates are stacked, one above the other, instead of added up.
     """
 
     run: str
@@ -60,6 +64,7 @@ class Asking:
     seed: int
     engine: Engine
     min_sites: int | None
+    single: bool = False
 
     def ask(
         self,
@@ -83,7 +88,7 @@ class Asking:
             If fewer sites answer than must, or a model diverged: with every failing site's own complaints.
         """
         request = _template(self, task, round, content or {}, arrays or {})
-        fold = _Fold([request(site) for site in sorted(sites)])
+        fold = _Fold([request(site) for site in sorted(sites)], single=self.single)
         for answer in self._answers(fold):
             if fold.awaits(answer):
                 fold.add(answer)
@@ -170,11 +175,13 @@ def _placed(complaint: Complaint, sites: Sequence[str], round: int) -> Complaint
 class _Fold:
     """Adds up replies in the order of the requests, whatever the order in which they arrive.
 
-    A reply is added as soon as all before it are known, so that no more are held than must be.
+    A reply is added as soon as all before it are known, so that no more are held than must be. Where single
+    contributions are needed, updates are kept apart and stacked in the end.
     """
 
-    def __init__(self, requests: list[Request]) -> None:
+    def __init__(self, requests: list[Request], *, single: bool = False) -> None:
         self.requests = requests
+        self._updates: list[Statistic] | None = [] if single else None
         self._open = {request.id: request for request in requests}
         self._waiting: dict[str, Reply | Refusal] = {}
         self._order = iter(requests)
@@ -204,11 +211,24 @@ class _Fold:
             return
         self._answers.said[answer.site] = answer.content
         try:
-            self._answers.total = self._answers.total + Statistic(answer.arrays)
+            self._answers.total = self._answers.total + self._summand(Statistic(answer.arrays))
         except WireError as error:
             raise WireError.of([_placed(each, [request.site], request.round) for each in error.complaints]) from error
 
+    def _summand(self, sent: Statistic) -> Statistic:
+        """Return what of a reply is added up; set its update aside where contributions are stacked."""
+        if self._updates is None:
+            return sent
+        update = sent.under(UPDATE)
+        if self._updates:
+            update.require_like(self._updates[0])
+        self._updates.append(update)
+        return sent.without(UPDATE)
+
     def result(self) -> tuple[Answers, list[Refusal]]:
+        if self._updates:
+            self._answers.total = self._answers.total + stacked(self._updates).prefixed(UPDATE)
+            self._updates.clear()
         return self._answers, self._refusals
 
 

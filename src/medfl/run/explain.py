@@ -9,8 +9,10 @@ from typing import Any, TypeAlias
 
 from medfl.errors import listed
 from medfl.events import DataPrepared, Event, Noticed, SiteFailed
+from medfl.run.explain_parts import judged_in_parts, leaves_in_parts
 from medfl.run.plan import RunPlan
 from medfl.run.preparing import Setting
+from medfl.spec.algorithm import AlgorithmPart
 from medfl.spec.model import MLP, Linear, Logistic, Model, Torch
 from medfl.spec.study import Study
 from medfl.spec.training import Training
@@ -79,7 +81,8 @@ def reading(study: Study) -> tuple[str, ...]:
     """Return what makes two arms prepare their tables alike, and build models of one size."""
     split = study.evaluation.model_dump_json(include={"test_fraction", "split_seed", "test_ids", "id_column"})
     parts = (study.data, study.preprocess, study.model)
-    return (*(part.model_dump_json() for part in parts), split, str(study.algorithm.min_sites))
+    grouped = study.evaluation.model_dump_json(include={"subgroups"})
+    return (*(part.model_dump_json() for part in parts), split, grouped, str(study.algorithm.min_sites))
 
 
 def model_sentence(model: Model) -> str:
@@ -123,6 +126,9 @@ def _set(name: str, value: Any) -> str:
     match value:
         case True:
             return name
+        case {"kind": kind, **rest}:
+            settings = ", ".join(_set(str(key), inner) for key, inner in rest.items())
+            return f"{name} {kind}" + (f" ({settings})" if settings else "")
         case Mapping():
             return f"{name} {', '.join(f'{key}: {inner:g}' for key, inner in value.items())}"
         case float():
@@ -138,7 +144,8 @@ def _variants(study: Study) -> dict[str, Study]:
     """Return the arms by name and, where no arm is like it, the study that the baselines follow."""
     base = study.overridden({})
     needed = study.evaluation.baselines and base not in study.arms.values()
-    return study.arms | ({BASELINES: base} if needed else {})
+    alike = base.overridden({"algorithm": {"fraction": None, "min_asked": None}})  # a baseline has no rounds to ask in
+    return study.arms | ({BASELINES: alike} if needed else {})
 
 
 def _merged(said: Mapping[str, _Sentences]) -> Iterator[str]:
@@ -172,7 +179,7 @@ def _positive(study: Study) -> str:
 def _who(study: Study, prepared: Prepared | None) -> _Sentences:
     rows = [event.sites for event in _told(prepared) if isinstance(event, DataPrepared)]
     if not rows:
-        return ("The sites that hold the data; their tables were not opened.",)
+        return ("The sites that hold the data; their tables were not opened.", *_asked_each_round(study, None))
     lines = [
         f"{name}: {part['train_rows']} rows to train on, {part['test_rows']} to test on."
         for name, part in rows[0].items()
@@ -180,7 +187,23 @@ def _who(study: Study, prepared: Prepared | None) -> _Sentences:
     shown = lines if len(lines) <= 12 else [*lines[:10], f"… and {len(lines) - 10} more sites."]
     head = "one site" if len(lines) == 1 else f"{len(lines)} sites"
     dealt = f", dealt out from one table ({study.data.simulate.partition.kind})" if study.data.simulate else ""
-    return (f"{head[0].upper()}{head[1:]}{dealt}; each keeps its rows.", *shown)
+    return (f"{head[0].upper()}{head[1:]}{dealt}; each keeps its rows.", *shown, *_asked_each_round(study, len(lines)))
+
+
+def _asked_each_round(study: Study, sites: int | None) -> Iterator[str]:
+    rule = study.algorithm
+    if rule.fraction is None:
+        return
+    least = max(rule.min_asked or 1, rule.min_sites or 1)
+    who = (
+        f"{rule.fraction:.4g} of the sites" + (f", {least} at least" if least > 1 else "")
+        if sites is None
+        else f"{rule.asked(sites)} of {sites} sites"
+    )
+    yield (
+        f"Each round asks {who}, drawn anew from the seed. Metrics along the way come from those that were asked; "
+        "the last model is judged at all sites."
+    )
 
 
 def _columns(said: Mapping[str, _Sentences]) -> Iterator[Section]:
@@ -207,7 +230,7 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
     lines = []
     for name, arm in study.arms.items():
         algorithm = arm.algorithm
-        settings = algorithm.model_dump(exclude={"kind", "rounds", "min_sites"})
+        settings = algorithm.model_dump(exclude=set(AlgorithmPart.model_fields), exclude_none=True)
         values = ", ".join(_set(key, value) for key, value in settings.items())
         rule = f"{algorithm.kind} ({values})" if values else algorithm.kind
         head = f"Arm {name!r}: " if study.arm else ""
@@ -222,7 +245,9 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
         if repeats > 1
         else f"Once, with seed {study.seeds[0]}. "
     )
-    return (*lines, f"{again}That makes {len(runs)} run{'s' * (len(runs) > 1)} in all.")
+    weighing = sum(run.role == "coalition" for run in runs)
+    of_which = f", {weighing} of them by only some of the sites, to tell what each contributes" if weighing else ""
+    return (*lines, f"{again}That makes {len(runs)} run{'s' * (len(runs) > 1)} in all{of_which}.")
 
 
 def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
@@ -232,12 +257,21 @@ def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
     return (
         "Before training: column names, types, categories, smallest and largest value, counts of missing values; then "
         f"{sums} for preprocessing.",
-        f"Each round: the change of the model's weights{size} times the number of training rows, that number, and the "
-        "training loss.",
+        f"Each round: {study.algorithm.sends.format(size=size)}.",
+        *_singly(study),
         "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics.",
+        *leaves_in_parts(study),
         "Never: a row of a table.",
         "Secure aggregation and differential privacy are not in force: whoever runs the hub sees each site's update.",
     )
+
+
+def _singly(study: Study) -> Iterator[str]:
+    rule = study.algorithm
+    if rule.single_contributions:
+        yield f"The hub compares the sites' contributions one by one ({rule.kind}): they cannot be hidden in a sum."
+    if rule.keeps:
+        yield f"Kept at each site from round to round and never sent: {rule.keeps}."
 
 
 def _judged(study: Study, _: Prepared | None) -> _Sentences:
@@ -262,6 +296,7 @@ def _judged(study: Study, _: Prepared | None) -> _Sentences:
         f"Compared with {compared}."
         if compared
         else "Compared with nothing: name baselines in [evaluation] to see what federating gains.",
+        *judged_in_parts(study),
     )
 
 
@@ -280,7 +315,8 @@ def _assumed(study: Study, prepared: Prepared | None) -> _Sentences:
     shown = notes if len(notes) <= 12 else [*notes[:10], f"… and {len(notes) - 10} more notices."]
     needed = study.algorithm.min_sites
     quorum = (
-        "Every site must answer in every round, or the run stops."
+        f"Every site{' that is asked' * (study.algorithm.fraction is not None)} must answer in every round, or the run "
+        "stops."
         if needed is None
         else f"A round counts when {needed} site{' answers' if needed == 1 else 's answer'}."
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from medfl import seeds
 from medfl.events import Evaluated, Event
+from medfl.learn import importance
 from medfl.learn.metrics import judge
+from medfl.learn.metrics.subgroups import Read, by_group
 from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic
 from medfl.run.asking import Answers, Asking, said
@@ -18,11 +21,20 @@ from medfl.spec.evaluation import Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Asks for evaluations and tells them as events."""
+    """Asks for evaluations and tells them as events.
+
+    Parameters
+    ----------
+    asking, setting, how
+        The hub's voice, what the sites agreed on, and what the study says of judging.
+    further
+        Whether the last model is also judged by groups of patients and with features shuffled, where that is asked for.
+    """
 
     asking: Asking
     setting: Setting
     how: Evaluation
+    further: bool = True
 
     @property
     def during(self) -> dict[str, Any]:
@@ -42,14 +54,13 @@ class Judge:
     def finally_(self, round: int, weights: Floats) -> Generator[Event, None, None]:
         """Judge the last model, with intervals and curves."""
         how = self.final
-        answers = yield from self._ask(round, weights, how)
-        total = answers.total.under("evaluation")
         if self._outcome.kind == "binary" and how["threshold"] is None:
-            # The pooled ROC's best point is known only now: ask again, so that every site is judged at it.
-            how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
+            # The pooled ROC's best point is known only after asking: ask again, so that every site is judged at it.
             answers = yield from self._ask(round, weights, how)
             total = answers.total.under("evaluation")
-        yield self._told(round, answers, total, how)
+            how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
+        answers = yield from self._ask(round, weights, how | self._parts)
+        yield self._told(round, answers, answers.total.under("evaluation"), how)
 
     def each_alone(self, answers: Answers) -> Event:
         """Tell how each site's own model does on its own test rows."""
@@ -68,22 +79,47 @@ class Judge:
         return (yield from self.asking.ask("evaluate", self.setting.sites, round=round, content=content, arrays=arrays))
 
     def _told(self, round: int, answers: Answers, total: Statistic, how: dict[str, Any]) -> Event:
-        samples, threshold = how["samples"], how["threshold"]
-        generator = seeds.generator(self.asking.seed, purpose="pooled bootstrap")
+        read = partial(self._read, threshold=how["threshold"])
+        pooled, intervals = read(total, "pooled bootstrap")
         return Evaluated(
             run=self.asking.run,
             round=round,
-            pooled=judge.metrics(self._outcome, total, threshold=threshold),
+            pooled=pooled,
             sites=dict(said(answers, "metrics")),
             final=True,
-            pooled_intervals=judge.intervals(
-                self._outcome, total, samples=samples, generator=generator, threshold=threshold
-            )
-            if samples
-            else {},
+            pooled_intervals=intervals,
             site_intervals=dict(said(answers, "intervals")),
             curves=judge.curves(self._outcome, total),
+            subgroups=tuple(self._by_group(answers, read)),
+            importance=tuple(self._by_feature(answers)),
         )
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What a site is told about judging the last model in parts; nothing where that is not asked for."""
+        if not self.further:
+            return {}
+        grouped = {"subgroups": True} if self.how.subgroups else {}
+        return grouped | ({"importance": self.how.importance.repeats} if self.how.importance else {})
+
+    def _read(
+        self, total: Statistic, purpose: str, *, threshold: float | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the metrics and intervals that pooled sums give; the purpose names the bootstrap's random numbers."""
+        metrics = judge.metrics(self._outcome, total, threshold=threshold)
+        generator, samples = seeds.generator(self.asking.seed, purpose=purpose), self.how.bootstrap
+        return metrics, dict(
+            judge.intervals(self._outcome, total, samples=samples, generator=generator, threshold=threshold)
+        )
+
+    def _by_group(self, answers: Answers, read: Read) -> Iterator[Mapping[str, Any]]:
+        if self.how.subgroups and "subgroups" in self._parts:
+            words, sums = said(answers, "subgroups"), answers.total.under("subgroups")
+            yield from by_group(words, sums, subgroups=self.how.subgroups, read=read)
+
+    def _by_feature(self, answers: Answers) -> Iterator[Mapping[str, Any]]:
+        if repeats := self._parts.get("importance"):
+            yield from importance.read(self.setting.recipe, answers.total.under("importance"), repeats=repeats)
 
     @property
     def _outcome(self) -> Outcome:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from medfl import seeds
 from medfl.errors import DivergedError, PlanError
 from medfl.events import Event, RoundFinished, RoundStarted, RunFinished, RunStarted
-from medfl.learn.algorithm import Algorithm, State
+from medfl.learn.algorithm import Algorithm, State, mean_loss
 from medfl.learn.model import Floats, Model
 from medfl.learn.statistic import Statistic
 from medfl.run.asking import Asking
@@ -26,6 +27,7 @@ from medfl.run.judging import Judge
 from medfl.run.plan import RunPlan, whole_budget
 from medfl.run.preparing import Setting, prepare
 from medfl.run.provenance import machine, versions
+from medfl.run.sampling import drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def carry_out(
     model = setting.model(plan.study.model)
     course = _Course(plan, federation, asking, setting, model)
     match plan.role:
-        case "arm":
+        case "arm" | "coalition":
             digest = yield from course.federated(start)
         case "centralised":
             digest = yield from course.centralised()
@@ -108,25 +110,22 @@ class _Course:
     def federated(self, start: Checkpoint | None) -> Course:
         """Round after round: judge the incoming model and train from it, in one request."""
         algorithm = _algorithm(self.plan)
-        state = restored(start, self.model.layout) if start else algorithm.init(self._fresh())
+        state = restored(start, self.model.layout) if start else algorithm.init(self._fresh(), len(self._trainers))
         digest = stored(state, self.model.layout, self.federation.keep)[0] if start else ""
         first = start.round + 1 if start else 1
         for number in range(first, self.plan.rounds + 1):
-            yield RoundStarted(run=self.asking.run, round=number, sites=self.setting.sites)
-            answers = yield from self.asking.ask(
-                "train",
-                self.setting.sites,
-                round=number,
-                content=self.setting.content | {"judge": self.judge.during},
-                arrays=state.shared,
+            asked = drawn(self._trainers, self.plan.study.algorithm, seed=self.plan.seed, round=number)
+            yield RoundStarted(run=self.asking.run, round=number, sites=asked)
+            answers = yield from self._voice.ask(
+                "train", asked, round=number, content=self._content, arrays=state.shared
             )
-            if number > 1:
+            if self._told_from(number):
                 yield self.judge.during_training(number - 1, answers)
             total = answers.total.under("update")
             state = _next(algorithm, state, total, number=number)
             digest, rest = stored(state, self.model.layout, self.federation.keep)
             yield RoundFinished(
-                run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=_mean_loss(total)
+                run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total)
             )
         yield from self.judge.finally_(self.plan.rounds, state.weights)
         return digest
@@ -141,9 +140,9 @@ class _Course:
                 remedy='leave "centralised" out of baselines, or run the study as a simulation',
             )
         run, pool = self.asking.run, self.federation.pool
-        plan = whole_budget(self.plan, sites=len(self.setting.sites))
+        plan = whole_budget(self.plan, sites=len(self.setting.sites), share=self._share)
         algorithm = _algorithm(plan)
-        state = algorithm.init(self._fresh())
+        state = algorithm.init(self._fresh(), 1)
         yield RoundStarted(run=run, round=1, sites=tuple(pool.sites()))
         answers = yield from replace(asking_for(run, plan, pool), min_sites=None).ask(
             "train",
@@ -155,13 +154,13 @@ class _Course:
         total = answers.total.under("update")
         state = _next(algorithm, state, total, number=1)
         digest, rest = stored(state, self.model.layout, self.federation.keep)
-        yield RoundFinished(run=run, round=1, model=digest, state=rest, sites=answers.sites, loss=_mean_loss(total))
+        yield RoundFinished(run=run, round=1, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total))
         yield from self.judge.finally_(1, state.weights)
         return digest
 
     def local_only(self) -> Course:
         """Each site by itself, from the same start, for as many passes; only its metrics are told."""
-        plan = whole_budget(self.plan, sites=1)
+        plan = whole_budget(self.plan, sites=1, share=self._share)
         yield RoundStarted(run=self.asking.run, round=1, sites=self.setting.sites)
         answers = yield from asking_for(self.asking.run, plan, self.federation.engine).ask(
             "alone",
@@ -174,8 +173,37 @@ class _Course:
         return ""
 
     @property
+    def _trainers(self) -> tuple[str, ...]:
+        """Who trains: all sites, or the members of a coalition."""
+        return self.plan.members or self.setting.sites
+
+    @property
+    def _voice(self) -> Asking:
+        """Asks the trainers; of a coalition, no more must answer than it has members."""
+        least = self.asking.min_sites
+        return self.asking if least is None else replace(self.asking, min_sites=min(least, len(self._trainers)))
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        """What goes with a round; a coalition is judged at its end only, by all sites."""
+        judge = {} if self.plan.role == "coalition" else {"judge": self.judge.during}
+        return self.setting.content | judge
+
+    def _told_from(self, number: int) -> bool:
+        """Say whether the model that came into a round was judged: the untrained one only where sites are weighed."""
+        weighed = self.plan.study.evaluation.contributions is not None
+        return self.plan.role == "arm" and (number > 1 or weighed)
+
+    @property
     def judge(self) -> Judge:
-        return Judge(self.asking, self.setting, self.plan.study.evaluation)
+        further = self.plan.role != "coalition"
+        return Judge(self.asking, self.setting, self.plan.study.evaluation, further=further)
+
+    @property
+    def _share(self) -> float:
+        """The share of rounds in which a site is asked, on average."""
+        sites = len(self.setting.sites)
+        return self.plan.study.algorithm.asked(sites) / sites
 
     def _fresh(self) -> Floats:
         return self.model.init(seeds.generator(self.plan.seed, purpose="init"))
@@ -183,7 +211,8 @@ class _Course:
 
 def asking_for(run: str, plan: RunPlan, engine: Engine) -> Asking:
     """Return the hub's voice for a plan."""
-    return Asking(run, plan.study.canonical, plan.seed, engine, plan.study.algorithm.min_sites)
+    rule = plan.study.algorithm
+    return Asking(run, plan.study.canonical, plan.seed, engine, rule.min_sites, rule.single_contributions)
 
 
 def _algorithm(plan: RunPlan) -> Algorithm:
@@ -198,13 +227,6 @@ def _algorithm(plan: RunPlan) -> Algorithm:
     return algorithm
 
 
-def _mean_loss(total: Statistic) -> float | None:
-    if "loss" not in total.arrays:
-        return None
-    loss = float(total["loss"] / total["weight"])
-    return loss if np.isfinite(loss) else None
-
-
 def _next(algorithm: Algorithm, state: State, total: Statistic, *, number: int) -> State:
     """Return the state after a round.
 
@@ -212,6 +234,8 @@ def _next(algorithm: Algorithm, state: State, total: Statistic, *, number: int) 
     ------
     DivergedError
         If its weights left the finite numbers.
+    PlanError
+        If too few sites are left for the rule.
     """
     with np.errstate(all="ignore"):
         after = algorithm.at_hub(state, total)

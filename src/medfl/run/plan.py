@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from medfl.errors import Complaint, PlanError
@@ -27,17 +27,23 @@ class RunPlan:
         The run's seed.
     study
         The arm as a study of its own.
+    members
+        Who trains; all sites where empty.
+    orders
+        The orders of sites that a Shapley value is estimated from.
     """
 
     role: Role
     arm: str
     seed: int
     study: Study
+    members: tuple[str, ...] = ()
+    orders: tuple[tuple[str, ...], ...] = ()
 
     @property
     def rounds(self) -> int:
         """Exchanges in which something is trained; a baseline trains in one go."""
-        return self.study.algorithm.rounds if self.role == "arm" else 1
+        return self.study.algorithm.rounds if self.role in ("arm", "coalition") else 1
 
 
 def compile(study: Study, *, sites: Sequence[str] | None = None, only: str | None = None) -> tuple[RunPlan, ...]:
@@ -57,7 +63,7 @@ def compile(study: Study, *, sites: Sequence[str] | None = None, only: str | Non
     PlanError
         With all reasons at once.
     """
-    complaints = [*_unknown_arm(study, only), *_too_few_sites(study, sites)]
+    complaints = [*_unknown_arm(study, only), *_hidden_contributions(study), *_too_few_sites(study, sites)]
     if complaints:
         raise PlanError.of(complaints)
     arms = {name: arm for name, arm in study.arms.items() if only in (None, name)}
@@ -75,32 +81,74 @@ def _unknown_arm(study: Study, only: str | None) -> list[Complaint]:
     return [Complaint("the study has no such arm", "--arm", only, f"choose one of: {names}")]
 
 
-def _too_few_sites(study: Study, sites: Sequence[str] | None) -> list[Complaint]:
+def _hidden_contributions(study: Study) -> Iterator[Complaint]:
+    """Refuse to compare contributions that secure aggregation hides."""
+    for name, arm in study.arms.items():
+        rule = arm.algorithm
+        if rule.single_contributions and arm.privacy.secure_aggregation:
+            yield Complaint(
+                f"{rule.kind} compares single contributions of sites; secure aggregation shows the hub only their sum",
+                f"[algorithm] kind of arm {name!r}",
+                f"{rule.kind} and secure_aggregation = true",
+                "choose a rule of sums (fedavg, fedprox, scaffold, fedadam and others), or set secure_aggregation to "
+                "false and let every hospital agree that the hub sees its updates",
+            )
+
+
+def _too_few_sites(study: Study, sites: Sequence[str] | None) -> Iterator[Complaint]:
     if sites is None:
-        return []
-    return [
-        Complaint(
-            "more sites are required than take part",
-            f"[algorithm] min_sites of arm {name!r}",
-            f"{arm.algorithm.min_sites} required, {len(sites)} take part",
-            f"set min_sites to {len(sites)} or less",
+        return
+    for name, arm in study.arms.items():
+        rule = arm.algorithm
+        for key in ("min_sites", "min_asked"):
+            needed = getattr(rule, key)
+            if needed is not None and needed > len(sites):
+                yield Complaint(
+                    "more sites are required than take part",
+                    f"[algorithm] {key} of arm {name!r}",
+                    f"{needed} required, {len(sites)} take part",
+                    f"set {key} to {len(sites)} or less",
+                )
+        yield from _shortfall(arm, name, len(sites))
+
+
+def _shortfall(arm: Study, name: str, sites: int) -> Iterator[Complaint]:
+    """Refuse a rule that needs more contributions than all sites give, or a coalition whose contributions are asked."""
+    rule, place = arm.algorithm, f"[algorithm] kind of arm {name!r}"
+    short = rule.shortfall(rule.asked(sites))
+    if short is not None:
+        yield Complaint(short[0], place, _counted(rule.asked(sites), sites), short[1])
+        return
+    weighed = arm.evaluation.contributions
+    if weighed is None:
+        return
+    fewest = 1 if weighed.kind == "shapley" else max(1, sites - 1)
+    short = rule.shortfall(rule.asked(fewest))
+    if short is not None:
+        yield Complaint(
+            f"{short[0]}, and [evaluation] contributions trains fewer",
+            place,
+            f"a coalition of {fewest}",
+            "weigh the contributions of sites in an arm whose rule adds up, such as fedavg, or leave contributions out",
         )
-        for name, arm in study.arms.items()
-        if arm.algorithm.min_sites is not None and arm.algorithm.min_sites > len(sites)
-    ]
 
 
-def whole_budget(plan: RunPlan, *, sites: int) -> RunPlan:
+def _counted(asked: int, sites: int) -> str:
+    return f"{sites} take part" if asked == sites else f"{asked} of {sites} are asked each round"
+
+
+def whole_budget(plan: RunPlan, *, sites: int, share: float = 1.0) -> RunPlan:
     """Return a plan that trains in one round what the study trains in all of them.
 
     Epochs are passes over the rows and carry over as they are. Steps are not: `sites` sites take steps side by side,
-    so one place that has all their rows takes that many times more.
+    so one place that has all their rows takes that many times more. Where a round asks only a share of the sites, a
+    site trains in that share of the rounds, and so does a baseline.
     """
-    study, rounds = plan.study, plan.study.algorithm.rounds
+    study, rounds = plan.study, plan.study.algorithm.rounds * share
     if study.training.local_steps is not None:
-        budget = {"local_steps": study.training.local_steps * rounds * sites, "local_epochs": None}
+        budget = {"local_steps": max(1, round(study.training.local_steps * rounds * sites)), "local_epochs": None}
     else:
-        budget = {"local_epochs": study.training.epochs * rounds}
+        budget = {"local_epochs": max(1, round(study.training.epochs * rounds))}
     change = {"training": {name: value for name, value in budget.items() if value is not None}}
     whole = study.overridden({**change, "algorithm": {"kind": "fedavg", "rounds": 1}})
     return RunPlan(plan.role, plan.arm, plan.seed, whole)

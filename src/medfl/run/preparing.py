@@ -6,7 +6,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from medfl.errors import DataError
 from medfl.events import DataDescribed, DataPrepared, Event, Noticed
+from medfl.learn.data.grouping import unknown_columns
 from medfl.learn.data.harmonise import Agreement, harmonise
 from medfl.learn.data.preprocess import fit
 from medfl.learn.data.recipe import Recipe, explain
@@ -58,7 +60,7 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
     yield DataDescribed(run=asking.run, sites=_fingerprints(described), agreement=agreement.to_json())
     content: dict[str, Any] = {"agreement": agreement.to_json()}
     summed = yield from asking.ask("prepare", described.sites, content=content)
-    recipe = fit(summed.total.under("sums"), agreement, preprocess=study.preprocess)
+    recipe = fit(summed.total.under("sums"), agreement, preprocess=study.preprocess, model_kind=study.model.kind)
     yield DataPrepared(
         run=asking.run, sites=said(summed, "rows"), recipe=recipe.to_json(), explained=tuple(explain(recipe))
     )
@@ -69,7 +71,14 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
 def _agree(study: Study, described: Answers) -> Agreement:
     schemas = {site: Schema.from_json(schema) for site, schema in said(described, "schema").items()}
     keep = study.data.one_class or ("keep" if study.data.simulate is not None else "refuse")
-    return harmonise(schemas, study.data, model_kind=study.model.kind, keep_one_class=keep == "keep")
+    complaints = list(unknown_columns(schemas, study.evaluation))
+    try:
+        agreed = harmonise(schemas, study.data, model_kind=study.model.kind, keep_one_class=keep == "keep")
+    except DataError as error:
+        raise DataError.of([*error.complaints, *complaints]) from error
+    if complaints:
+        raise DataError.of(complaints)
+    return agreed
 
 
 def _fingerprints(described: Answers) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
 from medfl.learn.statistic import Statistic
 from medfl.messages import Refusal, Reply, Request
+from medfl.site.breakdown import by_feature, by_group
 from medfl.site.desk import Desk, Prepared
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Verdict
@@ -98,8 +99,7 @@ class Site:
             case "train":
                 return self._train(study, algorithm, request)
             case "evaluate":
-                prepared = self.desk.prepared(study, request)
-                return self._judged(prepared, request.arrays["weights"], request)
+                return self._evaluated(study, request)
             case "alone":
                 return self._alone(study, request)
 
@@ -126,6 +126,20 @@ class Site:
         _refuse_non_finite(Statistic({"weights": trained.weights}), study)
         words, _ = self._judged(prepared, trained.weights, request)
         return words, Statistic()
+
+    def _evaluated(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Judge the model; where it is the last one also by groups of patients and with features shuffled, if asked."""
+        prepared, weights, how = self.desk.prepared(study, request), request.arrays["weights"], request.content["judge"]
+        words, statistic = self._judged(prepared, weights, request)
+        if how.get("subgroups"):
+            scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
+            groups, fewest = self.desk.groups(study, request), study.evaluation.fewest
+            words["subgroups"], sums = by_group(prepared, scores, groups, threshold=how["threshold"], fewest=fewest)
+            statistic += sums.prefixed("subgroups")
+        if repeats := how.get("importance"):
+            sums = by_feature(prepared, weights, repeats=repeats, seed=request.seed, site=self.name)
+            statistic += sums.prefixed("importance")
+        return words, statistic
 
     def _judged(self, prepared: Prepared, weights: Floats, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge weights on the test rows: metrics for people, sums for the pooled figures."""

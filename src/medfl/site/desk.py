@@ -14,6 +14,7 @@ from medfl import seeds
 from medfl.errors import DataError, SiteError, did_you_mean, listed
 from medfl.learn.algorithm import Algorithm
 from medfl.learn.data.clean import Clean, clean
+from medfl.learn.data.grouping import Groups, groups
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.preprocess import localise, sums
 from medfl.learn.data.recipe import Recipe, examples
@@ -86,6 +87,7 @@ class Desk:
         """Return how many rows there are of what, and the sums that preprocessing is fitted from."""
         agreement = Agreement.from_json(request.content["agreement"])
         train, test = self._parts(study, agreement, request.seed)
+        self.groups(study, request)  # What is wrong with them is told before anything is trained.
         rows = {
             "train_rows": len(train),
             "test_rows": len(test),
@@ -94,6 +96,15 @@ class Desk:
             "test_classes": _classes(test, agreement),
         }
         return {"rows": rows}, sums(train, agreement, preprocess=study.preprocess).prefixed("sums")
+
+    def groups(self, study: Study, request: Request) -> dict[str, Groups]:
+        """Return who of the test rows belongs to which group, by the grouping's name."""
+        asked = study.evaluation.subgroups
+        if not asked:
+            return {}
+        _, test = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
+        sheet = self.sheet().without(study.evaluation.id_column)
+        return {name: groups(sheet, how, test.kept, missing=study.data.missing) for name, how in asked.items()}
 
     def prepared(self, study: Study, request: Request) -> Prepared:
         """Return the rows as numbers, by the agreed recipe."""

@@ -1,6 +1,7 @@
 """What a site keeps between rounds and never sends, such as a control variate.
 
-A round reads what the round before it kept, so that a round asked twice gives the same answer twice.
+A round reads what the newest round before it kept, so that a round asked twice gives the same answer twice, and a site
+that was not asked for some rounds goes on from where it was.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Vault(Protocol):
     """Keeps the memory of each run and round."""
 
     def recall(self, run: str, round: int) -> Memory:
-        """Return what was kept after this round; nothing if there was none."""
+        """Return the newest of what was kept after this round or one before; nothing if there was none."""
         ...
 
     def keep(self, run: str, round: int, memory: Memory) -> None:
@@ -42,34 +43,48 @@ class FolderVault:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._nothing: tuple[str, int] | None = None
+        self._nothing: str | None = None
 
     def recall(self, run: str, round: int) -> Memory:
-        """Read the file of that round, if there is one; most algorithms keep nothing, and then none is looked for."""
-        if (run, round) == self._nothing:
+        """Read the newest file up to that round, if there is one.
+
+        Most algorithms keep nothing; then none is looked for.
+        """
+        if run == self._nothing:
             return {}
-        try:
-            return load(self._path(run, round).read_bytes())
-        except FileNotFoundError:
-            return {}
+        kept = [number for number in _rounds(self._of(run)) if number <= round]
+        return load(_file(self._of(run), max(kept)).read_bytes()) if kept else {}
 
     def keep(self, run: str, round: int, memory: Memory) -> None:
         """Write a file and forget what no request can ask for any more."""
-        self._nothing = None if memory else (run, round)
-        if not memory:
+        if not memory and (run == self._nothing or not self._of(run).exists()):
+            self._nothing = run
             return
-        path = self._path(run, round)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._nothing = None
+        folder = self._of(run)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = _file(folder, round)
         draft = path.with_suffix(".draft")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(save({name: np.asarray(array, order="C") for name, array in memory.items()}))
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        self._path(run, round - 2).unlink(missing_ok=True)
+        # This round may be asked again, and starts from the newest before it: what is older has had its day.
+        for old in sorted(number for number in _rounds(folder) if number < round)[:-1]:
+            _file(folder, old).unlink(missing_ok=True)
 
-    def _path(self, run: str, round: int) -> Path:
-        """Return the file of a round; a run's name is the hub's word, and must not lead out of the folder."""
+    def _of(self, run: str) -> Path:
+        """Return the folder of a run; its name is the hub's word, and must not lead out of the vault."""
         if not _RUN.fullmatch(run):
             raise WireError("a request names its run in a way that no run is named", received=repr(run[:80]))
-        return self._folder / run / f"{round}.safetensors"
+        return self._folder / run
+
+
+def _file(folder: Path, round: int) -> Path:
+    return folder / f"{round}.safetensors"
+
+
+def _rounds(folder: Path) -> list[int]:
+    """Return the rounds after which something was kept."""
+    return [int(path.stem) for path in folder.glob("*.safetensors")]

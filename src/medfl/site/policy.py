@@ -39,8 +39,8 @@ class Policy(Protocol):
         ...
 
 
-RELEASED_ARRAYS = ("sums", "update", "evaluation")
-RELEASED_WORDS = frozenset({"schema", "rows", "loss", "metrics", "intervals"})
+RELEASED_ARRAYS = ("sums", "update", "evaluation", "subgroups", "importance")
+RELEASED_WORDS = frozenset({"schema", "rows", "loss", "metrics", "intervals", "subgroups"})
 
 
 @dataclass(frozen=True, slots=True)

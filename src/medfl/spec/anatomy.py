@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from medfl.spec.part import Part
+from medfl.spec.part import Named, Part
 from medfl.spec.study import Study
 
 TAGS = ("kind", "optimizer")
@@ -27,10 +27,26 @@ def bare(annotation: object) -> object:
 
 
 def parts_of(field: FieldInfo) -> tuple[type[Part], ...]:
-    """Return the parts that a key holds, by itself or in a list: one, or one for each kind."""
+    """Return the parts that a key holds, by itself, in a list or under names: one, or one for each kind."""
     annotation: object = field.annotation
     inside = get_args(annotation)[:1] if get_origin(annotation) is tuple else members(annotation)
+    if named(field):
+        inside = (bare(element_of(annotation)),)
     return tuple(member for member in inside if isinstance(member, type) and issubclass(member, Part))
+
+
+def named(field: FieldInfo) -> bool:
+    """Say whether a key holds a table of parts whose names are the user's."""
+    element = bare(element_of(field.annotation))
+    is_table = any(get_origin(bare(member)) is dict for member in members(field.annotation))
+    return is_table and isinstance(element, type) and issubclass(element, Part)
+
+
+def short_of(field: FieldInfo) -> str | None:
+    """Return the key whose value alone may be written in place of a part; None where there is none."""
+    inside = element_of(field.annotation) if named(field) else None
+    metadata = (*get_args(inside)[1:], *field.metadata)
+    return next((step.func.key for step in metadata if isinstance(getattr(step, "func", None), Named)), None)
 
 
 def element_of(annotation: object) -> object:
@@ -57,7 +73,7 @@ def tag_of(part: type[Part]) -> str | None:
 def kind_of(part: type[Part]) -> str:
     """Return the name of a part that is one of several kinds; nothing for another."""
     tag = tag_of(part)
-    return str(part.model_fields[tag].default) if tag else ""
+    return "" if tag is None or part.model_fields[tag].is_required() else str(part.model_fields[tag].default)
 
 
 def chosen(field: FieldInfo, value: object) -> type[Part] | None:

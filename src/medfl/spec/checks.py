@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from medfl.spec.checks_of_judging import grouped, judging, regrouped
 from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles
 from medfl.spec.examine import examined, refusal
 from medfl.spec.finding import Finding, closest
@@ -49,7 +50,7 @@ def contradictions(study: Study) -> list[Finding]:
         for finding in found
         if finding not in shared
     ]
-    return [*_arms(study), *shared, *own]
+    return [*_arms(study), *regrouped(study), *shared, *own]
 
 
 def _findings(study: Study, whole: Study) -> list[Finding]:
@@ -62,7 +63,9 @@ def _findings(study: Study, whole: Study) -> list[Finding]:
         _sites(study),
         _dealing(study),
         _test_rows(study),
+        judging(study, sites=_site_count(study.data)),
         _protection(study),
+        _rule(study),
     )
     return list(chain.from_iterable(checks))
 
@@ -122,6 +125,7 @@ def _column_names(study: Study) -> Iterator[tuple[KeyPath, str]]:
         yield ("data", "simulate", "partition", "column"), data.simulate.partition.column
     if study.evaluation.id_column is not None:
         yield ("evaluation", "id_column"), study.evaluation.id_column
+    yield from grouped(study)
 
 
 def _target(study: Study) -> Iterator[Finding]:
@@ -199,10 +203,12 @@ def _sites(study: Study) -> Iterator[Finding]:
             plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:80]
             remedy = f"use letters, digits, dots, dashes and underscores only{f', such as {plain}' if plain else ''}"
             yield Finding(path, f"the site name {name!r} would become part of file names and cannot be used", remedy)
-    count, least = _site_count(study.data), study.algorithm.min_sites
-    if count is not None and least is not None and least > count:
-        what = f"min_sites asks for {least} sites; there are {count}"
-        yield Finding(("algorithm", "min_sites"), what, f"write {count} at most, or leave it out: all must answer")
+    count = _site_count(study.data)
+    for key, otherwise in (("min_sites", "all must answer"), ("min_asked", "the fraction alone counts")):
+        least = getattr(study.algorithm, key)
+        if count is not None and least is not None and least > count:
+            what = f"{key} asks for {least} sites; there are {count}"
+            yield Finding(("algorithm", key), what, f"write {count} at most, or leave it out: {otherwise}")
     yield from _same_file(("data", "sites"), study.data.sites or {})
     yield from _same_file(("evaluation", "test_ids"), study.evaluation.test_ids or {})
 
@@ -283,6 +289,23 @@ def _protection(study: Study) -> Iterator[Finding]:
         what = "secure aggregation is not available in this version of MEDfl: the hub sees each site's contribution"
         remedy = "leave secure_aggregation out, or set it to false, if the study may run without it"
         yield Finding(("privacy", "secure_aggregation"), what, remedy)
+
+
+def _rule(study: Study) -> Iterator[Finding]:
+    """Find what an aggregation rule is not made for."""
+    rule, count = study.algorithm, _site_count(study.data)
+    if rule.min_asked is not None and rule.fraction is None:
+        what = "min_asked is the least that a fraction of the sites may be; without fraction every round asks all"
+        yield Finding(("algorithm", "min_asked"), what, "set fraction as well, such as fraction = 0.5, or leave it out")
+    for key, what, remedy in rule.misfits(study.training):
+        yield Finding(("training", key), what, remedy)
+    short = None if count is None else rule.shortfall(rule.asked(count))
+    if short is not None:
+        yield Finding(("algorithm", "kind"), f"{short[0]}; {_asked(rule.asked(count or 0), count or 0)}", short[1])
+
+
+def _asked(asked: int, sites: int) -> str:
+    return f"there are {sites} sites" if asked == sites else f"{asked} of {sites} sites are asked"
 
 
 def _is_number(text: str) -> bool:

@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from medfl.spec.part import Part, Table
+from medfl.spec.part import Part, Table, tagged
 
 Baseline = Literal["centralised", "local-only"]
+SMALLEST_GROUP = 10
+PERMUTATIONS = 20
+
+
+class Grouping(Part):
+    """A column by whose values patients are told apart when a model is judged; its name alone may be written."""
+
+    column: str = Field(min_length=1)
+    """The column; it need not be a feature, and is then read at the site for nothing else."""
+    cuts: tuple[float, ...] | None = Field(default=None, min_length=1)
+    """Where bands of a numeric column begin; without cuts each value is a group of its own."""
+
+    @model_validator(mode="after")
+    def _cuts_rise(self) -> Self:
+        if self.cuts is not None and list(self.cuts) != sorted(set(self.cuts)):
+            rising = ", ".join(f"{cut:g}" for cut in sorted(set(self.cuts)))
+            raise ValueError(f"cuts must rise: write cuts = [{rising}]")
+        return self
+
+
+class Contributions(Part):
+    """What each site adds: the federation is trained again without it; the kind alone may be written."""
+
+    kind: Literal["leave-one-out", "shapley"]
+    """Without each site in turn, or the mean over all orders in which sites may join (Shapley value)."""
+    permutations: int | None = Field(default=None, ge=2, le=10_000)
+    """For "shapley": orders drawn where there are too many coalitions to train all; 20 where left out."""
+
+    @model_validator(mode="after")
+    def _permutations_are_of_shapley(self) -> Self:
+        if self.kind != "shapley" and self.permutations is not None:
+            raise ValueError('permutations belongs to kind = "shapley": leave it out')
+        return self
+
+    @property
+    def orders(self) -> int:
+        """How many orders are drawn where they are drawn."""
+        return self.permutations or PERMUTATIONS
+
+
+class Importance(Part):
+    """How much worse the last model gets when the values of one feature are shuffled among the test rows."""
+
+    repeats: int = Field(default=5, ge=1, le=1000)
+    """How often each feature is shuffled."""
 
 
 class Evaluation(Part):
@@ -28,3 +73,18 @@ class Evaluation(Part):
     """Probability from which a patient counts as positive; "youden" takes the pooled ROC's best point."""
     bootstrap: int = Field(default=200, ge=0, le=10_000)
     """Bootstrap samples behind each site's 95 % interval; 0 for none."""
+    margin: float | None = Field(default=None, gt=0.0)
+    """How much worse than all rows in one place is still good enough, in the unit of the first metric; else no test."""
+    subgroups: Table[Annotated[Grouping, tagged("column")]] | None = Field(default=None, min_length=1)
+    """For each name, how patients are grouped when the last model is judged; the site itself always is a grouping."""
+    smallest_group: int | None = Field(default=None, ge=2, le=100_000)
+    """Groups with fewer test rows, in all or of one outcome class, do not leave a site; 10 where left out."""
+    contributions: Annotated[Contributions | None, tagged("kind")] = None
+    """Whether and how the contribution of each site is measured."""
+    importance: Importance | None = None
+    """Whether the importance of each feature is measured."""
+
+    @property
+    def fewest(self) -> int:
+        """Rows below which a group does not leave a site."""
+        return self.smallest_group or SMALLEST_GROUP

@@ -75,6 +75,8 @@ def _range(metadata: Sequence[object]) -> str:
             return f" from {least} to below {below}"
         case (None, str(), None, str()):
             return f" above {above} and below {below}"
+        case (None, str(), str(), None):
+            return f" above {above} and of at most {most}"
     said = {" of at least ": least, " above ": above, " of at most ": most, " below ": below}
     return "".join(f"{words}{edge}" for words, edge in said.items() if edge is not None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -42,15 +42,20 @@ class Part(BaseModel):
 
 def tagged(key: str, default: str | None = None) -> BeforeValidator:
     """Let a choice be written by its name alone, ``"iid"`` for ``{kind = "iid"}``; without one it is the default."""
-    return BeforeValidator(_named(key, default))
+    return BeforeValidator(Named(key, default))
 
 
-def _named(key: str, default: str | None) -> Callable[[Any], Any]:
-    def spell_out(value: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Spells a name out as the table that it stands for."""
+
+    key: str
+    default: str | None = None
+
+    def __call__(self, value: Any) -> Any:
+        """Return the table."""
         if isinstance(value, str):
-            return {key: value}
-        if isinstance(value, dict) and key not in value and default is not None:
-            return {key: default, **value}
+            return {self.key: value}
+        if isinstance(value, dict) and self.key not in value and self.default is not None:
+            return {self.key: self.default, **value}
         return value
-
-    return spell_out

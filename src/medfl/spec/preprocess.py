@@ -18,8 +18,21 @@ class OneHot(Part):
     """One 0/1 column for each category found at any site."""
 
     kind: Literal["one-hot"] = "one-hot"
-    drop_first: bool = True
-    """Leave out the first category (in sorted order), as the reference the others are compared to."""
+    drop_first: bool | None = None
+    """Leave out the first category (in sorted order), as the reference the others are compared to.
+
+    Where it is not written, a logistic or linear regression leaves it out, so that each weight is an effect against the
+    reference, and a network keeps every category.
+    """
+
+    def drops_first(self, model_kind: str) -> bool:
+        """Return whether the first category goes without a column, for a model of this kind.
+
+        A linear model with an intercept could add a number to the weights of all categories, take it off the
+        intercept and predict the same: only against a reference are its weights identifiable. A network has no such
+        weights to read, and a category without a column would start out as a special one.
+        """
+        return model_kind in ("logistic", "linear") if self.drop_first is None else self.drop_first
 
 
 class Ordinal(Part):

@@ -78,7 +78,8 @@ def parse(text: str, *, source: str) -> Study:
         raise refusal([problem], data, source=source, lines=lines(text))
     study, found = examined(data)
     if study is not None:
-        found = [*found, *contradictions(study)]
+        told = {finding.path for finding in found}
+        found = [*found, *(finding for finding in contradictions(study) if finding.path not in told)]
     if found or study is None:
         raise refusal(found, data, source=source, lines=lines(text))
     return study

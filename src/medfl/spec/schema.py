@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias, get_origin
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from medfl.spec.anatomy import kind_of, parts_of, tag_of
+from medfl.spec.anatomy import kind_of, named, parts_of, short_of, tag_of, words_of
 from medfl.spec.part import Part
 from medfl.spec.study import PARTS, Arm, Study
 
@@ -56,8 +56,11 @@ class _Definitions:
         self.found[path] = {}  # its place comes before those of what lies in it
         self.found[path] = self.table(parts[0], path)
         about = {"description": field.description or _about(parts[0])}
+        one = _link_or_word(field, path)
+        if named(field):
+            return about | {"type": "object", "additionalProperties": one}
         many = get_origin(field.annotation) is tuple
-        return about | ({"type": "array", "items": _link(path)} if many else _link(path))
+        return about | ({"type": "array", "items": one} if many else one)
 
     def _kinds(self, field: FieldInfo, path: str) -> list[Schema]:
         usual: object = field.get_default(call_default_factory=True)
@@ -83,7 +86,10 @@ class _Definitions:
             },
             "additionalProperties": False,
         }
-        return _link(path) if len(parts) == 1 else {"oneOf": [_names(field), _link(path)]}
+        if len(parts) > 1:
+            return {"oneOf": [_names(field), _link(path)]}
+        one = _link_or_word(field, path)
+        return {"type": "object", "additionalProperties": one} if named(field) else one
 
 
 def _names(field: FieldInfo) -> Schema:
@@ -106,6 +112,16 @@ def _leaf(field: FieldInfo) -> Schema:
 
 def _link(path: str) -> Schema:
     return {"$ref": f"#/$defs/{path}"}
+
+
+def _link_or_word(field: FieldInfo, path: str) -> Schema:
+    """Describe a part that one of its keys may stand for."""
+    short = short_of(field)
+    if short is None or len(parts_of(field)) > 1:
+        return _link(path)
+    inner = parts_of(field)[0].model_fields[short]
+    words = words_of(inner.annotation)
+    return {"oneOf": [{"enum": list(words)} if words else _leaf(inner), _link(path)]}
 
 
 def _about(part: type[Part]) -> str:

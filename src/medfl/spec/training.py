@@ -12,6 +12,8 @@ from medfl.spec.part import Part, Table, tagged
 class LocalTraining(Part):
     """What all optimisers share."""
 
+    learning_rate: float = Field(gt=0.0)
+    """Size of a step."""
     batch_size: int = Field(default=32, ge=1)
     """Rows a step; a site with fewer rows uses all of them."""
     local_epochs: int | None = Field(default=None, ge=1)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from medfl.spec.anatomy import bare, chosen, element_of, kind_of, parts_of, tables, tag_of, words_of
+from medfl.spec.anatomy import bare, chosen, element_of, kind_of, named, parts_of, short_of, tables, tag_of, words_of
 from medfl.spec.expected import in_words
 from medfl.spec.finding import Finding, closest, key_text, one_of, toml, value_at
 from medfl.spec.lines import KeyPath
@@ -82,12 +82,16 @@ def _path(detail: ErrorDetails, data: object) -> KeyPath:
 def _field(path: KeyPath, data: object) -> tuple[type[Part], FieldInfo | None, KeyPath]:
     """Return the innermost part on the way to a key, its field there, and the field's own key."""
     part: type[Part] = Study
+    names = False
     for position, step in enumerate(path):
-        if isinstance(step, int):
+        if isinstance(step, int) or names:
+            # Neither a place in a list nor a name that the user gives is a key.
+            names = False
             continue
         here, field = path[: position + 1], part.model_fields.get(step)
         inner = chosen(field, value_at(data, here)) if field else None
-        if inner is None or position == len(path) - 1:
+        names = field is not None and named(field)
+        if inner is None or position == len(path) - 1 or (names and position == len(path) - 2):
             return part, field, here
         part = inner
     return part, None, path
@@ -195,7 +199,8 @@ def _unfit(path: KeyPath, data: object) -> tuple[str, str]:
     name, metadata = str(at[-1]), tuple(field.metadata)
     annotation: object = field.annotation
     if parts_of(field):
-        return _no_table(name, value)
+        one = path[-1] if named(field) and len(path) > len(at) else at[-1]
+        return _no_such_word(field, str(one), value) or _no_table(str(one), value, short_of(field))
     if part is Arm and name in Study.model_fields:
         return f"{name} must be a table of what the arm changes", f"write {name} = {{ key = value }}"
     if len(path) > len(at):
@@ -211,7 +216,19 @@ def _unfit(path: KeyPath, data: object) -> tuple[str, str]:
     return what, remedy
 
 
-def _no_table(name: str, value: object) -> tuple[str, str]:
+def _no_such_word(field: FieldInfo, name: str, value: object) -> tuple[str, str] | None:
+    """Say which words may stand in place of a table; nothing where none may, or no word was written."""
+    short = short_of(field)
+    inner = parts_of(field)[0].model_fields.get(short) if short else None
+    words = words_of(inner.annotation) if inner else ()
+    if not words or not isinstance(value, str):
+        return None
+    return f"{name} knows no {toml(value)}", _choice(closest(value, words), words)
+
+
+def _no_table(name: str, value: object, short: str | None) -> tuple[str, str]:
+    if short is not None and not isinstance(value, list | tuple):
+        return f"{name} must be a table, or the {short} alone", f'write {name} = "…", the {short}'
     if name == "arm":
         return "each arm is a table of its own", "write [[arm]], in two brackets, above each arm"
     if isinstance(value, list | tuple):

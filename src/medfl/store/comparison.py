@@ -15,7 +15,7 @@ from scipy.special import stdtr, stdtrit
 
 from medfl.store.views import ExecutionView, RunView
 
-How = Literal["t over repeats", "bootstrap", "single value"]
+How = Literal["t over repeats", "bootstrap", "single value", "orders of sites", "shufflings"]
 Scope = Literal["pooled", "average of sites"]
 CONFIDENCE = 0.95
 ROUNDING = 1e-9
@@ -171,6 +171,32 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     if len(values) == 1:
         return Estimate(values[0], None, None, 1, "single value")
     return _t_interval(values, overlap=0.0)
+
+
+def over_repeats(differences: Sequence[float], runs: Sequence[RunView]) -> Estimate:
+    """Estimate a difference between models of the same repeats, with the interval of :func:`paired_test`.
+
+    Parameters
+    ----------
+    differences
+        One a repeat, at least one.
+    runs
+        Runs that read as those that are compared, for how their rows were split.
+    """
+    if len(differences) == 1:
+        return Estimate(differences[0], None, None, 1, "single value")
+    return _t_interval(differences, overlap=_overlap(runs))
+
+
+def over_draws(values: Sequence[float], *, how: How) -> Estimate:
+    """Estimate the mean of independent draws, such as orders of sites, with its 95 % t-interval."""
+    if len(values) == 1:
+        return Estimate(values[0], None, None, 1, "single value")
+    return replace(_t_interval(values, overlap=0.0), how=how)
+
+
+def _overlap(runs: Sequence[RunView]) -> float:
+    return 0.0 if _has_one_split(runs[0]) else _test_to_train(runs)
 
 
 def _tested(result: Comparison, differences: Sequence[float], *, overlap: float) -> Comparison:

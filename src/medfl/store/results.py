@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import stdev
 from typing import Literal
 
 from medfl.spec.metrics import METRICS
@@ -69,6 +70,49 @@ def worst_site(runs: Sequence[RunView], metric: str) -> tuple[str, Estimate] | N
     if better is None or not found:
         return None
     return (min if better else max)(found, key=lambda pair: pair[1].mean)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstSite:
+    """How a way of learning serves the site that it serves worst, and how unlike the sites are.
+
+    Parameters
+    ----------
+    site, worst
+        The site, and the metric there with its interval. It was chosen for its number, which is therefore somewhat too
+        bad: of several noisy numbers the lowest is low by chance as well.
+    best
+        The best site's metric.
+    range, sd
+        Best and worst apart, and standard deviation over the sites (0 of one site); of means over the repeats.
+    sites
+        Sites where the metric is defined.
+    """
+
+    site: str
+    worst: Estimate
+    best: float
+    range: float
+    sd: float
+    sites: int
+
+
+def worst_sites(runs: Sequence[RunView], metric: str) -> WorstSite | None:
+    """Return the site that some runs, one a repeat, serve worst; None where no site is worse than another."""
+    worst = worst_site(runs, metric)
+    if worst is None:
+        return None
+    found = [estimate for site in _sites(runs) if (estimate := across(runs, metric, site=site)) is not None]
+    values = [estimate.mean for estimate in found]
+    best = max(values, key=lambda value: abs(value - worst[1].mean))
+    return WorstSite(
+        site=worst[0],
+        worst=worst[1],
+        best=best,
+        range=abs(best - worst[1].mean),
+        sd=stdev(values) if len(values) > 1 else 0.0,
+        sites=len(values),
+    )
 
 
 def _rows(kind: Row, runs: Sequence[RunView], metrics: Sequence[str]) -> Iterator[Row]:

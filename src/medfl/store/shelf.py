@@ -17,9 +17,10 @@ from medfl.events import (
     RunResumed,
     RunStarted,
 )
+from medfl.store.folding import view_execution, view_run
 from medfl.store.home import Home
 from medfl.store.journal import Recorded
-from medfl.store.views import ExecutionView, RunView, view_execution, view_run
+from medfl.store.views import ExecutionView, RunView
 
 ENDS: tuple[type[Event], ...] = (RunPlanned, RunStarted, RunResumed, RunFinished, RunFailed, RunInterrupted)
 """Kinds of event that say where a run stands; a few in each run, however long it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from medfl.store.compared import told
 from medfl.store.views import ExecutionView, RunView
 
 
@@ -18,6 +19,7 @@ def summary(execution: ExecutionView) -> dict[str, Any]:
         "digest": execution.digest,
         "runs": [_run(run) for run in execution.runs],
         "baselines": [entry for run in execution.baselines for entry in _baseline(run)],
+        **told(execution),
     }
 
 

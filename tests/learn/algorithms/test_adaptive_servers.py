@@ -62,7 +62,7 @@ START = [1.0, -2.0]
 @every_rule
 def test_three_rounds_are_those_of_the_paper(rule: AdaptiveServer) -> None:
     expected = [algorithm_2(x, rounds, rule) for x, rounds in zip(START, UPDATES, strict=True)]
-    state = rule.init(np.array(START, np.float32))
+    state = rule.init(np.array(START, np.float32), 1)
     for number in range(3):
         state = rule.at_hub(state, _sent([rounds[number] for rounds in UPDATES]))
         np.testing.assert_allclose(state.weights, [path[number] for path in expected], rtol=2e-7 * (number + 1))
@@ -75,7 +75,7 @@ changes = st.floats(-10, 10).filter(lambda change: change == 0 or abs(change) > 
 @settings(max_examples=40, deadline=None)
 @given(rounds=st.lists(st.lists(st.tuples(changes, st.integers(1, 500)), min_size=1, max_size=3), max_size=6))
 def test_any_rounds_are_those_of_the_paper(rule: AdaptiveServer, rounds: list[list[tuple[float, int]]]) -> None:
-    state = rule.init(np.array([0.25], np.float32))
+    state = rule.init(np.array([0.25], np.float32), 1)
     for number, x in enumerate(algorithm_2(0.25, rounds, rule)):
         state = rule.at_hub(state, _sent([rounds[number]]))
         assert float(state.weights[0]) == pytest.approx(x, rel=1e-5, abs=1e-6)
@@ -83,7 +83,7 @@ def test_any_rounds_are_those_of_the_paper(rule: AdaptiveServer, rounds: list[li
 
 @every_rule
 def test_moments_start_at_rest_and_at_tau_squared(rule: AdaptiveServer) -> None:
-    state = rule.init(np.zeros(3, np.float32))
+    state = rule.init(np.zeros(3, np.float32), 1)
     assert state.kept["moment1"].tolist() == [0.0] * 3
     assert state.kept["moment2"].tolist() == [rule.tau**2] * 3
 

@@ -48,7 +48,7 @@ A, B = line([2], [1]), line([1, 1, -1], [0, 0, 1])
 
 
 def test_fedavg_by_hand() -> None:
-    state = FedAvg().init(weights(1, 0))
+    state = FedAvg().init(weights(1, 0), 1)
     a, _ = FedAvg().at_site(state.shared, A, {}, 0)
     b, _ = FedAvg().at_site(state.shared, B, {}, 0)
     np.testing.assert_allclose(a["delta"], [-1, -0.5], rtol=1e-6)
@@ -61,14 +61,14 @@ def test_fedavg_by_hand() -> None:
 
 
 def test_fedavg_goes_on_from_the_average() -> None:
-    state = FedAvg().init(weights(1, 0))
+    state = FedAvg().init(weights(1, 0), 1)
     for change in ([0.5, -0.25], [0.25, 0.25]):
         state = FedAvg().at_hub(state, total([sent(change, 7), sent(change, 2)]))
     assert state.weights.tolist() == [1.75, 0.0]
 
 
 def test_one_site_alone_gets_its_own_model_back() -> None:
-    state = FedAvg().init(weights(1, 0))
+    state = FedAvg().init(weights(1, 0), 1)
     own, _ = FedAvg().at_site(state.shared, B, {}, 0)
     expected = B.train(state.weights, seed=0).weights
     assert FedAvg().at_hub(state, own).weights.tobytes() == expected.tobytes()
@@ -82,7 +82,7 @@ sites = st.lists(
 @settings(deadline=None)
 @given(sites)
 def test_the_average_weighs_by_rows(sites: list[tuple[list[float], int]]) -> None:
-    state = FedAvg().init(weights(1, -2, 0.5))
+    state = FedAvg().init(weights(1, -2, 0.5), 1)
     after = FedAvg().at_hub(state, total(sent(delta, rows) for delta, rows in sites)).weights
     rows = sum(count for _, count in sites)
     for place, before in enumerate((1, -2, 0.5)):
@@ -94,7 +94,7 @@ def test_the_average_weighs_by_rows(sites: list[tuple[list[float], int]]) -> Non
 @given(sites, st.integers(2, 50))
 def test_only_shares_of_rows_count(sites: list[tuple[list[float], int]], times: int) -> None:
     """The same sites with so many times the rows: the same average; and it stays between the least and the greatest."""
-    state = FedAvg().init(weights(0, 0, 0))
+    state = FedAvg().init(weights(0, 0, 0), 1)
     once, often = (
         FedAvg().at_hub(state, total(sent(delta, rows * by) for delta, rows in sites)).weights for by in (1, times)
     )
@@ -107,7 +107,7 @@ def test_only_shares_of_rows_count(sites: list[tuple[list[float], int]], times: 
 def test_fedprox_by_hand() -> None:
     """Two steps from (1, 0), with μ = 2: the first feels no pull; the second is pulled back by μ times the way gone."""
     rule = FedProx(mu=2.0)
-    state = rule.init(weights(1, 0))
+    state = rule.init(weights(1, 0), 1)
     data = line([2], [1], local_steps=2, learning_rate=0.05)
     own, _ = rule.at_site(state.shared, data, {}, 0)
     w, b = 1 - 0.05 * 4, 0 - 0.05 * 2
@@ -145,7 +145,7 @@ def test_fedprox_sums_up_as_fedavg_does() -> None:
 def test_fedavgm_by_hand() -> None:
     """v ← βv + Δ; w ← w + ηv, with β = 0.5, η = 0.25 and Δ = 1, 1, −2."""
     rule = FedAvgM(momentum=0.5, server_learning_rate=0.25)
-    state = rule.init(weights(0))
+    state = rule.init(weights(0), 1)
     assert state.kept["velocity"].tolist() == [0.0]
     velocities, places = [], []
     for change in (1.0, 1.0, -2.0):
@@ -157,10 +157,10 @@ def test_fedavgm_by_hand() -> None:
 
 
 def test_fedavgm_at_rest_and_without_momentum_is_fedavg() -> None:
-    state = FedAvg().init(weights(1, 0))
+    state = FedAvg().init(weights(1, 0), 1)
     contributions = sent([1, 2], 3) + sent([0, -1], 1)
     plain = FedAvgM(momentum=0.0)
-    assert plain.at_hub(plain.init(weights(1, 0)), contributions).weights.tobytes() == (
+    assert plain.at_hub(plain.init(weights(1, 0), 1), contributions).weights.tobytes() == (
         FedAvg().at_hub(state, contributions).weights.tobytes()
     )
 
@@ -171,4 +171,4 @@ def test_a_server_optimiser_must_say_how_its_second_moment_grows() -> None:
 
     rule = Unfinished(kind="unfinished")
     with pytest.raises(TypeError, match="Unfinished does not say how"):
-        rule.at_hub(rule.init(weights(1)), sent([1], 1))
+        rule.at_hub(rule.init(weights(1), 1), sent([1], 1))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
+from medfl.errors import DataError
 from medfl.learn.data.bins import Bins
 from medfl.learn.data.clean import Clean, clean
 from medfl.learn.data.harmonise import Agreement, harmonise
@@ -55,18 +56,19 @@ class Study:
     preprocess: Preprocess
     agreement: Agreement
     data: Data = DATA
+    model_kind: str = "mlp"
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, data: Data = DATA, **settings: Any) -> Study:
-        agreement = harmonise({"all": infer(frame, data)}, data, model_kind="mlp")
-        return cls(Preprocess.model_validate(settings), agreement, data)
+    def of(cls, frame: pd.DataFrame, data: Data = DATA, model_kind: str = "mlp", **settings: Any) -> Study:
+        agreement = harmonise({"all": infer(frame, data)}, data, model_kind=model_kind)
+        return cls(Preprocess.model_validate(settings), agreement, data, model_kind)
 
     def clean(self, frame: pd.DataFrame) -> Clean:
         return clean(frame, self.agreement, data=self.data, preprocess=self.preprocess)
 
     def fit(self, *parts: Clean) -> Recipe:
         whole = total(sums(part, self.agreement, preprocess=self.preprocess) for part in parts)
-        return fit(whole, self.agreement, preprocess=self.preprocess)
+        return fit(whole, self.agreement, preprocess=self.preprocess, model_kind=self.model_kind)
 
     def localise(self, recipe: Recipe, own: Clean) -> Recipe:
         return localise(recipe, own, agreement=self.agreement, preprocess=self.preprocess)
@@ -84,7 +86,7 @@ def numbers(recipe: Recipe) -> NDArray[np.float64]:
     sites=st.integers(1, 5),
     impute=st.sampled_from(["drop", *FILLING]),
     scale=st.sampled_from(["none", "standard", "min-max"]),
-    encode=st.sampled_from([{"kind": "one-hot"}, {"kind": "one-hot", "drop_first": False}, {"kind": "ordinal"}]),
+    encode=st.sampled_from([*({"kind": "one-hot", "drop_first": drop} for drop in (True, False)), {"kind": "ordinal"}]),
 )
 def test_any_partition_gives_the_pooled_fit(
     rows: int, seed: int, sites: int, impute: Impute, scale: Scale, encode: dict[str, Any]
@@ -108,23 +110,49 @@ def test_any_partition_gives_the_pooled_fit(
 
 @pytest.mark.parametrize("impute", FILLING)
 @pytest.mark.parametrize("scale", ["standard", "min-max"])
-def test_equals_scikit_learn(impute: Impute, scale: Scale) -> None:
+@pytest.mark.parametrize("model_kind", ["logistic", "mlp"])
+def test_equals_scikit_learn(impute: Impute, scale: Scale, model_kind: str) -> None:
     frame = ward(400, 3).drop(columns="flat")
     if impute != "mean":
         frame["dose"] = frame["dose"].round()
-    study = Study.of(frame, impute=impute, scale=scale, median_bins=4096)
+    study = Study.of(frame, model_kind=model_kind, impute=impute, scale=scale, median_bins=4096)
     mine = apply(study.fit(study.clean(frame)), study.clean(frame))
 
     how = {"mean": "mean", "median": "median", "most-frequent": "most_frequent"}[impute]
     filled = pd.DataFrame(SimpleImputer(strategy=how).fit_transform(frame[["age", "dose"]]), columns=["age", "dose"])
     texts = SimpleImputer(strategy="most_frequent").fit_transform(frame[["sex", "grade"]])
-    coded = OneHotEncoder(drop="first", sparse_output=False).fit_transform(texts)
-    pooled = np.column_stack([filled["age"], coded[:, :1], filled["dose"], coded[:, 1:]])
+    drop = "first" if model_kind == "logistic" else None
+    sex, grade = (OneHotEncoder(drop=drop, sparse_output=False).fit_transform(text[:, None]) for text in texts.T)
+    pooled = np.column_stack([filled["age"], sex, filled["dose"], grade])
     scaler = StandardScaler() if scale == "standard" else MinMaxScaler()
     theirs = scaler.fit_transform(pooled)
     if scale == "standard":  # scikit-learn divides by n, we by n − 1
         theirs = theirs * np.sqrt((len(frame) - 1) / len(frame))
     assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("model_kind", ["logistic", "linear", "mlp", "torch"])
+@pytest.mark.parametrize("written", [None, True, False], ids=str)
+def test_the_first_category_is_the_reference_of_linear_models(model_kind: str, written: bool | None) -> None:
+    frame = ward(60, 20, gaps=0.0)
+    encode = {"kind": "one-hot"} if written is None else {"kind": "one-hot", "drop_first": written}
+    pooled = Study.of(frame)
+    study = Study(Preprocess.model_validate({"encode": encode}), pooled.agreement, model_kind=model_kind)
+    recipe = study.fit(study.clean(frame))
+    dropped = model_kind in ("logistic", "linear") if written is None else written
+    first = [] if dropped else ["grade=I"]
+    assert [name for name in recipe.feature_names if name.startswith("grade=")] == [*first, "grade=II", "grade=III"]
+    assert [feature.drop_first for feature in recipe.features if feature.name == "grade"] == [dropped]
+    assert ("except the first" in " ".join(explain(recipe))) == dropped
+
+
+@pytest.mark.parametrize("model_kind", ["logistic", "mlp"])
+@pytest.mark.parametrize("encode", ["one-hot", "ordinal"])
+def test_features_of_one_category_each_are_nothing_to_learn_from(model_kind: str, encode: str) -> None:
+    frame = ward(30, 21, gaps=0.0)[["sex", "sick"]].assign(sex="f")
+    study = Study.of(frame, model_kind=model_kind, encode=encode)
+    with pytest.raises(DataError, match="one category only"):
+        study.fit(study.clean(frame))
 
 
 @settings(max_examples=80, deadline=None)

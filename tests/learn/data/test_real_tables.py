@@ -52,7 +52,8 @@ def test_heart_disease_is_split_and_scaled_as_flamby_does(shared: Path) -> None:
         assert np.array_equal(train, expected[0])
         assert np.array_equal(test, expected[1])
         parts[site] = rows.take(train)
-    recipe = fit(total(sums(part, agreement, preprocess=how) for part in parts.values()), agreement, preprocess=how)
+    whole = total(sums(part, agreement, preprocess=how) for part in parts.values())
+    recipe = fit(whole, agreement, preprocess=how, model_kind="logistic")
     assert recipe.feature_names == THIRTEEN
     for part in parts.values():
         matrix = apply(localise(recipe, part, agreement=agreement, preprocess=how), part).astype(np.float64)
@@ -61,12 +62,12 @@ def test_heart_disease_is_split_and_scaled_as_flamby_does(shared: Path) -> None:
         assert_allclose(matrix[:, varies].std(axis=0, ddof=1), 1.0, atol=1e-6)
 
 
-def test_diabetes_becomes_thirteen_finite_columns(shared: Path) -> None:
+def test_diabetes_becomes_fifteen_finite_columns(shared: Path) -> None:
     frame = read_table(shared / "data" / "diabetes100k.csv")
     data, how = Data(target="diabetes"), Preprocess(impute="median")
     agreement = harmonise({"all": infer(frame, data)}, data, model_kind="mlp")
     rows = clean(frame, agreement, data=data, preprocess=how)
-    matrix = apply(fit(sums(rows, agreement, preprocess=how), agreement, preprocess=how), rows)
-    assert matrix.shape == (100_000, 13)
+    matrix = apply(fit(sums(rows, agreement, preprocess=how), agreement, preprocess=how, model_kind="mlp"), rows)
+    assert matrix.shape == (100_000, 15)
     assert_allclose(matrix.mean(axis=0, dtype=np.float64), 0.0, atol=1e-5)
     assert_allclose(matrix.std(axis=0, dtype=np.float64), 1.0, atol=1e-4)

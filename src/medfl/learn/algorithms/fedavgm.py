@@ -22,7 +22,7 @@ class FedAvgM(Averaging):
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     """Share of the previous step that is kept (β)."""
 
-    def init(self, weights: Floats) -> State:
+    def init(self, weights: Floats, sites: int) -> State:
         """Start at rest."""
         return State({"weights": weights}, {"velocity": np.zeros(weights.shape, np.float64)})
 

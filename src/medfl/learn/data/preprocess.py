@@ -18,7 +18,6 @@ from medfl.learn.data.bins import Bins
 from medfl.learn.data.clean import Clean
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.recipe import Feature, Recipe
-from medfl.learn.data.schema import Column
 from medfl.learn.statistic import Array, Statistic
 from medfl.spec.preprocess import OneHot, Preprocess, Scale
 
@@ -63,7 +62,7 @@ def sums(clean: Clean, agreement: Agreement, *, preprocess: Preprocess) -> Stati
     return Statistic({name: array for name, array in raw.arrays.items() if name in needed})
 
 
-def fit(total: Statistic, agreement: Agreement, *, preprocess: Preprocess) -> Recipe:
+def fit(total: Statistic, agreement: Agreement, *, preprocess: Preprocess, model_kind: str) -> Recipe:
     """Return the recipe that the pooled training rows would have given.
 
     Parameters
@@ -74,12 +73,26 @@ def fit(total: Statistic, agreement: Agreement, *, preprocess: Preprocess) -> Re
         What the sites agreed on; min-max scaling takes its ranges.
     preprocess
         What is to be fitted. What is per site stays open until :func:`localise`.
+    model_kind
+        Of the model it is for: "logistic" and "linear" drop the first category unless ``preprocess`` says otherwise.
+
+    Raises
+    ------
+    DataError
+        If no feature can differ between rows.
     """
     fills: list[float | None] = [None] * len(agreement.features)
     if preprocess.impute in {"mean", "median", "most-frequent"}:
         fills = [*_fills(total, agreement, preprocess)]
-    features = tuple(_feature(column, fill, preprocess) for column, fill in zip(agreement.features, fills, strict=True))
-    if not any(feature.outputs for feature in features):
+    encode = preprocess.encode
+    drop_first = isinstance(encode, OneHot) and encode.drops_first(model_kind)
+    features = tuple(
+        Feature(column.name, "numeric", fill)
+        if column.kind == "numeric"
+        else Feature(column.name, encode.kind, fill, column.categories, drop_first)
+        for column, fill in zip(agreement.features, fills, strict=True)
+    )
+    if all(feature.kind != "numeric" and len(feature.categories) < 2 for feature in features):
         raise DataError("every feature has one category only: nothing to learn from", remedy="name other data.features")
     offset: PerColumn = ()
     factor: PerColumn = ()
@@ -124,13 +137,6 @@ def localise(recipe: Recipe, own: Clean, *, agreement: Agreement, preprocess: Pr
     if recipe.scale.endswith("-per-site"):
         offset, factor = _scaling(raw, agreement, features, scale=recipe.scale, ranges=_own_ranges(own, features))
     return replace(recipe, features=features, offset=offset, factor=factor, own=True)
-
-
-def _feature(column: Column, fill: float | None, preprocess: Preprocess) -> Feature:
-    if column.kind == "numeric":
-        return Feature(column.name, "numeric", fill)
-    encode = preprocess.encode
-    return Feature(column.name, encode.kind, fill, column.categories, isinstance(encode, OneHot) and encode.drop_first)
 
 
 def _counted(clean: Clean, agreement: Agreement, preprocess: Preprocess) -> Statistic:

@@ -1,0 +1,204 @@
+"""From a run's events to its view: the one fold behind every page, table and report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from medfl.errors import NotFoundError
+from medfl.events import (
+    DataDescribed,
+    DataPrepared,
+    Evaluated,
+    Event,
+    Noticed,
+    RoundFinished,
+    RoundStarted,
+    RunFailed,
+    RunFinished,
+    RunInterrupted,
+    RunPlanned,
+    RunResumed,
+    RunStarted,
+    SiteAnswered,
+    SiteFailed,
+)
+from medfl.store.journal import Recorded
+from medfl.store.views import ExecutionView, RoundView, RunError, RunView, SiteView
+
+
+def view_run(events: Iterable[Recorded], *, alive: bool = False) -> RunView:
+    """Fold one run's events; `alive` says whether some process is working on it now.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no event that planned the run.
+    """
+    fold: _Fold | None = None
+    for recorded in events:
+        if isinstance(recorded.event, RunPlanned):
+            fold = _Fold(_planned(recorded.event, recorded))
+        elif fold is not None:
+            fold.take(recorded.event, recorded.at)
+    if fold is None:
+        raise NotFoundError("the journal has no such run", remedy="list the runs there are with: medfl runs")
+    return fold.result(alive=alive)
+
+
+def view_execution(runs: Sequence[RunView]) -> ExecutionView:
+    """Gather the runs of one execution (at least one), in any order."""
+    planned = sorted(runs, key=lambda run: run.place)
+    first = planned[0]
+    return ExecutionView(
+        execution=first.execution,
+        study=first.study,
+        digest=first.digest,
+        spec=first.spec,
+        question=first.spec.get("study", {}).get("question", ""),
+        runs=tuple(run for run in planned if run.role == "arm"),
+        baselines=tuple(run for run in planned if run.role not in ("arm", "coalition")),
+        coalitions=tuple(run for run in planned if run.role == "coalition"),
+        started=first.planned,
+    )
+
+
+def _planned(event: RunPlanned, recorded: Recorded) -> RunView:
+    view = RunView(
+        run=event.run,
+        execution=event.execution,
+        study=event.study,
+        digest=event.digest,
+        spec=json.loads(event.spec),
+        base=event.base,
+        engine=event.engine,
+        role=event.role,
+        arm=event.arm,
+        seed=event.seed,
+        members=event.members,
+        orders=tuple(map(tuple, event.orders)),
+        planned=recorded.at,
+        place=recorded.seq,
+    )
+    return replace(view, planned_rounds=view.asked("algorithm").get("rounds", 0))
+
+
+class _Fold:
+    """A run as far as its events have been taken; rounds and sites are kept apart, because they change most."""
+
+    def __init__(self, planned: RunView) -> None:
+        self.view = planned
+        self.sites: dict[str, SiteView] = {}
+        self.rounds: dict[int, RoundView] = {}
+        self.spans: list[tuple[str, str]] = []
+
+    def take(self, event: Event, at: str) -> None:
+        """Take the next event."""
+        match event:
+            case RunStarted() | RunResumed():
+                self._begin(event, at)
+            case DataDescribed(sites=sites):
+                self._describe(sites, ("rows", "schema", "missing"))
+                self.view = replace(self.view, agreement=event.agreement)
+            case DataPrepared(sites=sites):
+                self._describe(sites, ("train_rows", "test_rows", "left_out", "train_classes", "test_classes"))
+                self.view = replace(self.view, recipe=event.recipe, explained=event.explained)
+            case RoundStarted(round=number):
+                # A round that a crash cut short is asked for again: what came of the first attempt does not count.
+                self.rounds[number] = RoundView(round=number)
+            case SiteAnswered():
+                self._answer(event)
+            case SiteFailed():
+                self._fail(event)
+            case Evaluated():
+                self._judge(event)
+            case RoundFinished():
+                self._close_round(event)
+            case Noticed():
+                self.view = replace(self.view, notices=tuple(dict.fromkeys((*self.view.notices, event))))
+            case RunFinished(rounds=rounds, seconds=seconds):
+                model = event.model or self.view.model
+                self.view = replace(self.view, status="finished", ended=at, rounds=rounds, model=model, seconds=seconds)
+            case RunFailed():
+                self.view = replace(self.view, status="failed", ended=at, error=RunError(event.code, event.message))
+            case RunInterrupted():
+                self.view = replace(self.view, status="interrupted", ended=at)
+        if self.spans:
+            self.spans[-1] = (self.spans[-1][0], at)
+
+    def result(self, *, alive: bool) -> RunView:
+        """Return the view of what was taken."""
+        view = replace(self.view, sites=self.sites, table=tuple(self.rounds[number] for number in sorted(self.rounds)))
+        if view.status == "finished":
+            return view
+        status = "interrupted" if view.status == "running" and not alive else view.status
+        return replace(view, status=status, seconds=sum(_seconds(*span) for span in self.spans))
+
+    def _begin(self, event: RunStarted | RunResumed, at: str) -> None:
+        after = event.after_round if isinstance(event, RunResumed) else 0
+        if isinstance(event, RunStarted):
+            self.sites = {site: SiteView(name=site) for site in event.sites}
+        self.rounds = {number: kept for number, kept in self.rounds.items() if number <= after}
+        self.spans.append((at, at))
+        self.view = replace(
+            self.view,
+            status="running",
+            started=self.view.started or at,
+            ended=None,
+            sittings=(*self.view.sittings, at),
+            rounds=after,
+            error=None,
+            final=None,
+            versions=event.versions,
+            platform=event.platform,
+        )
+
+    def _describe(self, sites: Mapping[str, Mapping[str, Any]], names: tuple[str, ...]) -> None:
+        for site, said in sites.items():
+            news = {name: said[name] for name in names if name in said}
+            self.sites[site] = replace(self._site(site), **news)
+
+    def _answer(self, event: SiteAnswered) -> None:
+        before = self._round(event.round)
+        self.rounds[event.round] = replace(
+            before,
+            participants=(*before.participants, event.site),
+            site_loss={**before.site_loss, event.site: event.loss},
+            seconds={**before.seconds, event.site: event.seconds},
+            received=before.received + event.received,
+            sent=before.sent + event.sent,
+        )
+
+    def _fail(self, event: SiteFailed) -> None:
+        self.view = replace(self.view, failures=(*self.view.failures, event))
+        if event.round > 0:
+            before = self._round(event.round)
+            self.rounds[event.round] = replace(before, failed={**before.failed, event.site: event.reason})
+
+    def _judge(self, event: Evaluated) -> None:
+        judged = replace(self._round(event.round), metrics=event.pooled, site_metrics=event.sites)
+        self.rounds[event.round] = judged
+        self.view = replace(self.view, latest=event, final=event if event.final else self.view.final)
+        for site, metrics in event.sites.items():
+            intervals = (event.site_intervals or {}).get(site, {})
+            pairs = {name: (low, high) for name, (low, high) in intervals.items()}
+            self.sites[site] = replace(self._site(site), metrics=metrics, intervals=pairs)
+
+    def _close_round(self, event: RoundFinished) -> None:
+        self.rounds[event.round] = replace(
+            self._round(event.round), finished=True, loss=event.loss, participants=event.sites
+        )
+        self.view = replace(self.view, rounds=event.round, model=event.model or None, state=event.state)
+
+    def _round(self, number: int) -> RoundView:
+        return self.rounds.get(number, RoundView(round=number))
+
+    def _site(self, name: str) -> SiteView:
+        return self.sites.get(name, SiteView(name=name))
+
+
+def _seconds(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
