@@ -22,6 +22,7 @@ from medfl.publish.terminal import plain, results
 from medfl.publish.ways import name_of
 from medfl.spec.study import Study
 from medfl.store.folding import view_execution, view_run
+from medfl.store.noninferiority import noninferiority
 from medfl.store.subgroups import by_site, subgroups
 from medfl.store.views import ExecutionView
 from medfl.testing import story
@@ -92,7 +93,8 @@ def test_a_margin_is_drawn_with_its_difference_and_verdict(whole: ExecutionView)
     (view,) = margins(whole, "auc")
     assert (view.margin, view.reference) == (-0.01, 0.0)
     assert [row.name for row in view.rows] == ["fedavg − centralised", "fedyogi − centralised"]
-    assert all("non-inferior" in row.dots[0].text or "inferior" in row.dots[0].text for row in view.rows)
+    for row, one in zip(view.rows, noninferiority(whole, "auc"), strict=True):
+        assert row.dots[0].text.endswith(f"), {one.verdict}")
     assert margins(told(asked(margin=None)), "auc") == ()
 
 
@@ -154,6 +156,14 @@ def test_sentences_claim_what_was_measured(whole: ExecutionView) -> None:
     assert "in sex f, the one group of patients that is shown; one group is too small to be shown anywhere" in says
     assert "Contribution of each site to fedavg in AUC, Shapley value:" in says
     assert "loses most AUC when these are shuffled: feature 14" in says
+
+
+def test_on_one_split_a_verdict_speaks_of_training_only() -> None:
+    def said(**evaluation: Any) -> str:
+        return " ".join(text for text in glance(told(asked(contributions=None, **evaluation))).says if "margin" in text)
+
+    assert said(split_seed=3).count("2 repeats of one split, so of the chance in training only") == 2
+    assert "one split" not in said()
 
 
 def test_many_arms_are_told_in_one_sentence() -> None:

@@ -119,3 +119,13 @@ def test_the_untrained_model_is_told_of_where_sites_are_weighed(tmp_path: Path) 
 
     assert rounds(study()) == [1, 2]
     assert rounds(study(evaluation={"contributions": "shapley"})) == [0, 1, 2]
+
+
+def test_the_untrained_model_is_judged_by_all_sites_whoever_trains_first(tmp_path: Path) -> None:
+    """Else the value of nobody would rest on other patients than that of everybody."""
+    asked = study(evaluation={"contributions": "shapley"}, algorithm={"fraction": 0.34})
+    events, error = told(carry_out("r", planned(asked)[0], Federation(in_process(sites(tmp_path)), Kept().write)))
+    assert error is None
+    first = next(event for event in events if isinstance(event, Evaluated))
+    assert (first.round, tuple(first.sites)) == (0, NAMES)
+    assert all(len(event.sites) == 1 for event in events if isinstance(event, RoundStarted))

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from medfl.publish.verdicts import VERDICTS
 from medfl.publish.ways import Mark, Way, mark_of, ways
 from medfl.publish.wording import bounded, difference, in_sentence, label, metric_of, number, whole, with_interval
 from medfl.store.comparison import Estimate
@@ -90,19 +89,19 @@ def _margin(execution: ExecutionView, metric: str, margin: float, found: Sequenc
     rows = []
     for one in found:
         mark, gap = mark_of(execution, one.comparison.first), one.comparison.difference
-        dot = Dot(mark, gap, f"{difference(gap, metric=metric)}, {VERDICTS[one.verdict]}")
+        dot = Dot(mark, gap, f"{difference(gap, metric=metric)}, {one.verdict}")
         rows.append(DotRow(f"{mark.label} − centralised", "", (dot,)))
     rising = metric_of(metric).higher_is_better
     return Dots(
         title=f"Is the federation good enough? {label(metric)} against all rows in one place",
         names="",
-        values="difference (95 % interval)",
+        values="federated less centralised (95 % interval)",
         rows=tuple(rows),
         reference=0.0,
         metric=metric,
         margin=-margin if rising else margin,
-        left="federation is worse" if rising else "federation is better",
-        right="federation is better" if rising else "federation is worse",
+        left="worse" if rising else "better",
+        right="better" if rising else "worse",
     )
 
 
@@ -157,12 +156,13 @@ def _weights(execution: ExecutionView, found: Contributions) -> Dots:
     mark, metric = mark_of(execution, found.arm), found.metric
     sites = sorted(found.sites, key=lambda one: (-one.value.mean, one.site))
     dots = [DotRow(one.site, "", (Dot(mark, one.value, difference(one.value, metric=metric)),)) for one in sites]
-    how = "Shapley value" if found.kind == "shapley" else "left out"
+    name = label(metric)
+    how = f"Shapley value, {name}" if found.kind == "shapley" else f"{name} lost without it"
     whose = "" if mark.label == "federated" else f", {mark.label}"
     return Dots(
         title=f"What each site contributes to the {in_sentence(metric)}{whose}",
         names="Site",
-        values=f"{how}, {label(metric)} (95 % interval)",
+        values=f"{how} (95 % interval)",
         rows=tuple(dots),
         reference=0.0,
         left=f"lowers the {in_sentence(metric)}",

@@ -70,7 +70,8 @@ def _margin_verdict(mark: Mark, found: NonInferiority, metric: str) -> str:
     edge = number(-found.margin if rising else found.margin, metric=metric)
     low, high = (number(end, metric=metric) for end in (gap.low, gap.high))
     told = f"the 95 % interval of the difference, {low} to {high},"
-    behind = f"({result.n} repeats; one-sided test at 2.5 %, {p_value(found.p)})"
+    split = " of one split, so of the chance in training only" if result.test == "paired t-test" else ""
+    behind = f"({result.n} repeats{split}; one-sided test at 2.5 %, {p_value(found.p)})"
     match found.verdict:
         case "non-inferior":
             return f"{who} is not worse {than}: {told} lies wholly on the better side of {edge} {behind}"

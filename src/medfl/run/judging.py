@@ -51,6 +51,11 @@ class Judge:
         pooled = judge.metrics(self._outcome, answers.total.under("evaluation"), threshold=self._threshold, brief=True)
         return Evaluated(run=self.asking.run, round=round, pooled=pooled, sites=dict(said(answers, "metrics")))
 
+    def untrained(self, weights: Floats) -> Generator[Event, None, None]:
+        """Judge the model before the first round, on the test rows of all sites whoever trains in that round."""
+        answers = yield from self._ask(0, weights, self.during)
+        yield self.during_training(0, answers)
+
     def finally_(self, round: int, weights: Floats) -> Generator[Event, None, None]:
         """Judge the last model, with intervals and curves."""
         how = self.final

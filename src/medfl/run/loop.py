@@ -113,13 +113,15 @@ class _Course:
         state = restored(start, self.model.layout) if start else algorithm.init(self._fresh(), len(self._trainers))
         digest = stored(state, self.model.layout, self.federation.keep)[0] if start else ""
         first = start.round + 1 if start else 1
+        if first == 1 and self._weighs_sites:
+            yield from self.judge.untrained(state.weights)
         for number in range(first, self.plan.rounds + 1):
             asked = drawn(self._trainers, self.plan.study.algorithm, seed=self.plan.seed, round=number)
             yield RoundStarted(run=self.asking.run, round=number, sites=asked)
             answers = yield from self._voice.ask(
                 "train", asked, round=number, content=self._content, arrays=state.shared
             )
-            if self._told_from(number):
+            if number > 1 and self.plan.role == "arm":
                 yield self.judge.during_training(number - 1, answers)
             total = answers.total.under("update")
             state = _next(algorithm, state, total, number=number)
@@ -189,10 +191,10 @@ class _Course:
         judge = {} if self.plan.role == "coalition" else {"judge": self.judge.during}
         return self.setting.content | judge
 
-    def _told_from(self, number: int) -> bool:
-        """Say whether the model that came into a round was judged: the untrained one only where sites are weighed."""
-        weighed = self.plan.study.evaluation.contributions is not None
-        return self.plan.role == "arm" and (number > 1 or weighed)
+    @property
+    def _weighs_sites(self) -> bool:
+        """Whether what sites contribute is measured from the untrained model on."""
+        return self.plan.role == "arm" and self.plan.study.evaluation.contributions is not None
 
     @property
     def judge(self) -> Judge:
