@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from estimates import after, course, of_sites, pooled, ways
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from estimates import after, course, of_sites, pooled, ways
 
+from medfl.publish.wording import limits_of
 from medfl.store.comparison import Estimate
 from medfl.store.views import ExecutionView, RunView
 
@@ -36,7 +37,7 @@ def splits(views: Views, folder: Path) -> str:
     """Draw AUC by way of learning, one panel a split, ten sites."""
     names = {"alone": "alone (mean of sites)", **ARMS, "centralised": "all rows in one place"}
     panels = {"iid": "Dealt at random", "age": "One age band each", "dirichlet": "Dirichlet 0.5"}
-    figure = Figure(figsize=(7.6, 2.5))
+    figure = Figure(layout="constrained", figsize=(7.6, 2.5))
     every = figure.subplots(1, 3, sharey=True, sharex=True)
     for ax, (split, title) in zip(every, panels.items(), strict=True):
         found = ways(views[f"{split}-10"])
@@ -58,7 +59,7 @@ def transfer(views: Views, folder: Path) -> str:
         "scarce-half": "200 a site, from the same population",
         "plenty-age": "4 361 a site, from another population",
     }
-    figure = Figure(figsize=(7.6, 3.0))
+    figure = Figure(layout="constrained", figsize=(7.6, 3.0))
     every = figure.subplots(1, 3, sharey=True)
     for ax, (name, title) in zip(every, panels.items(), strict=True):
         _courses(ax, views[name].arms, STARTS)
@@ -72,7 +73,7 @@ def transfer(views: Views, folder: Path) -> str:
 
 def published(view: ExecutionView, folder: Path) -> str:
     """Draw AUC by round of the published set-up and of what is left when its faults are mended."""
-    figure = Figure(figsize=(5.6, 2.8))
+    figure = Figure(layout="constrained", figsize=(5.6, 2.8))
     ax = figure.subplots()
     for low, high, words in ((0.75, 0.78, "published, without transfer"), (0.85, 0.90, "published, with transfer")):
         ax.axhspan(low, high, color="#eef1f4", zorder=0)
@@ -91,9 +92,8 @@ def _courses(ax: Axes, arms: Mapping[str, Sequence[RunView]], names: Mapping[str
         rounds, known = course(arms[arm])
         colour = COLOURS[place]
         ax.plot(rounds, [one.mean for one in known], color=colour, linestyle=DASHES[place], linewidth=1.7, label=words)
-        if all(one.low is not None for one in known):
-            ends = [one.low for one in known], [one.high for one in known]
-            ax.fill_between(rounds, *ends, color=colour, alpha=0.15, linewidth=0)  # type: ignore[arg-type]
+        ends = [limits_of(one, metric="auc") or (one.mean, one.mean) for one in known]
+        ax.fill_between(rounds, *zip(*ends, strict=True), color=colour, alpha=0.15, linewidth=0)
         first = after(arms[arm], 1)
         if first is not None:
             ax.plot([1], [first.mean], marker=MARKERS[place], color=colour, markersize=4)
@@ -104,8 +104,8 @@ def _point(ax: Axes, known: Estimate, place: int, number: int) -> None:
     ends = number in (0, 5)
     colour = MUTED if number == 0 else INK if number == 5 else COLOURS[number - 1]
     marker = "oD"[number == 5] if ends else MARKERS[number - 1]
-    if known.low is not None and known.high is not None:
-        ax.plot([known.low, known.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="round")
+    if limits := limits_of(known, metric="auc"):
+        ax.plot(limits, [place, place], color=colour, linewidth=1.6, solid_capstyle="round")
     ax.plot(
         [known.mean], [place], marker=marker, color=colour, markerfacecolor="white" if ends else colour, markersize=5
     )
@@ -121,7 +121,6 @@ def _plain(ax: Axes, title: str) -> None:
 
 
 def _saved(figure: Figure, folder: Path, name: str, words: str) -> str:
-    figure.tight_layout()
     nothing = {"Date": None, "Creator": None}
     figure.savefig(folder / f"proof-of-concept-{name}.svg", metadata=nothing)
     return f"![{words}](figures/proof-of-concept-{name}.svg)"

@@ -9,6 +9,8 @@ from pathlib import Path
 import figures
 from estimates import after, difference, of_sites, of_worst, pooled, seconds, sensitivity, ways
 
+from medfl.publish.wording import difference as signed
+from medfl.publish.wording import with_interval
 from medfl.store.comparison import Estimate
 from medfl.store.views import ExecutionView, RunView
 
@@ -78,8 +80,8 @@ def _splits(views: Views, split: str) -> str:
             told(pooled(five[name], "auc")),
             told(of_sites(runs, "auc")),
             told(of_worst(runs, "auc")),
-            told(sensitivity(runs)),
-            told(pooled(runs, "calibration_slope"), 2),
+            told(sensitivity(runs), "sensitivity"),
+            told(pooled(runs, "calibration_slope"), "calibration_slope"),
         ]
         for name, runs in ten.items()
     ]
@@ -100,7 +102,7 @@ def _differences(views: Views) -> str:
 
 def _architectures(view: ExecutionView) -> str:
     rows = [
-        [NAMES[name], *_judged(runs), told(pooled(runs, "calibration_slope"), 2), _seconds(runs)]
+        [NAMES[name], *_judged(runs), told(pooled(runs, "calibration_slope"), "calibration_slope"), _seconds(runs)]
         for name, runs in view.arms.items()
     ]
     return table(["", "AUC", "worst site", "sensitivity¹", "slope²", "seconds a run"], rows)
@@ -109,7 +111,7 @@ def _architectures(view: ExecutionView) -> str:
 def _judged(runs: Sequence[RunView]) -> Iterator[str]:
     yield told(pooled(runs, "auc"))
     yield told(of_worst(runs, "auc"))
-    yield told(sensitivity(runs))
+    yield told(sensitivity(runs), "sensitivity")
 
 
 def _transfer(views: Views) -> str:
@@ -128,11 +130,11 @@ def _setting(view: ExecutionView) -> str:
     for name, runs in arms.items():
         first, last = after(runs, 1), pooled(runs, "auc")
         verdict = "" if name == "from-scratch" else _verdict(first, last, after(scratch, 1), pooled(scratch, "auc"))
-        rows.append([NAMES[name], told(first), told(last), told(sensitivity(runs)), verdict])
+        rows.append([NAMES[name], told(first), told(last), told(sensitivity(runs), "sensitivity"), verdict])
     for name in ("alone", "centralised"):
         runs = ways(view)[name]
         last = pooled(runs, "auc") if name == "centralised" else of_sites(runs, "auc")
-        rows.append([f"{NAMES[name]}, from scratch", "", told(last), told(sensitivity(runs)), ""])
+        rows.append([f"{NAMES[name]}, from scratch", "", told(last), told(sensitivity(runs), "sensitivity"), ""])
     return table(["", "AUC after round 1", "AUC in the end", "sensitivity¹", "against from scratch"], rows)
 
 
@@ -150,20 +152,15 @@ def _apart(one: Estimate | None, other: Estimate | None) -> str:
 
 def _published(view: ExecutionView) -> str:
     rows = [
-        ["published, without transfer learning", "0.75–0.78", "", "0 at every site (its own files)", "392–444"],
-        ["published, with transfer learning", "0.85–0.90", "", "", ""],
+        ["published, without transfer learning", "0.75–0.78", "", "0 at every site³", "", "392–444"],
+        ["published, with transfer learning", "0.85–0.90", "", "", "", ""],
     ]
     for name, runs in view.arms.items():
-        rows.append(
-            [
-                f"measured: {NAMES[name]}",
-                told(pooled(runs, "auc")),
-                told(after(runs, 1)),
-                told(sensitivity(runs)),
-                _seconds(runs),
-            ]
-        )
-    return table(["", "AUC in the end", "AUC after round 1", "sensitivity¹", "seconds a run"], rows)
+        at_half = (told(pooled(runs, metric), metric) for metric in ("sensitivity", "specificity"))
+        ends = (told(pooled(runs, "auc")), told(after(runs, 1)))
+        rows.append([f"measured: {NAMES[name]}", *ends, *at_half, _seconds(runs)])
+    head = ["", "AUC in the end", "AUC after round 1", "sensitivity at 0.5", "specificity at 0.5", "seconds a run"]
+    return table(head, rows)
 
 
 def _times(views: Views) -> str:
@@ -184,21 +181,9 @@ def _seconds(runs: Sequence[RunView]) -> str:
     return f"{taken:.1f}" if taken < 10 else f"{taken:.0f}"
 
 
-def told(estimate: Estimate | None, digits: int = 3) -> str:
-    """Return "0.961 (0.958–0.964)", or a dash."""
-    if estimate is None:
-        return "–"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:.{digits}f}"
-    return f"{estimate.mean:.{digits}f} ({estimate.low:.{digits}f}–{estimate.high:.{digits}f})"
-
-
-def signed(estimate: Estimate | None) -> str:
-    """Return "−0.008 (−0.010 to −0.006)", or a dash."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return "–"
-    mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in (estimate.mean, estimate.low, estimate.high))
-    return f"{mean} ({low} to {high})"
+def told(estimate: Estimate | None, metric: str = "auc") -> str:
+    """Return "0.961 (0.958–0.964)", inside what the metric can be; a dash where there is nothing."""
+    return "–" if estimate is None else with_interval(estimate, metric=metric)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from medfl import Study
-from medfl.execution import carry_on, lay_down
 from medfl.errors import NotFoundError
+from medfl.execution import carry_on, lay_down
 from medfl.publish.export import export
 from medfl.publish.terminal import progress
 from medfl.site.sources import Sources
