@@ -26,6 +26,7 @@ from medfl.events import (
     RunStarted,
     SiteAnswered,
     SiteFailed,
+    WeightsTaken,
     from_json,
     to_json,
 )
@@ -49,6 +50,7 @@ EXAMPLES: list[Event] = [
     RunResumed(run="a-1", after_round=3, versions={}, platform="Linux"),
     DataDescribed(run="a-1", sites={"east": {"rows": 3, "schema": "0", "missing": {"age": 1}}}, agreement={"a": [1]}),
     DataPrepared(run="a-1", sites={"east": {"train_rows": 2}}, recipe={"offset": [0.1]}, explained=("One.", "Two.")),
+    WeightsTaken(run="a-1", source="the file w", digest="0" * 64, matched=("age",), new=(), dropped=("ε",)),
     Noticed(run="a-1", text="all train rows have one outcome (ε)", site="east"),
     Noticed(run="a-1", text="for all"),
     RoundStarted(run="a-1", round=1, sites=()),

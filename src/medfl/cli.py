@@ -47,13 +47,14 @@ def entry() -> None:
 
 @main.command()
 @STUDY
+@HOME
 @PLUGIN
 @JSON
-def check(study: Path, plugin: tuple[Path, ...], as_json: bool) -> None:
+def check(study: Path, home: Path | None, plugin: tuple[Path, ...], as_json: bool) -> None:
     """Say in plain words what a study will do, or all that is wrong with it."""
     from medfl import console
 
-    console.check(study, plugins=plugin, as_json=as_json)
+    console.check(study, home, plugins=plugin, as_json=as_json)
 
 
 @main.command()
@@ -87,12 +88,13 @@ def resume(run: str, home: Path | None, plugin: tuple[Path, ...], as_json: bool)
 
 @main.command()
 @HOME
+@click.option("--baselines", is_flag=True, help="List the runs of baselines too.")
 @JSON
-def runs(home: Path | None, as_json: bool) -> None:
+def runs(home: Path | None, baselines: bool, as_json: bool) -> None:
     """List the runs, newest first."""
     from medfl import console
 
-    console.runs(home, as_json=as_json)
+    console.runs(home, baselines=baselines, as_json=as_json)
 
 
 @main.command()

@@ -101,7 +101,7 @@ def _failing_in_json(as_json: bool) -> Iterator[None]:
         raise
 
 
-def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
+def check(study: Path, home: Path | None, *, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Explain a study, or say all that is wrong with it."""
     from medfl.inspection import inspect
     from medfl.site.log import logged
@@ -110,7 +110,7 @@ def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
     try:
         load(plugins)
         with logged(None):
-            found = inspect(study)
+            found = inspect(study, home=home)
     except MedflError as error:
         if as_json:
             _print_json({"ok": False} | _error_json(error))
@@ -124,7 +124,7 @@ def check(study: Path, *, plugins: tuple[Path, ...], as_json: bool) -> None:
         click.echo("\n" + click.style(section.title, bold=True))
         for sentence in section.sentences:
             click.echo(click.wrap_text(sentence, 98, initial_indent="  ", subsequent_indent="    "))
-    click.echo("\n" + click.style("This study can run.", fg="green") + f"  medfl run {study}")
+    click.echo("\n" + click.style("This study can run.", fg="green") + f"  medfl run {study}{_option(home)}")
 
 
 def run(
@@ -234,7 +234,7 @@ def _option(home: Path | None) -> str:
     return f" --home {shlex.quote(str(home))}" if home is not None else ""
 
 
-def runs(home: Path | None, *, as_json: bool) -> None:
+def runs(home: Path | None, *, baselines: bool, as_json: bool) -> None:
     """List the runs."""
     from medfl.publish.terminal import runs_table
     from medfl.store.shelf import outlines
@@ -242,7 +242,7 @@ def runs(home: Path | None, *, as_json: bool) -> None:
 
     with _failing_in_json(as_json):
         place = _home(home)
-        entries = listing(outlines(place))
+        entries = listing(outlines(place), baselines=baselines)
     if as_json:
         _print_json(entries)
     elif entries:

@@ -147,6 +147,28 @@ class DataPrepared(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsTaken(Event):
+    """Training starts from weights that were learned elsewhere.
+
+    Parameters
+    ----------
+    source
+        What they are: an exported model, a run, a file, what a torch factory brings along.
+    digest
+        Sha256 of the file of weights; of the first state, where a factory brings it along.
+    matched, new, dropped
+        Names of columns that study and source share, that only the study has, that only the source has; all empty
+        where the source does not tell its columns.
+    """
+
+    source: str
+    digest: str
+    matched: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Noticed(Event):
     """Something that a reader of the results should know.
 
@@ -334,8 +356,8 @@ class RunInterrupted(Event):
 KINDS: Mapping[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
-        RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, Noticed, RoundStarted, SiteAnswered,
-        SiteFailed, Evaluated, RoundFinished, RunFinished, RunFailed, RunInterrupted,
+        RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, RoundStarted,
+        SiteAnswered, SiteFailed, Evaluated, RoundFinished, RunFinished, RunFailed, RunInterrupted,
     )
 }  # fmt: skip
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
-from medfl.events import DataDescribed, DataPrepared, Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
+from medfl.events import (
+    DataDescribed,
+    DataPrepared,
+    Event,
+    RunFailed,
+    RunInterrupted,
+    RunPlanned,
+    RunResumed,
+    WeightsTaken,
+)
+from medfl.learn.transfer.source import Source, from_export, from_file, from_run
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
@@ -21,9 +31,11 @@ from medfl.run.loop import Federation, carry_out
 from medfl.run.plan import RunPlan, compile
 from medfl.run.processes import Processes
 from medfl.run.provenance import machine, versions
+from medfl.run.starting import Find
 from medfl.site import worker
 from medfl.site.pooled import pooled
 from medfl.site.sources import Sources
+from medfl.spec.start import Start
 from medfl.spec.study import Study
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution, whole_run
@@ -59,6 +71,7 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
             remedy='use engine "in-process", or save the frames as files and name them in [data.sites]',
         )
     plans = compile(study, only=arm)
+    require_starts(plans, finding(sources.base, lambda: home))
     if arm is None:
         plans = with_coalitions(plans, lambda asked: tuple(sources.sites(asked)))
     execution = secrets.token_hex(4)
@@ -137,6 +150,52 @@ def carry_on(
         raise _together(mendable, named=len(runs) > 1)
 
 
+def finding(base: Path, home: Callable[[], Home]) -> Find:
+    """Return what finds the weights that a study starts from: in files beside it, or in a store's runs.
+
+    Parameters
+    ----------
+    base
+        Folder that the study's relative paths start from.
+    home
+        Opens the store.
+    """
+
+    def find(start: Start) -> Source:
+        if start.model is not None:
+            return from_export(base / start.model, named=start.model)
+        if start.weights is not None:
+            return from_file(base / start.weights, named=start.weights)
+        return _learned(home(), start.run or "")
+
+    return find
+
+
+def require_starts(plans: Sequence[RunPlan], find: Find) -> None:
+    """Refuse plans that start from what is not there, before anything is laid down."""
+    starts = {start.source: start for plan in plans if (start := plan.study.model.start) is not None}
+    for start in starts.values():
+        if not start.bundled:
+            find(start)
+
+
+def _learned(home: Home, name: str) -> Source:
+    """Return what a run of this store has learned."""
+    run = whole_run(home, name)
+    if run.status != "finished" or run.model is None:
+        done = run.status == "finished"
+        raise PlanError(
+            "this run has no one model to start from" if done else "the run to start from is not finished",
+            where="[model.start] run",
+            received=f"{run.run}: {run.role}, {run.status}",
+            remedy="name a run of an arm or of the centralised baseline" if done else f"medfl resume {run.run}",
+        )
+    with home.artefacts.open(run.model) as body:
+        told = f"run {run.run} ({run.study}, {run.arm}, seed {run.seed})"
+        model = run.asked("model")
+        return from_run(body.read(), told=told, model=model, agreement=run.agreement, recipe=run.recipe)
+
+
 def _read_alike(one: RunView, other: RunView) -> bool:
     return all(one.asked(part) == other.asked(part) for part in ("data", "preprocess", "model", "evaluation"))
 
@@ -213,7 +272,8 @@ class Engines:
         """Return all that a run of this plan needs."""
         engine, sites = self._opened(plan.study)
         pool = pooled(sites, self._sources.vaults)
-        return Federation(engine, home.artefacts.write, InProcess({pool.name: pool.answer}))
+        find = finding(self._sources.base, lambda: home)
+        return Federation(engine, home.artefacts.write, InProcess({pool.name: pool.answer}), find)
 
     def _opened(self, study: Study) -> tuple[Engine, dict[str, Site]]:
         key = f"{study.data.model_dump_json()}/{study.study.seed}"
@@ -281,6 +341,8 @@ def _refuse_other_data(before: RunView, run: RunView, event: Event) -> None:
             changed = [_SOME_COLUMN]
     elif isinstance(event, DataPrepared) and run.recipe and run.recipe != _as_stored(event.recipe):
         changed = [_SOME_COLUMN]
+    elif isinstance(event, WeightsTaken) and run.start is not None and run.start.digest != event.digest:
+        changed = [f"what it starts from, {event.source}"]
     if changed:
         raise PlanError(
             "the data changed since the run began",

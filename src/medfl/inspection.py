@@ -8,17 +8,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from medfl.events import Event
-from medfl.execution import Engines
+from medfl.execution import Engines, finding, require_starts
 from medfl.run.coalitions import with_coalitions
+from medfl.run.engine import Engine
 from medfl.run.explain import Prepared, Section, explain, reading
 from medfl.run.loop import asking_for
 from medfl.run.plan import RunPlan, compile
 from medfl.run.preparing import Setting, prepare
+from medfl.run.starting import Find, first_weights
 from medfl.site.sources import Sources, Tables
 from medfl.spec.checks import check
 from medfl.spec.placing import placing
 from medfl.spec.reading import read
 from medfl.spec.study import Study
+from medfl.store.home import Home
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,17 @@ class Inspection:
     sections: tuple[Section, ...]
 
 
-def inspect(study: Study | str | Path, tables: Tables | None = None) -> Inspection:
+def inspect(study: Study | str | Path, tables: Tables | None = None, *, home: Path | None = None) -> Inspection:
     """Open every table a study names, fit its preprocessing, and say what it would do; nothing is trained or stored.
+
+    Parameters
+    ----------
+    study
+        A study, or the path of its TOML file.
+    tables
+        As for :func:`medfl.simulate`.
+    home
+        Folder of the store with the runs that a study may start from; ``$MEDFL_HOME`` or ``~/.medfl`` where None.
 
     Raises
     ------
@@ -38,6 +50,7 @@ def inspect(study: Study | str | Path, tables: Tables | None = None) -> Inspecti
         With all that is wrong with the study, or else with the tables or the model of the first arm that cannot run.
     """
     asked, base = opened(study)
+    find = finding(base, lambda: Home(home))
     prepared: list[Prepared] = []
     with (
         placing(study),
@@ -45,10 +58,10 @@ def inspect(study: Study | str | Path, tables: Tables | None = None) -> Inspecti
         Engines(Sources(base, Path(vaults), tables), "in-process") as engines,
     ):
         plans = with_coalitions(compile(asked), lambda arm: engines.sites(arm))
+        require_starts(plans, find)
         for plan in _differing(plans):
             engine = engines.engine(plan)
-            setting, events = _run_through(prepare(asking_for("check", plan, engine), engine.sites()))
-            setting.model(plan.study.model)
+            setting, events = _run_through(_ready(plan, engine, find))
             prepared.append(Prepared(plan.study, setting, tuple(events)))
     return Inspection(asked, explain(asked, plans, prepared=prepared))
 
@@ -76,6 +89,13 @@ def _differing(plans: tuple[RunPlan, ...]) -> Iterator[RunPlan]:
         if key not in seen:
             seen.add(key)
             yield plan
+
+
+def _ready(plan: RunPlan, engine: Engine, find: Find) -> Generator[Event, None, Setting]:
+    """Go as far as the first round: tables, preprocessing, first weights."""
+    setting = yield from prepare(asking_for("check", plan, engine), engine.sites())
+    yield from first_weights("check", plan, setting, model=setting.model(plan.study.model), find=find)
+    return setting
 
 
 def _run_through(steps: Generator[Event, None, Setting]) -> tuple[Setting, list[Event]]:

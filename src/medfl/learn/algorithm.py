@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -39,6 +39,22 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a site's training during which each layer keeps its rate.
+
+    Parameters
+    ----------
+    how
+        The optimiser's settings, with this part's share of the epochs or steps.
+    rates
+        Factor of the learning rate for each weight, flat; None for 1 everywhere.
+    """
+
+    how: LocalTraining
+    rates: Floats | None
+
+
+@dataclass(frozen=True, slots=True)
 class Local:
     """What an algorithm sees of a site during one round.
 
@@ -54,6 +70,8 @@ class Local:
         Weight of each class in the loss; None for equal ones.
     site, round
         They name the streams of random numbers.
+    stages
+        Parts of the training in which layers learn at rates of their own; empty where all learn alike throughout.
     """
 
     model: Model
@@ -62,17 +80,28 @@ class Local:
     class_weights: Floats | None
     site: str
     round: int
+    stages: tuple[Stage, ...] = ()
 
     def train(self, weights: Array, *, seed: int, pull: Pull | None = None) -> Trained:
-        """Train from these weights for one round."""
-        return self.model.train(
-            weights,
-            self.examples,
-            self.how,
-            generator=seeds.generator(seed, round=self.round, site=self.site, purpose="train"),
-            class_weights=self.class_weights,
-            pull=pull,
-        )
+        """Train from these weights for one round, stage after stage; the loss is the last stage's."""
+        generator = seeds.generator(seed, round=self.round, site=self.site, purpose="train")
+        trained = Trained(weights, 0.0, 0)
+        for stage in self.stages or (Stage(self.how, None),):
+            part = self.model.train(
+                trained.weights,
+                self.examples,
+                stage.how,
+                generator=generator,
+                class_weights=self.class_weights,
+                pull=_at_rates(pull, stage.rates),
+            )
+            trained = Trained(part.weights, part.loss, trained.steps + part.steps)
+        return trained
+
+    @property
+    def rates(self) -> Floats | None:
+        """Factor of the learning rate for each weight at the end of the round; None for 1 everywhere."""
+        return self.stages[-1].rates if self.stages else None
 
     def loss(self, weights: Array, *, seed: int) -> float:
         """Return the mean training loss at these weights: what a step over all rows measures before it is taken."""
@@ -102,6 +131,10 @@ class Algorithm(Protocol):
         entry a site that answered, in the order of the sites' names.
         """
         ...
+
+
+def _at_rates(pull: Pull | None, rates: Floats | None) -> Pull | None:
+    return pull if rates is None else replace(pull or Pull(), rates=rates)
 
 
 def weighted_update(start: Array, trained: Trained, rows: int) -> Statistic:

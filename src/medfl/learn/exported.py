@@ -45,6 +45,10 @@ class Exported:
         How the study reads its tables.
     threshold
         Probability from which a row counts as positive; None for other outcomes.
+    part
+        The model as the study asked for it.
+    digest
+        Sha256 of the file of weights.
     """
 
     model: Model
@@ -54,6 +58,8 @@ class Exported:
     data: Data
     preprocess: Preprocess
     threshold: float | None
+    part: ModelPart
+    digest: str
 
     def read(self, table: Path) -> pd.DataFrame:
         """Read a table to predict; the study's own names are its columns' where the file has no header line.
@@ -182,6 +188,8 @@ def _assembled(words: dict[str, Any], tensors: dict[str, Floats]) -> Exported:
         Data.model_validate(words["data"]),
         Preprocess.model_validate(words["preprocess"]),
         words["threshold"],
+        part,
+        words["sha256"],
     )
 
 

@@ -83,7 +83,10 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """What an algorithm adds to every local gradient: ``mu * (weights - anchor) + correction``.
+    """What makes a local step differ from plain descent.
+
+    An algorithm adds ``mu * (weights - anchor) + correction`` to every gradient; a study may let layers learn slower,
+    or not at all.
 
     Parameters
     ----------
@@ -93,11 +96,15 @@ class Pull:
         The global weights it pulls to, flat; None for no proximal term.
     correction
         A constant vector, flat (SCAFFOLD, Karimireddy et al. 2020, eq. 3); None for none.
+    rates
+        Factor of the learning rate for each weight, flat; a weight of factor 0 stays as it is, bit for bit, and its
+        gradient does not count in clipping. None for 1 everywhere.
     """
 
     mu: float = 0.0
     anchor: Floats | None = None
     correction: Floats | None = None
+    rates: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

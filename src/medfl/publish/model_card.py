@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medfl.publish.methods import methods, setting_of
+from medfl.publish.starting import started_from
 from medfl.publish.tables import classes_of, outcome_head
 from medfl.publish.wording import (
     duration,
@@ -151,6 +152,7 @@ def _origin(run: RunView) -> Iterator[str]:
         "Run": run.run,
         "Study digest": run.digest,
         "Model (sha256)": run.model or "none",
+        **({"Started from": started_from(run)} if run.start is not None else {}),
         "Rounds": f"{run.rounds} of {run.planned_rounds}",
         "Ended": moment(run.ended),
         "Work": duration(run.seconds),

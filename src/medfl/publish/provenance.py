@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from medfl.publish.starting import started_from
 from medfl.publish.tables import described
 from medfl.publish.ways import name_of
 from medfl.publish.wording import counted, duration, listed, moment
@@ -82,6 +83,9 @@ def _facts(execution: ExecutionView) -> Iterator[tuple[str, str]]:
         ended = [run.ended for run in started if run.ended]
         yield "Ended", moment(max(ended)) if ended and len(ended) == len(every) else "not yet"
         yield "Work", duration(sum(run.seconds for run in started))
+    starts = list(dict.fromkeys(started_from(run) for run in every if run.start is not None))
+    if starts:
+        yield "Started from", "; ".join(starts)
     yield "Seeds", listed(dict.fromkeys(str(run.seed) for run in every), at_most=20)
     yield "Engine", listed(dict.fromkeys(run.engine for run in every))
     yield "Platform", listed(dict.fromkeys(run.platform for run in every if run.platform)) or "–"

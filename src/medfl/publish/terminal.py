@@ -21,6 +21,7 @@ from rich.text import Text
 from medfl.events import Event
 from medfl.publish.following import LiveDisplay, PlainDisplay
 from medfl.publish.glance import glance
+from medfl.publish.starting import started_from
 from medfl.publish.tables import ResultGroup, ResultTable, worst
 from medfl.publish.tables import results as result_table
 from medfl.publish.ways import Mark, name_of
@@ -213,6 +214,8 @@ def _facts(view: RunView) -> Iterator[tuple[str, str]]:
     if view.started:
         sittings = f" in {counted(len(view.sittings), 'sitting')}" if len(view.sittings) > 1 else ""
         yield "Worked", f"{duration(view.seconds)}{sittings}"
+    if view.start is not None:
+        yield "Started from", started_from(view)
     yield "Engine", view.engine
     if view.model:
         yield "Model", view.model

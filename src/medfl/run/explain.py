@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from medfl.errors import listed
 from medfl.events import DataPrepared, Event, Noticed, SiteFailed
 from medfl.run.explain_parts import judged_in_parts, leaves_in_parts
+from medfl.run.explain_start import start_sentence
 from medfl.run.plan import RunPlan
 from medfl.run.preparing import Setting
 from medfl.spec.algorithm import AlgorithmPart
@@ -82,7 +83,8 @@ def reading(study: Study) -> tuple[str, ...]:
     split = study.evaluation.model_dump_json(include={"test_fraction", "split_seed", "test_ids", "id_column"})
     parts = (study.data, study.preprocess, study.model)
     grouped = study.evaluation.model_dump_json(include={"subgroups"})
-    return (*(part.model_dump_json() for part in parts), split, grouped, str(study.algorithm.min_sites))
+    rounds = str(study.algorithm.rounds) if study.model.start is not None else ""
+    return (rounds, *(part.model_dump_json() for part in parts), split, grouped, str(study.algorithm.min_sites))
 
 
 def model_sentence(model: Model) -> str:
@@ -239,6 +241,8 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
             f"at each site {training_sentence(arm.training)}."
         )
         lines.append(_capital(text))
+        if arm.model.start is not None:
+            lines.append(f"{_capital(head)}{start_sentence(arm.model.start)}")
     repeats = len(study.seeds)
     again = (
         f"Everything is repeated {repeats} times, with seeds {study.seeds[0]} to {study.seeds[-1]}. "

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from medfl import seeds
 from medfl.errors import DivergedError, PlanError
 from medfl.events import Event, RoundFinished, RoundStarted, RunFinished, RunStarted
 from medfl.learn.algorithm import Algorithm, State, mean_loss
@@ -28,6 +27,7 @@ from medfl.run.plan import RunPlan, whole_budget
 from medfl.run.preparing import Setting, prepare
 from medfl.run.provenance import machine, versions
 from medfl.run.sampling import drawn
+from medfl.run.starting import Find, first_weights, nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,14 @@ class Federation:
         Stores artefacts.
     pool
         Reaches one site that has all rows, for the centralised baseline; in simulation only.
+    find
+        Finds weights that a study starts from.
     """
 
     engine: Engine
     keep: Keep
     pool: Engine | None = None
+    find: Find = nowhere
 
 
 def carry_out(
@@ -110,7 +113,11 @@ class _Course:
     def federated(self, start: Checkpoint | None) -> Course:
         """Round after round: judge the incoming model and train from it, in one request."""
         algorithm = _algorithm(self.plan)
-        state = restored(start, self.model.layout) if start else algorithm.init(self._fresh(), len(self._trainers))
+        if start is not None:
+            state = restored(start, self.model.layout)
+        else:
+            fresh = yield from self._first_weights()
+            state = algorithm.init(fresh, len(self._trainers))
         digest = stored(state, self.model.layout, self.federation.keep)[0] if start else ""
         first = start.round + 1 if start else 1
         if first == 1 and self._weighs_sites:
@@ -144,13 +151,14 @@ class _Course:
         run, pool = self.asking.run, self.federation.pool
         plan = whole_budget(self.plan, sites=len(self.setting.sites), share=self._share)
         algorithm = _algorithm(plan)
-        state = algorithm.init(self._fresh(), 1)
+        first = yield from self._first_weights()
+        state = algorithm.init(first, 1)
         yield RoundStarted(run=run, round=1, sites=tuple(pool.sites()))
         answers = yield from replace(asking_for(run, plan, pool), min_sites=None).ask(
             "train",
             pool.sites(),
             round=1,
-            content=self.setting.content | {"pooled": self.setting.sites},
+            content=self.setting.content | self._in_one_go | {"pooled": self.setting.sites},
             arrays=state.shared,
         )
         total = answers.total.under("update")
@@ -163,13 +171,14 @@ class _Course:
     def local_only(self) -> Course:
         """Each site by itself, from the same start, for as many passes; only its metrics are told."""
         plan = whole_budget(self.plan, sites=1, share=self._share)
+        first = yield from self._first_weights()
         yield RoundStarted(run=self.asking.run, round=1, sites=self.setting.sites)
         answers = yield from asking_for(self.asking.run, plan, self.federation.engine).ask(
             "alone",
             self.setting.sites,
             round=1,
-            content=self.setting.content | {"judge": self.judge.final},
-            arrays={"weights": self._fresh()},
+            content=self.setting.content | self._in_one_go | {"judge": self.judge.final},
+            arrays={"weights": first},
         )
         yield self.judge.each_alone(answers)
         return ""
@@ -207,8 +216,15 @@ class _Course:
         sites = len(self.setting.sites)
         return self.plan.study.algorithm.asked(sites) / sites
 
-    def _fresh(self) -> Floats:
-        return self.model.init(seeds.generator(self.plan.seed, purpose="init"))
+    def _first_weights(self) -> Generator[Event, None, Floats]:
+        find = self.federation.find
+        return first_weights(self.asking.run, self.plan, self.setting, model=self.model, find=find)
+
+    @property
+    def _in_one_go(self) -> dict[str, int]:
+        """What a site is told of the rounds that a baseline's one exchange stands for, where layers join in later."""
+        start = self.plan.study.model.start
+        return {"rounds": self.plan.study.algorithm.rounds} if start is not None and start.steers else {}
 
 
 def asking_for(run: str, plan: RunPlan, engine: Engine) -> Asking:

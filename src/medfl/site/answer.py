@@ -21,6 +21,7 @@ from medfl.learn.data.sheet import Table
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
 from medfl.learn.statistic import Statistic
+from medfl.learn.transfer import schedule
 from medfl.messages import Refusal, Reply, Request
 from medfl.site.breakdown import by_feature, by_group
 from medfl.site.desk import Desk, Prepared
@@ -161,7 +162,17 @@ class Site:
 
 
 def _local(prepared: Prepared, study: Study, request: Request) -> Local:
-    return Local(prepared.model, prepared.train, study.training, prepared.class_weights, request.site, request.round)
+    # A baseline's one request stands for all rounds of the federation that it is compared with.
+    stages = schedule.stages(
+        study.model.start,
+        prepared.model.layout,
+        how=study.training,
+        first=request.round,
+        rounds=request.content.get("rounds", 1),
+    )
+    return Local(
+        prepared.model, prepared.train, study.training, prepared.class_weights, request.site, request.round, stages
+    )
 
 
 def _require(verdict: Verdict, site: str) -> None:

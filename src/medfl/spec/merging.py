@@ -30,7 +30,13 @@ SHARED: Mapping[str, tuple[str, ...]] = {
     "algorithm": tuple(name for name in AlgorithmPart.model_fields if name != "kind"),
     "training": ("batch_size", "local_epochs", "local_steps", "clip_norm", "class_weight"),
 }
-EXCLUSIVE = (("local_epochs", "local_steps"), ("table", "bundled"), ("sites", "simulate"))
+EXCLUSIVE = (
+    ("local_epochs", "local_steps"),
+    ("table", "bundled"),
+    ("sites", "simulate"),
+    ("model", "run", "weights"),
+    ("unfreeze_every", "probe_rounds"),
+)
 
 
 def _laid_over(base: Any, change: Any, *, tag: str | None, shared: tuple[str, ...]) -> Any:

@@ -7,24 +7,32 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from medfl.spec.part import FrozenDict, Part, Table, tagged
+from medfl.spec.start import Start
 
 Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "leaky-relu", "elu"]
 Scalar = bool | int | float | str
 
 
-class Logistic(Part):
+class Started(Part):
+    """What all models share."""
+
+    start: Start | None = None
+    """Weights learned elsewhere to start from; drawn at random where it is left out."""
+
+
+class Logistic(Started):
     """Logistic regression; multinomial when the outcome has more than two classes."""
 
     kind: Literal["logistic"] = "logistic"
 
 
-class Linear(Part):
+class Linear(Started):
     """Linear regression of a numeric outcome, by least squares."""
 
     kind: Literal["linear"] = "linear"
 
 
-class MLP(Part):
+class MLP(Started):
     """A multilayer perceptron: fully connected layers with an activation between them."""
 
     kind: Literal["mlp"] = "mlp"
@@ -38,7 +46,7 @@ class MLP(Part):
     """Normalise each hidden layer over its units (Ba et al. 2016), before the activation."""
 
 
-class Torch(Part):
+class Torch(Started):
     """A PyTorch module of your own, registered by name with ``medfl.torch_model``; needs ``medfl[torch]``."""
 
     kind: Literal["torch"] = "torch"

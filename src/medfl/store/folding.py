@@ -25,6 +25,7 @@ from medfl.events import (
     RunStarted,
     SiteAnswered,
     SiteFailed,
+    WeightsTaken,
 )
 from medfl.store.journal import Recorded
 from medfl.store.views import ExecutionView, RoundView, RunError, RunView, SiteView
@@ -117,6 +118,8 @@ class _Fold:
                 self._judge(event)
             case RoundFinished():
                 self._close_round(event)
+            case WeightsTaken():
+                self.view = replace(self.view, start=event)
             case Noticed():
                 self.view = replace(self.view, notices=tuple(dict.fromkeys((*self.view.notices, event))))
             case RunFinished(rounds=rounds, seconds=seconds):

@@ -23,9 +23,10 @@ def summary(execution: ExecutionView) -> dict[str, Any]:
     }
 
 
-def listing(views: Iterable[RunView]) -> list[dict[str, Any]]:
-    """Return what ``medfl runs --json`` prints: the arms' runs, the one planned last first."""
-    arms = [view for view in views if view.role == "arm"]
+def listing(views: Iterable[RunView], *, baselines: bool = False) -> list[dict[str, Any]]:
+    """Return what ``medfl runs --json`` prints: the arms' runs, the one planned last first; baselines if asked for."""
+    roles = ("arm", "centralised", "local-only") if baselines else ("arm",)
+    listed = [view for view in views if view.role in roles]
     return [
         {
             "run": view.run,
@@ -35,7 +36,7 @@ def listing(views: Iterable[RunView]) -> list[dict[str, Any]]:
             "status": view.status,
             "rounds": view.rounds,
         }
-        for view in sorted(arms, key=lambda view: view.place, reverse=True)
+        for view in sorted(listed, key=lambda view: view.place, reverse=True)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from medfl.events import Evaluated, Intervals, Metrics, Noticed, Role, SiteFailed
+from medfl.events import Evaluated, Intervals, Metrics, Noticed, Role, SiteFailed, WeightsTaken
 from medfl.spec.merging import merge
 
 Status = Literal["planned", "running", "interrupted", "failed", "finished"]
@@ -118,6 +118,8 @@ class RunView:
         One entry a round, in order.
     latest, final
         The last judgement of a model; the same if it was that of the run's last model, with intervals and curves.
+    start
+        What training started from; None where first weights were drawn at random.
     notices, failures
         What a reader should know, each once; every contribution that did not come.
     place
@@ -154,6 +156,7 @@ class RunView:
     table: tuple[RoundView, ...] = ()
     latest: Evaluated | None = None
     final: Evaluated | None = None
+    start: WeightsTaken | None = None
     notices: tuple[Noticed, ...] = ()
     failures: tuple[SiteFailed, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -51,7 +51,7 @@ class Scaffold(Averaging):
         own = memory.get("variate", np.zeros(start.shape))
         trained = data.train(start, seed=seed, pull=Pull(correction=(common - own).astype(np.float32)))
         way = start.astype(np.float64) - trained.weights
-        after = own - common + way / (trained.steps * data.how.learning_rate)
+        after = _variate(own, common, way / (trained.steps * data.how.learning_rate), rates=data.rates)
         new = 0.0 if "variate" in memory else 1.0
         sent = {"variates": rows * (after - own), "rows": np.array(rows * new), "seen": np.array(new)}
         update = weighted_update(start, trained, len(data.examples))
@@ -81,3 +81,11 @@ class Scaffold(Averaging):
         if training.clip_norm is not None:
             what = "scaffold reads gradients off the way gone, which clip_norm cuts short"
             yield "clip_norm", what, "leave clip_norm out, and lower learning_rate if training diverges"
+
+
+def _variate(own: Array, common: Array, slope: Array, *, rates: Floats | None) -> Array:
+    """Return the new cᵢ; a layer's own rate is part of its η, and a frozen layer keeps what it had."""
+    if rates is None:
+        return own - common + slope
+    live = rates > 0
+    return np.where(live, own - common + slope / np.where(live, rates, 1.0), own)

@@ -3,6 +3,9 @@
 The pull belongs to the objective (FedProx adds μ/2 ‖w − w₀‖², SCAFFOLD a linear term), so it is part of the gradient
 that is clipped, as it would be if it had been added to the loss. Weight decay belongs to the optimiser and comes
 after. Everything here returns operations on two flat vectors, the weights and the gradient, which they may overwrite.
+
+Layers that learn at a rate of their own have it as PyTorch's parameter groups do: it takes the learning rate's place
+wherever that stands, in AdamW's decay too. A frozen weight has the rate 0 and no part in the clipped norm.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class Descent:
     gradient
         Flat vector that the operations expect to be filled.
     pull
-        What the algorithm adds to the gradient.
+        What the algorithm adds to the gradient, and which weights learn slower.
 
     Attributes
     ----------
@@ -46,17 +49,20 @@ class Descent:
             self.operations += _proximal(pull.mu, pull.anchor, weights=weights, gradient=gradient)
         if pull is not None and pull.correction is not None:
             self.operations += [partial(np.add, gradient, pull.correction, gradient)]
+        rates = None if pull is None else pull.rates
+        if rates is not None and not rates.all():
+            self.operations += [partial(np.multiply, gradient, (rates > 0).astype(np.float32), gradient)]
         if how.clip_norm is not None:
             self.operations += [partial(_clip, gradient, how.clip_norm)]
-        self.operations += _optimiser(how, weights, gradient)
+        self.operations += _optimiser(how, weights, gradient, rates=rates)
 
 
-def _optimiser(how: LocalTraining, weights: Floats, gradient: Floats) -> list[Operation]:
+def _optimiser(how: LocalTraining, weights: Floats, gradient: Floats, *, rates: Floats | None) -> list[Operation]:
     match how:
         case SGD():
-            return _gradient_descent(how, weights, gradient)
+            return _gradient_descent(how, weights, gradient, rates=rates)
         case Adam() | AdamW():
-            return _adaptive_moments(how, weights, gradient)
+            return _adaptive_moments(how, weights, gradient, rates=rates)
     raise TypeError(f"no optimiser for {type(how).__name__}")
 
 
@@ -77,7 +83,7 @@ def _clip(gradient: Floats, limit: float) -> None:
         np.multiply(gradient, np.float32(share), gradient)
 
 
-def _gradient_descent(how: SGD, weights: Floats, gradient: Floats) -> list[Operation]:
+def _gradient_descent(how: SGD, weights: Floats, gradient: Floats, *, rates: Floats | None) -> list[Operation]:
     """Stochastic gradient descent, with momentum if asked for, as ``torch.optim.SGD``."""
     direction = gradient
     operations = _decay(how.weight_decay, weights, gradient) if how.weight_decay else []
@@ -93,12 +99,12 @@ def _gradient_descent(how: SGD, weights: Floats, gradient: Floats) -> list[Opera
             operations += [partial(np.multiply, velocity, momentum, ahead), partial(np.add, gradient, ahead, ahead)]
     return [
         *operations,
-        partial(np.multiply, direction, number(how.learning_rate), gradient),
+        partial(np.multiply, direction, _each(how.learning_rate, rates), gradient),
         partial(np.subtract, weights, gradient, weights),
     ]
 
 
-def _adaptive_moments(how: Adam | AdamW, weights: Floats, gradient: Floats) -> list[Operation]:
+def _adaptive_moments(how: Adam | AdamW, weights: Floats, gradient: Floats, *, rates: Floats | None) -> list[Operation]:
     """Adam, and AdamW with its decoupled decay, as ``torch.optim``.
 
     The moments are kept without their factors 1 − β, and the corrections of both biases go into one rate and one ε a
@@ -107,7 +113,8 @@ def _adaptive_moments(how: Adam | AdamW, weights: Floats, gradient: Floats) -> l
     first, second, correction = np.zeros_like(weights), np.zeros_like(weights), BiasCorrection(how)
     operations: list[Operation] = [correction.advance]
     if how.weight_decay and isinstance(how, AdamW):
-        operations.append(partial(np.multiply, weights, number(1.0 - how.learning_rate * how.weight_decay), weights))
+        kept = _each(-how.learning_rate * how.weight_decay, rates, plus=1.0)
+        operations.append(partial(np.multiply, weights, kept, weights))
     elif how.weight_decay:
         operations += _decay(how.weight_decay, weights, gradient)
     return [
@@ -121,8 +128,14 @@ def _adaptive_moments(how: Adam | AdamW, weights: Floats, gradient: Floats) -> l
         partial(np.add, gradient, correction.eps, gradient),
         partial(np.divide, first, gradient, gradient),
         partial(np.multiply, gradient, correction.rate, gradient),
+        *([] if rates is None else [partial(np.multiply, gradient, rates, gradient)]),
         partial(np.subtract, weights, gradient, weights),
     ]
+
+
+def _each(value: float, rates: Floats | None, *, plus: float = 0.0) -> Floats:
+    """Return a number for all weights, or ``plus + value × rate`` for each of them."""
+    return number(plus + value) if rates is None else (plus + value * rates.astype(np.float64)).astype(np.float32)
 
 
 class BiasCorrection:

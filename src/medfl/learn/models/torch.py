@@ -18,7 +18,7 @@ PyTorch is imported where it is used, so that whoever does not use it need not h
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from difflib import get_close_matches
@@ -231,8 +231,13 @@ class Step:
         self._model = model
         self._module = module
         self._clip = how.clip_norm
+        rates = self._rates(pull)
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and rates.get(name, 1.0) > 0.0)
+        if rates:
+            _settle(module)
         self._parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
-        self._optimiser = _optimiser(how, list(self._parameters.values()))
+        self._optimiser = _optimiser(how, self._parameters, rates)
         self._mu = 0.0 if pull is None or pull.anchor is None else pull.mu
         self._anchor = self._tensors(pull.anchor if pull is not None and self._mu else None)
         self._correction = self._tensors(None if pull is None else pull.correction)
@@ -272,6 +277,12 @@ class Step:
             if name in self._correction:
                 parameter.grad += self._correction[name]
 
+    def _rates(self, pull: Pull | None) -> dict[str, float]:
+        """Return the factor of the learning rate by parameter; all weights of a parameter have the same."""
+        if pull is None or pull.rates is None:
+            return {}
+        return {name: float(part.flat[0]) for name, part in self._model.layout.split(pull.rates).items() if part.size}
+
     def _tensors(self, flat: Floats | None) -> dict[str, Tensor]:
         from torch import tensor
 
@@ -292,27 +303,29 @@ def _loss(outcome: Outcome, scores: Tensor, *, truth: Tensor, class_weights: Ten
     return functional.cross_entropy(scores, truth.long(), weight=class_weights), divisor
 
 
-def _optimiser(how: LocalTraining, parameters: list[nn.Parameter]) -> optim.Optimizer:
+def _settle(module: nn.Module) -> None:
+    """Let a module whose own parameters are all frozen keep its running statistics too."""
+    for part in module.modules():
+        own = list(part.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            part.training = False
+
+
+def _optimiser(
+    how: LocalTraining, parameters: Mapping[str, nn.Parameter], rates: Mapping[str, float]
+) -> optim.Optimizer:
     from torch import optim
 
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        by_rate.setdefault(rates.get(name, 1.0), []).append(parameter)
+    groups = [{"params": alike, "lr": how.learning_rate * rate} for rate, alike in by_rate.items()]
     match how:
         case SGD():
-            return optim.SGD(
-                parameters,
-                lr=how.learning_rate,
-                momentum=how.momentum,
-                nesterov=how.nesterov,
-                weight_decay=how.weight_decay,
-            )
+            return optim.SGD(groups, momentum=how.momentum, nesterov=how.nesterov, weight_decay=how.weight_decay)
         case Adam() | AdamW():
             kind = optim.AdamW if isinstance(how, AdamW) else optim.Adam
-            return kind(
-                parameters,
-                lr=how.learning_rate,
-                betas=(how.beta1, how.beta2),
-                eps=how.eps,
-                weight_decay=how.weight_decay,
-            )
+            return kind(groups, betas=(how.beta1, how.beta2), eps=how.eps, weight_decay=how.weight_decay)
     raise TypeError(f"no optimiser for {type(how).__name__}")
 
 

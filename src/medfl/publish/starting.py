@@ -1,0 +1,57 @@
+"""What training started from, for the methods section and for whoever wants to do it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from medfl.publish.wording import counted, listed, sentence
+from medfl.store.views import RunView
+
+
+def start_in_words(model: Mapping[str, Any]) -> str:
+    """Return the sentences on a spec's ``[model.start]``; nothing where first weights were drawn at random."""
+    start = model.get("start")
+    return " ".join(map(sentence, _sentences(start))) if start else ""
+
+
+def started_from(run: RunView) -> str:
+    """Return what a run started from with its digest, as one line; nothing where it was drawn at random."""
+    return f"{run.start.source}, sha256 {run.start.digest}" if run.start is not None else ""
+
+
+def _sentences(start: Mapping[str, Any]) -> Iterator[str]:
+    yield f"Training started from {_named(start)}, not from random weights{_head(start)}"
+    freeze = start.get("freeze", ())
+    if freeze == "all-but-head":
+        yield "All layers but the last were frozen"
+    elif freeze:
+        yield f"The layers {listed(freeze)} were frozen" if len(freeze) > 1 else f"Layer {freeze[0]} was frozen"
+    rates = [f"{layer} {rate:g}" for layer, rate in start.get("rates", {}).items()]
+    if rates:
+        yield f"Layers learned at rates of their own, as factors of the learning rate: {listed(rates)}"
+    if start.get("unfreeze_every") is not None:
+        yield (
+            "The last layer was trained first and one more layer joined in after every "
+            f"{counted(start['unfreeze_every'], 'round')} (gradual unfreezing, Howard & Ruder 2018)"
+        )
+    if start.get("probe_rounds") is not None:
+        yield (
+            f"The last layer was trained alone for {counted(start['probe_rounds'], 'round')}, then all layers (linear "
+            "probing, then fine-tuning, Kumar et al. 2022)"
+        )
+
+
+def _named(start: Mapping[str, Any]) -> str:
+    if start.get("model") is not None:
+        return (
+            f"the exported model {start['model']}, its first layer rewritten for the columns and scales of this study"
+        )
+    if start.get("run") is not None:
+        return f"the model of run {start['run']}, its first layer rewritten for the columns and scales of this study"
+    bundled = start.get("weights") == "bundled"
+    return "the pre-trained weights of the module itself" if bundled else f"the weights in {start.get('weights')}"
+
+
+def _head(start: Mapping[str, Any]) -> str:
+    return "; its last layer was drawn anew" if start.get("new_head") else ""

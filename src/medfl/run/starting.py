@@ -1,0 +1,81 @@
+"""The first weights of a run: drawn at random, or learned elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TypeAlias
+
+from medfl import seeds
+from medfl.errors import PlanError, listed
+from medfl.events import Event, Noticed, WeightsTaken
+from medfl.learn.model import Floats, Model
+from medfl.learn.transfer import schedule
+from medfl.learn.transfer.fitting import fitted
+from medfl.learn.transfer.source import Made, Source, from_factory
+from medfl.run.plan import RunPlan
+from medfl.run.preparing import Setting
+from medfl.spec.model import Torch
+from medfl.spec.start import Start
+
+Find: TypeAlias = Callable[[Start], Source]
+"""Finds what a study starts from, by what it says of it."""
+
+
+def first_weights(
+    run: str, plan: RunPlan, setting: Setting, *, model: Model, find: Find
+) -> Generator[Event, None, Floats]:
+    """Return the weights that training starts from, and tell where they come from.
+
+    Raises
+    ------
+    MedflError
+        If there is no such source, or it does not fit.
+    """
+    fresh = model.init(seeds.generator(plan.seed, purpose="init"))
+    part = plan.study.model
+    start = part.start
+    if start is None:
+        return fresh
+    rounds = plan.study.algorithm.rounds
+    schedule.require(start, model.layout, rounds=rounds)
+    target = Made(part, setting.agreement, setting.recipe)
+    if start.bundled:
+        source = from_factory(_of_a_factory(part, fresh), model.layout, name=getattr(part, "name", ""))
+    else:
+        source = find(start)
+    first = fitted(source, target, layout=model.layout, fresh=fresh, new_head=start.new_head)
+    yield WeightsTaken(
+        run=run,
+        source=source.told,
+        digest=source.digest,
+        matched=first.matched,
+        new=first.new,
+        dropped=first.dropped,
+    )
+    yield Noticed(run=run, text=f"training starts from {source.told} (sha256 {source.digest[:12]})")
+    still = schedule.never_trained(start, model.layout, rounds=rounds)
+    frozen = [f"{listed(still, 12)} will be at the end what they were at the start"] if still else []
+    for text in (*first.notes, *frozen):
+        yield Noticed(run=run, text=text)
+    return first.weights
+
+
+def nowhere(start: Start) -> Source:
+    """Find nothing: for who carries runs out without a store or files at hand."""
+    raise PlanError(
+        "there is nowhere to find weights to start from",
+        where="[model.start]",
+        received=start.source,
+        remedy="run the study with medfl run or medfl.simulate",
+    )
+
+
+def _of_a_factory(part: object, fresh: Floats) -> Floats:
+    if isinstance(part, Torch):
+        return fresh
+    raise PlanError(
+        "a built-in model brings no weights along",
+        where="[model.start] weights",
+        received='"bundled"',
+        remedy='name a safetensors file, an exported model or a run; or choose kind = "torch"',
+    )
