@@ -242,7 +242,7 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
         )
         lines.append(_capital(text))
         if arm.model.start is not None:
-            lines.append(f"{_capital(head)}{start_sentence(arm.model.start)}")
+            lines.append(f"{head}{start_sentence(arm.model.start)}")
     repeats = len(study.seeds)
     again = (
         f"Everything is repeated {repeats} times, with seeds {study.seeds[0]} to {study.seeds[-1]}. "

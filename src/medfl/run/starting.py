@@ -54,7 +54,7 @@ def first_weights(
     )
     yield Noticed(run=run, text=f"training starts from {source.told} (sha256 {source.digest[:12]})")
     still = schedule.never_trained(start, model.layout, rounds=rounds)
-    frozen = [f"{listed(still, 12)} will be at the end what they were at the start"] if still else []
+    frozen = [f"layers that stay frozen to the end: {listed(still, 12)}"] if still else []
     for text in (*first.notes, *frozen):
         yield Noticed(run=run, text=text)
     return first.weights
