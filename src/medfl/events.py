@@ -9,7 +9,7 @@ One *execution* is one ``medfl run``: every arm of a study for every repeat, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 Role = Literal["arm", "centralised", "local-only", "coalition"]
@@ -289,6 +289,25 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuned(Event):
+    """Each site went on from the last global model on its own rows, and judged its copy, which stays there.
+
+    Parameters
+    ----------
+    round
+        The round whose model they started from.
+    sites
+        Metrics of each site's copy on its own test rows, the same that the global model was judged on.
+    site_intervals
+        95 % bootstrap intervals by metric.
+    """
+
+    round: int
+    sites: Mapping[str, Metrics]
+    site_intervals: Mapping[str, Intervals] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundFinished(Event):
     """A round's aggregate is stored; a run can go on from here.
 
@@ -357,14 +376,14 @@ KINDS: Mapping[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
         RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, RoundStarted,
-        SiteAnswered, SiteFailed, Evaluated, RoundFinished, RunFinished, RunFailed, RunInterrupted,
+        SiteAnswered, SiteFailed, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed, RunInterrupted,
     )
 }  # fmt: skip
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event's fields but its run, ready for JSON."""
-    return {field.name: getattr(event, field.name) for field in fields(event) if field.name != "run"}
+    return {one.name: getattr(event, one.name) for one in fields(event) if one.name != "run"}
 
 
 def from_json(kind: str, run: str, body: Mapping[str, Any]) -> Event | None:
@@ -375,6 +394,6 @@ def from_json(kind: str, run: str, body: Mapping[str, Any]) -> Event | None:
     event = KINDS.get(kind)
     if event is None:
         return None
-    known = {field.name for field in fields(event)}
+    known = {one.name for one in fields(event)}
     tidy = {name: tuple(value) if isinstance(value, list) else value for name, value in body.items() if name in known}
     return event(run=run, **tidy)

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from medfl.errors import UserError
 from medfl.events import to_json
+from medfl.publish.export import export
 from medfl.simulate import simulate
 from medfl.spec.algorithm import AlgorithmPart
 from medfl.spec.merging import merge
@@ -71,6 +72,9 @@ AGED = {"data": {"target": "age", "positive": "> 60", "features": ["dose", "colo
 LINEAR = {"data": {"target": "age", "features": ["dose", "colour"]}, "model": {"kind": "linear"}}
 SKEWED = {"sites": 3, "partition": {"kind": "dirichlet", "alpha": 0.05, "min_rows": 5}}
 ONE_CLASS = {"data": {"simulate": SKEWED}}
+STARTED = {"model": {"kind": "mlp", "hidden": [8], "start": {"model": "learned-mlp"}}}
+TUNED = {"evaluation": {"fine_tune": {"learning_rate": 0.5}}}
+TUNED_MLP = {"evaluation": {"fine_tune": {"local_epochs": 3, "learning_rate": 0.5}}, **MLP}
 BY_IDS = {"evaluation": {"id_column": "number", "test_ids": {name: f"{name}-a.txt" for name in NAMES}}}
 
 
@@ -80,6 +84,14 @@ def training(name: str, value: object, base: Override | None = None) -> Flip:
 
 def evaluation(name: str, value: object, base: Override | None = None) -> Flip:
     return Flip({"evaluation": {name: value}}, base or {})
+
+
+def start(name: str, value: object, base: Override = STARTED, *, refused: bool = False) -> Flip:
+    return Flip({"model": {"start": {name: value}}}, base, refused)
+
+
+def fine_tune(name: str, value: object, base: Override = TUNED) -> Flip:
+    return Flip({"evaluation": {"fine_tune": {name: value}}}, base)
 
 
 def shared_by_optimisers(kind: str, base: Override) -> dict[str, Flip]:
@@ -167,6 +179,17 @@ FLIPS: dict[str, Flip] = {
     "MLP.activation": Flip({"model": {"activation": "tanh"}}, MLP),
     "MLP.dropout": Flip({"model": {"dropout": 0.5}}, MLP),
     "MLP.layer_norm": Flip({"model": {"layer_norm": True}}, MLP),
+    "Logistic.start": start("model", "learned-logistic", {}),
+    "Linear.start": start("model", "learned-linear", LINEAR),
+    "MLP.start": start("model", "learned-mlp", MLP),
+    "Start.model": start("model", "learned-mlp", MLP),
+    "Start.run": start("run", "ffffffff-1", MLP, refused=True),
+    "Start.weights": start("weights", "learned-mlp/model.safetensors", MLP),
+    "Start.new_head": start("new_head", True),
+    "Start.freeze": start("freeze", ["layer1"]),
+    "Start.rates": start("rates", {"layer1": 0.1}),
+    "Start.unfreeze_every": start("unfreeze_every", 1),
+    "Start.probe_rounds": start("probe_rounds", 1),
     "SGD.optimizer": training("optimizer", "adam"),
     "SGD.momentum": training("momentum", 0.9),
     "SGD.nesterov": training("nesterov", True, MOMENTUM),
@@ -197,6 +220,11 @@ FLIPS: dict[str, Flip] = {
     "Evaluation.smallest_group": evaluation("smallest_group", 10, GROUPS),
     "Evaluation.contributions": evaluation("contributions", "leave-one-out"),
     "Evaluation.importance": evaluation("importance", {}),
+    "Evaluation.fine_tune": evaluation("fine_tune", {}),
+    "FineTune.local_epochs": fine_tune("local_epochs", 9),
+    "FineTune.local_steps": fine_tune("local_steps", 9),
+    "FineTune.learning_rate": fine_tune("learning_rate", 0.01),
+    "FineTune.freeze": fine_tune("freeze", "all-but-head", TUNED_MLP),
     "Grouping.column": evaluation("subgroups", {"dose": {"column": "age"}}, GROUPS),
     "Grouping.cuts": evaluation("subgroups", {"dose": {"cuts": [0.5]}}, GROUPS),
     "Contributions.kind": evaluation("contributions", {"kind": "leave-one-out", "permutations": None}, SHAPLEY),
@@ -208,6 +236,8 @@ TORCH: dict[str, Flip] = {
     "Torch.kind": Flip({"model": {"kind": "mlp"}}, {"model": {"kind": "torch", "name": "narrow"}}),
     "Torch.name": Flip({"model": {"name": "wide"}}, {"model": {"kind": "torch", "name": "narrow"}}),
     "Torch.options": Flip({"model": {"options": {"bias": False}}}, {"model": {"kind": "torch", "name": "narrow"}}),
+    "Torch.start": start("weights", "bundled", {"model": {"kind": "torch", "name": "narrow"}}),
+    "Torch.batch_norm": Flip({"model": {"batch_norm": "local"}}, {"model": {"kind": "torch", "name": "normed"}}),
 }
 RULES = "an algorithm's own keys are in tests/learn/algorithms/test_every_parameter_counts.py"
 
@@ -244,13 +274,17 @@ def test_every_key_of_the_language_is_in_the_table() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the same hospitals as files: without and with a line of names, and lists of test patients."""
+    """Give the same hospitals as files, without and with a line of names; lists of test patients; learned models."""
     place = tmp_path_factory.mktemp("keys")
     for name, frame in frames().items():
         frame.to_csv(place / f"{name}.csv", index=False, header=False)
         frame.to_csv(place / f"{name}-named.csv", index=False)
         for number, listed in enumerate((frame["number"][:20], frame["number"][20:45])):
             (place / f"{name}-{'ab'[number]}.txt").write_text("\n".join(map(str, listed)), encoding="utf-8")
+    kinds: dict[str, Override] = {"logistic": {}, "mlp": MLP, "linear": LINEAR}
+    for name, change in kinds.items():
+        learned = simulate(asked(change), frames(), home=place / "home", progress=False)
+        export(learned.view.runs[0], learned.home.artefacts, place / f"learned-{name}")
     return place
 
 
@@ -300,6 +334,10 @@ def test_a_key_of_torch_models_too(key: str, tmp_path: Path) -> None:
     @torch_model("narrow")
     def narrow(features: int, outcomes: int, bias: bool = True) -> Any:
         return network(4, features, outcomes, bias)
+
+    @torch_model("normed")
+    def normed(features: int, outcomes: int) -> Any:
+        return torch.nn.Sequential(torch.nn.BatchNorm1d(features), torch.nn.Linear(features, outcomes))
 
     @torch_model("wide")
     def wide(features: int, outcomes: int, bias: bool = True) -> Any:

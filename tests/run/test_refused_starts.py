@@ -61,6 +61,15 @@ def study_changed(*pairs: tuple[str, str]) -> Spoil:
     return spoil
 
 
+def numbered_colours(folder: Path) -> None:
+    for name in ("east", "north", "west"):
+        path = folder / f"{name}.csv"
+        text = path.read_text(encoding="utf-8")
+        for number, colour in enumerate(("amber", "blue", "clear")):
+            text = text.replace(colour, f"{number}.5")
+        path.write_text(text, encoding="utf-8")
+
+
 def three_outcomes(folder: Path) -> None:
     for name in ("east", "north", "west"):
         path = folder / f"{name}.csv"
@@ -140,8 +149,8 @@ CASES: dict[str, tuple[str, Spoil, str, str]] = {
     ),
     "another kind of column": (
         'model = "source"',
-        study_changed(('target = "sick"', 'target = "sick"\ncategorical = ["age"]')),
-        "'age' is of another kind",
+        numbered_colours,
+        "'colour' is of another kind",
         "data.categorical",
     ),
     "another scale": (

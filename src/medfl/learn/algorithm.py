@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from medfl import seeds
+from medfl.learn.apart import Around
 from medfl.learn.model import Examples, Floats, Model, Pull, Trained
 from medfl.learn.statistic import Array, Statistic
 from medfl.spec.training import SGD, LocalTraining
@@ -72,6 +73,8 @@ class Local:
         They name the streams of random numbers.
     stages
         Parts of the training in which layers learn at rates of their own; empty where all learn alike throughout.
+    around
+        What of the model the algorithm does not see; None where it sees all of it.
     """
 
     model: Model
@@ -81,11 +84,16 @@ class Local:
     site: str
     round: int
     stages: tuple[Stage, ...] = ()
+    around: Around | None = None
 
-    def train(self, weights: Array, *, seed: int, pull: Pull | None = None) -> Trained:
-        """Train from these weights for one round, stage after stage; the loss is the last stage's."""
-        generator = seeds.generator(seed, round=self.round, site=self.site, purpose="train")
-        trained = Trained(weights, 0.0, 0)
+    def train(self, weights: Array, *, seed: int, pull: Pull | None = None, purpose: str = "train") -> Trained:
+        """Train from these weights for one round, stage after stage; the loss is the last stage's.
+
+        `purpose` names the stream of random numbers, beside site and round.
+        """
+        generator = seeds.generator(seed, round=self.round, site=self.site, purpose=purpose)
+        trained = Trained(self._whole(weights), 0.0, 0)
+        pull = pull if self.around is None else self.around.pull(pull)
         for stage in self.stages or (Stage(self.how, None),):
             part = self.model.train(
                 trained.weights,
@@ -96,20 +104,27 @@ class Local:
                 pull=_at_rates(pull, stage.rates),
             )
             trained = Trained(part.weights, part.loss, trained.steps + part.steps)
-        return trained
+        if self.around is None:
+            return trained
+        self.around.after = trained.weights
+        return replace(trained, weights=self.around.learned(trained.weights))
 
     @property
     def rates(self) -> Floats | None:
         """Factor of the learning rate for each weight at the end of the round; None for 1 everywhere."""
-        return self.stages[-1].rates if self.stages else None
+        rates = self.stages[-1].rates if self.stages else None
+        return rates if rates is None or self.around is None else self.around.learned(rates)
 
     def loss(self, weights: Array, *, seed: int) -> float:
         """Return the mean training loss at these weights: what a step over all rows measures before it is taken."""
         whole = SGD(batch_size=len(self.examples), local_steps=1)
         generator = seeds.generator(seed, round=self.round, site=self.site, purpose="loss")
         return self.model.train(
-            weights, self.examples, whole, generator=generator, class_weights=self.class_weights
+            self._whole(weights), self.examples, whole, generator=generator, class_weights=self.class_weights
         ).loss
+
+    def _whole(self, weights: Array) -> Floats:
+        return weights if self.around is None else self.around.whole(weights)
 
 
 @runtime_checkable

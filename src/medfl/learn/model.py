@@ -58,9 +58,26 @@ class Examples:
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and shapes of the parameters that follow each other in the flat vector."""
+    """Names and shapes of the parameters that follow each other in the flat vector.
+
+    Parameters
+    ----------
+    shapes
+        In their order.
+    running
+        Names of those that are no weights but numbers kept while training, such as a batch normalisation's mean.
+    own
+        Names of those that stay at a site and are never sent.
+    """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    running: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+
+    @property
+    def even(self) -> bool:
+        """Whether all of them are weights that sites share."""
+        return not (self.running or self.own)
 
     @cached_property
     def size(self) -> int:

@@ -70,6 +70,8 @@ def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> It
             "For the importance of features",
             "Once, for the last model: the same histograms and sums of errors, one feature's values shuffled.",
         )
+    if spec["evaluation"].get("fine_tune"):
+        yield Left("For fine-tuning at each site", "Once: the metrics of the site's copy and their intervals.")
     yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
 
 

@@ -126,12 +126,14 @@ def _has(execution: ExecutionView, metric: str) -> bool:
 
 
 _GLYPHS = "●■▲▼✚✖"
+_OPEN_GLYPHS = "○□△▽✛✕"
 
 
 def _glyph(mark: Mark) -> Markup:
     """Return the mark of a way of learning as it stands in the figures, as a coloured character."""
     if mark.role == "arm":
-        return Markup('<i class="arm-{}">{}</i>').format(mark.place % 6, _GLYPHS[(mark.place + mark.place // 6) % 6])
+        glyphs = _OPEN_GLYPHS if mark.personal else _GLYPHS
+        return Markup('<i class="arm-{}">{}</i>').format(mark.place % 6, glyphs[(mark.place + mark.place // 6) % 6])
     return Markup('<i class="{}">{}</i>').format(*(("alone", "○") if mark.role == "local-only" else ("central", "◇")))
 
 

@@ -8,7 +8,7 @@ from statistics import median
 from types import MappingProxyType
 
 from medfl.publish.parts import costs
-from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, ways
+from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, fine_tuned, ways
 from medfl.publish.wording import (
     counted,
     difference,
@@ -229,13 +229,16 @@ _TOGETHER = MappingProxyType(
 )
 
 
+_BASELINES = MappingProxyType({"alone": ALONE, "centralised": CENTRALISED})
+
+
 def results(execution: ExecutionView) -> ResultTable | None:
     """Return the results by site, the ways of learning side by side; None where nothing was judged."""
     metrics = headline(execution)
     lines: dict[tuple[str, str], list[ResultLine]] = {}
-    marks = {way.runs[0].arm: way.mark for way in arms(execution)} | {"": CENTRALISED}
+    marks = {(way.runs[0].arm, way.mark.personal): way.mark for way in (*arms(execution), *fine_tuned(execution))}
     for row in results_table(execution, metrics):
-        mark = ALONE if row.learned == "alone" else marks[row.arm]
+        mark = _BASELINES.get(row.learned) or marks[row.arm, row.learned == "fine-tuned"]
         line = ResultLine(mark, tuple(_cells(row, metrics)), row.worst)
         lines.setdefault((row.scope, row.site), []).append(line)
     if not lines:

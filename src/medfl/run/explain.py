@@ -242,7 +242,7 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
         )
         lines.append(_capital(text))
         if arm.model.start is not None:
-            lines.append(f"{head}{start_sentence(arm.model.start)}")
+            lines.append(_capital(f"{head}{start_sentence(arm.model.start)}"))
     repeats = len(study.seeds)
     again = (
         f"Everything is repeated {repeats} times, with seeds {study.seeds[0]} to {study.seeds[-1]}. "
@@ -311,7 +311,7 @@ def _assumed(study: Study, prepared: Prepared | None) -> _Sentences:
         if isinstance(event, SiteFailed)
     ]
     notes = [
-        f"{event.site}: {event.text}." if event.site else f"{event.text}."
+        f"{event.site}: {event.text}." if event.site else f"{event.text[:1].upper()}{event.text[1:]}."
         for event in _told(prepared)
         if isinstance(event, Noticed)
     ]

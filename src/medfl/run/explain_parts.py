@@ -33,6 +33,11 @@ def judged_in_parts(study: Study) -> Iterator[str]:
             f"Each feature's values are shuffled {times} among a site's test rows, to see what that costs the last "
             "model; features that say the same share their importance."
         )
+    if how.fine_tune is not None:
+        yield (
+            f"After the last round each site trains a copy of the global model on its own rows, {_tuning(study)}. The "
+            "copy is judged on the same test rows, beside the global model and each site alone."
+        )
 
 
 def leaves_in_parts(study: Study) -> Iterator[str]:
@@ -44,6 +49,23 @@ def leaves_in_parts(study: Study) -> Iterator[str]:
         )
     if study.evaluation.importance is not None:
         yield "For the importance of features, once: the same histograms and sums, one feature shuffled at a time."
+    if study.evaluation.fine_tune is not None:
+        yield "Of a site's fine-tuned copy, once: its metrics and their intervals. The copy itself stays at the site."
+
+
+def _tuning(study: Study) -> str:
+    """Say how long, how fast and with which layers frozen sites go on from the global model."""
+    how = study.evaluation.fine_tune
+    if how is None:
+        return ""
+    epochs = how.local_epochs or 1
+    length = f"{how.local_steps} steps" if how.local_steps is not None else f"{epochs} epoch{'s' * (epochs > 1)}"
+    rate = study.training.learning_rate if how.learning_rate is None else how.learning_rate
+    frozen = ""
+    if how.freeze:
+        held = "all layers but the last" if how.freeze == "all-but-head" else listed(how.freeze, 12)
+        frozen = f", {held} frozen"
+    return f"{length} with learning rate {rate:g}{frozen}"
 
 
 def _grouped(name: str, how: Grouping) -> str:

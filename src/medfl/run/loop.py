@@ -18,12 +18,13 @@ from medfl.errors import DivergedError, PlanError
 from medfl.events import Event, RoundFinished, RoundStarted, RunFinished, RunStarted
 from medfl.learn.algorithm import Algorithm, State, mean_loss
 from medfl.learn.model import Floats, Model
+from medfl.learn.normalised import around
 from medfl.learn.statistic import Statistic
 from medfl.run.asking import Asking
 from medfl.run.checkpoint import Checkpoint, Keep, restored, stored
 from medfl.run.engine import Engine
 from medfl.run.judging import Judge
-from medfl.run.plan import RunPlan, whole_budget
+from medfl.run.plan import RunPlan, in_one_place, whole_budget
 from medfl.run.preparing import Setting, prepare
 from medfl.run.provenance import machine, versions
 from medfl.run.sampling import drawn
@@ -81,6 +82,7 @@ def carry_out(
         When the run cannot go on; all events up to that point have been yielded.
     """
     began = time.perf_counter()
+    plan = in_one_place(plan) if plan.role == "centralised" else plan
     sites = (start.sites if start is not None else ()) or tuple(federation.engine.sites())
     if start is None:
         yield RunStarted(run=run, versions=versions(plan.study.model.kind), platform=machine(), sites=sites)
@@ -112,7 +114,7 @@ class _Course:
 
     def federated(self, start: Checkpoint | None) -> Course:
         """Round after round: judge the incoming model and train from it, in one request."""
-        algorithm = _algorithm(self.plan)
+        algorithm = around(_algorithm(self.plan), self.model.layout)
         if start is not None:
             state = restored(start, self.model.layout)
         else:
@@ -136,7 +138,9 @@ class _Course:
             yield RoundFinished(
                 run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total)
             )
-        yield from self.judge.finally_(self.plan.rounds, state.weights)
+        how = yield from self.judge.finally_(self.plan.rounds, state.weights)
+        if self.plan.role == "arm" and self.plan.study.evaluation.fine_tune is not None:
+            yield from self.judge.fine_tuned(self.plan.rounds, state.weights, how)
         return digest
 
     def centralised(self) -> Course:
@@ -150,7 +154,7 @@ class _Course:
             )
         run, pool = self.asking.run, self.federation.pool
         plan = whole_budget(self.plan, sites=len(self.setting.sites), share=self._share)
-        algorithm = _algorithm(plan)
+        algorithm = around(_algorithm(plan), self.model.layout)
         first = yield from self._first_weights()
         state = algorithm.init(first, 1)
         yield RoundStarted(run=run, round=1, sites=tuple(pool.sites()))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from medfl.errors import Complaint, PlanError
 from medfl.events import Role
+from medfl.spec.model import Torch
 from medfl.spec.study import Study
 
 
@@ -135,6 +136,15 @@ def _shortfall(arm: Study, name: str, sites: int) -> Iterator[Complaint]:
 
 def _counted(asked: int, sites: int) -> str:
     return f"{sites} take part" if asked == sites else f"{asked} of {sites} are asked each round"
+
+
+def in_one_place(plan: RunPlan) -> RunPlan:
+    """Return a plan for all rows in one place: no layer can stay at a site."""
+    model = plan.study.model
+    if not isinstance(model, Torch) or model.batch_norm != "local":
+        return plan
+    shared = model.model_copy(update={"batch_norm": "shared"})
+    return RunPlan(plan.role, plan.arm, plan.seed, plan.study.model_copy(update={"model": shared}))
 
 
 def whole_budget(plan: RunPlan, *, sites: int, share: float = 1.0) -> RunPlan:

@@ -33,7 +33,9 @@ def first_weights(
     """
     fresh = model.init(seeds.generator(plan.seed, purpose="init"))
     part = plan.study.model
-    start = part.start
+    start, tuning = part.start, plan.study.evaluation.fine_tune
+    if tuning is not None:
+        schedule.require_layers(tuning.freeze, model.layout, place="[evaluation.fine_tune] freeze")
     if start is None:
         return fresh
     rounds = plan.study.algorithm.rounds

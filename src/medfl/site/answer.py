@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medfl import seeds
-from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError
-from medfl.learn.algorithm import Algorithm, Local
+from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError, WireError
+from medfl.learn.algorithm import Algorithm, Local, Stage
 from medfl.learn.data.sheet import Table
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
+from medfl.learn.normalised import around, with_own
 from medfl.learn.statistic import Statistic
 from medfl.learn.transfer import schedule
 from medfl.messages import Refusal, Reply, Request
@@ -103,17 +105,20 @@ class Site:
                 return self._evaluated(study, request)
             case "alone":
                 return self._alone(study, request)
+            case "fine-tune":
+                return self._fine_tuned(study, request)
 
     def _train(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the incoming model, where asked to, and train from it."""
         prepared = self.desk.prepared(study, request)
         words: dict[str, Any] = {}
         evaluation = Statistic()
-        if "judge" in request.content:
-            words, evaluation = self._judged(prepared, request.arrays["weights"], request)
         memory = self._vault.recall(request.run, request.round - 1)
+        layout = prepared.model.layout
+        if "judge" in request.content:
+            words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
-        update, memory = algorithm.at_site(request.arrays, local, memory, request.seed)
+        update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
         _refuse_non_finite(update, study)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
@@ -128,9 +133,20 @@ class Site:
         words, _ = self._judged(prepared, trained.weights, request)
         return words, Statistic()
 
+    def _fine_tuned(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Go on from the last global model by itself and keep the copy; only its metrics leave."""
+        prepared = self.desk.prepared(study, request)
+        start = self._completed(prepared, request)
+        trained = _by_itself(prepared, study, request).train(start, seed=request.seed, purpose="fine-tune")
+        _refuse_non_finite(Statistic({"weights": trained.weights}), study)
+        self._vault.keep(f"{request.run}.fine-tuned", request.round, {"weights": trained.weights})
+        words, _ = self._judged(prepared, trained.weights, request)
+        return words, Statistic()
+
     def _evaluated(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the model; where it is the last one also by groups of patients and with features shuffled, if asked."""
-        prepared, weights, how = self.desk.prepared(study, request), request.arrays["weights"], request.content["judge"]
+        prepared, how = self.desk.prepared(study, request), request.content["judge"]
+        weights = self._completed(prepared, request)
         words, statistic = self._judged(prepared, weights, request)
         if how.get("subgroups"):
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
@@ -141,6 +157,11 @@ class Site:
             sums = by_feature(prepared, weights, repeats=repeats, seed=request.seed, site=self.name)
             statistic += sums.prefixed("importance")
         return words, statistic
+
+    def _completed(self, prepared: Prepared, request: Request) -> Floats:
+        """Return the weights of a request, with the layers that this site keeps for itself after its round."""
+        weights, layout = request.arrays["weights"], prepared.model.layout
+        return with_own(weights, layout, self._vault.recall(request.run, request.round)) if layout.own else weights
 
     def _judged(self, prepared: Prepared, weights: Floats, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge weights on the test rows: metrics for people, sums for the pooled figures."""
@@ -173,6 +194,18 @@ def _local(prepared: Prepared, study: Study, request: Request) -> Local:
     return Local(
         prepared.model, prepared.train, study.training, prepared.class_weights, request.site, request.round, stages
     )
+
+
+def _by_itself(prepared: Prepared, study: Study, request: Request) -> Local:
+    """Return what fine-tuning sees of this site: its own length, rate and frozen layers, all else as in training."""
+    asked = study.evaluation.fine_tune
+    if asked is None:
+        raise WireError("a site was asked to fine-tune by a study that does not ask for it", where=request.id)
+    length = {"local_epochs": asked.local_epochs, "local_steps": asked.local_steps}
+    rate = {} if asked.learning_rate is None else {"learning_rate": asked.learning_rate}
+    how = study.training.model_copy(update=length | rate)
+    stage = Stage(how, schedule.held_still(asked.freeze, prepared.model.layout))
+    return replace(_local(prepared, study, request), how=how, stages=(stage,))
 
 
 def _require(verdict: Verdict, site: str) -> None:

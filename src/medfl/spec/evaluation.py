@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from medfl.spec.part import Part, Table, tagged
+from medfl.spec.start import Freeze
 
 Baseline = Literal["centralised", "local-only"]
 SMALLEST_GROUP = 10
@@ -56,6 +57,25 @@ class Importance(Part):
     """How often each feature is shuffled."""
 
 
+class FineTune(Part):
+    """After the last round each site trains a copy of the global model on its own rows; the copy stays at the site."""
+
+    local_epochs: int | None = Field(default=None, ge=1)
+    """Passes over the site's training rows; 1 where neither epochs nor steps are given."""
+    local_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps, instead of epochs."""
+    learning_rate: float | None = Field(default=None, gt=0.0)
+    """Size of a step; that of [training] where left out. Everything else is as in [training]."""
+    freeze: Freeze = ()
+    """Layers that stay as they are, such as ["layer1"]; or "all-but-head"."""
+
+    @model_validator(mode="after")
+    def _epochs_or_steps(self) -> Self:
+        if self.local_epochs is not None and self.local_steps is not None:
+            raise ValueError("local_epochs and local_steps exclude each other: keep one of them")
+        return self
+
+
 class Evaluation(Part):
     """Test rows, baselines, operating point, intervals."""
 
@@ -83,6 +103,8 @@ class Evaluation(Part):
     """Whether and how the contribution of each site is measured."""
     importance: Importance | None = None
     """Whether the importance of each feature is measured."""
+    fine_tune: FineTune | None = None
+    """Whether each site goes on from the last global model by itself, and how; it is judged beside the global one."""
 
     @property
     def fewest(self) -> int:

@@ -54,6 +54,9 @@ class Torch(Started):
     """The name it was registered under."""
     options: Table[Scalar] = Field(default_factory=FrozenDict)
     """Keyword arguments of its factory."""
+    batch_norm: Literal["shared", "local"] | None = None
+    """Batch normalisation: its running statistics pooled over sites ("shared", as where it is left out), or all of it
+    kept at each site and never sent ("local": FedBN, Li et al. 2021)."""
 
 
 Model = Annotated[Logistic | Linear | MLP | Torch, Field(discriminator="kind"), tagged("kind", "logistic")]

@@ -14,6 +14,7 @@ from medfl.events import (
     DataPrepared,
     Evaluated,
     Event,
+    FineTuned,
     Noticed,
     RoundFinished,
     RoundStarted,
@@ -116,6 +117,12 @@ class _Fold:
                 self._fail(event)
             case Evaluated():
                 self._judge(event)
+            case WeightsTaken():
+                self.view = replace(self.view, start=event)
+            case FineTuned(sites=told):
+                self.view = replace(self.view, fine_tuned=event)
+                for site, metrics in told.items():
+                    self.sites[site] = replace(self._site(site), fine_tuned=metrics)
             case RoundFinished():
                 self._close_round(event)
             case WeightsTaken():
@@ -155,6 +162,7 @@ class _Fold:
             rounds=after,
             error=None,
             final=None,
+            fine_tuned=None,
             versions=event.versions,
             platform=event.platform,
         )

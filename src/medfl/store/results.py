@@ -21,7 +21,7 @@ class Row:
     Parameters
     ----------
     learned
-        "alone" (local-only), "federated" or "centralised".
+        "alone" (local-only), "federated", "fine-tuned" (each site's copy of the federated model) or "centralised".
     arm
         The arm's name; empty for a baseline.
     scope
@@ -34,7 +34,7 @@ class Row:
         By metric; a metric that is not defined is absent.
     """
 
-    learned: Literal["alone", "federated", "centralised"]
+    learned: Literal["alone", "federated", "fine-tuned", "centralised"]
     arm: str = ""
     scope: Literal["site", "average of sites", "pooled"] = "site"
     site: str = ""
@@ -51,6 +51,7 @@ def results_table(execution: ExecutionView, metrics: Sequence[str] | None = None
     groups = [
         (Row(learned="alone", estimates={}), execution.baseline("local-only")),
         *((Row(learned="federated", arm=arm, estimates={}), runs) for arm, runs in execution.arms.items()),
+        *((Row(learned="fine-tuned", arm=runs[0].arm, estimates={}), runs) for runs in execution.fine_tuned.values()),
         (Row(learned="centralised", estimates={}), execution.baseline("centralised")),
     ]
     return tuple(row for kind, runs in groups for row in _rows(kind, runs, wanted))

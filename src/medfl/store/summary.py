@@ -52,6 +52,7 @@ def _run(run: RunView) -> dict[str, Any]:
         "metrics": dict(run.metrics),
         "sites": {
             name: {"train_rows": site.train_rows, "test_rows": site.test_rows, "metrics": dict(site.metrics)}
+            | ({"fine_tuned": dict(site.fine_tuned)} if site.fine_tuned else {})
             for name, site in run.sites.items()
         },
         "privacy": {"secure_aggregation": False, "unit": None, "epsilon": None, "delta": None},

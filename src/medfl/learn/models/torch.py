@@ -31,6 +31,7 @@ import numpy as np
 
 from medfl.errors import DataError, MissingExtraError, PlanError
 from medfl.learn.model import Examples, Floats, Layout, Outcome, Pull, Trained
+from medfl.learn.models.batch_norm import layout_of, settle
 from medfl.learn.models.passes import passes
 from medfl.spec.model import Torch
 from medfl.spec.training import SGD, Adam, AdamW, LocalTraining
@@ -91,9 +92,9 @@ class TorchModel:
     """A registered torch module: a :class:`~medfl.learn.model.Model`.
 
     The flat vector holds the module's ``state_dict`` in its order: trainable and frozen parameters, and buffers such
-    as a batch normalisation's running mean, which sites therefore average as they do weights. Whole numbers among
-    them (batches seen) travel as float32 and are rounded when they are put back. Pull, clipping and optimiser touch
-    trainable parameters only.
+    as a batch normalisation's running mean. Whole numbers among them (batches seen) travel as float32 and are rounded
+    when they are put back. Pull, clipping and optimiser touch trainable parameters only, and no aggregation rule sees
+    a buffer: see :mod:`medfl.learn.normalised`.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ class TorchModel:
         _check_options(factory, self._make)
         with _reproducible(np.random.default_rng(0)):
             self._module = self._make()
-        self._layout = Layout(tuple((name, tuple(value.shape)) for name, value in self._module.state_dict().items()))
+        self._layout = layout_of(self._module, spec)
 
     @property
     def layout(self) -> Layout:
@@ -234,8 +235,7 @@ class Step:
         rates = self._rates(pull)
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and rates.get(name, 1.0) > 0.0)
-        if rates:
-            _settle(module)
+        settle(module)
         self._parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
         self._optimiser = _optimiser(how, self._parameters, rates)
         self._mu = 0.0 if pull is None or pull.anchor is None else pull.mu
@@ -301,14 +301,6 @@ def _loss(outcome: Outcome, scores: Tensor, *, truth: Tensor, class_weights: Ten
         return functional.binary_cross_entropy_with_logits(scores, truth, weight=weights), rows
     divisor = rows if weights is None else float(weights.sum())
     return functional.cross_entropy(scores, truth.long(), weight=class_weights), divisor
-
-
-def _settle(module: nn.Module) -> None:
-    """Let a module whose own parameters are all frozen keep its running statistics too."""
-    for part in module.modules():
-        own = list(part.parameters(recurse=False))
-        if own and not any(parameter.requires_grad for parameter in own):
-            part.training = False
 
 
 def _optimiser(
