@@ -152,14 +152,16 @@ def _apart(one: Estimate | None, other: Estimate | None) -> str:
 
 def _published(view: ExecutionView) -> str:
     rows = [
-        ["published, without transfer learning", "0.75–0.78", "", "0 at every site³", "", "392–444"],
-        ["published, with transfer learning", "0.85–0.90", "", "", "", ""],
+        ["published, without transfer learning", "0.75–0.78", "", "0 at every site³", "", "", "392–444"],
+        ["published, with transfer learning", "0.85–0.90", "", "", "", "", ""],
     ]
     for name, runs in view.arms.items():
-        at_half = (told(pooled(runs, metric), metric) for metric in ("sensitivity", "specificity"))
+        judged = (told(pooled(runs, metric), metric) for metric in ("sensitivity", "specificity"))
         ends = (told(pooled(runs, "auc")), told(after(runs, 1)))
-        rows.append([f"measured: {NAMES[name]}", *ends, *at_half, _seconds(runs)])
-    head = ["", "AUC in the end", "AUC after round 1", "sensitivity at 0.5", "specificity at 0.5", "seconds a run"]
+        slope = told(pooled(runs, "calibration_slope"), "calibration_slope")
+        rows.append([f"measured: {NAMES[name]}", *ends, *judged, slope, _seconds(runs)])
+    at_half = ("sensitivity at 0.5", "specificity at 0.5")
+    head = ["", "AUC in the end", "AUC after round 1", *at_half, "slope²", "seconds a run"]
     return table(head, rows)
 
 
