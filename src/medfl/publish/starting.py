@@ -38,7 +38,8 @@ def _sentences(start: Mapping[str, Any]) -> Iterator[str]:
     if start.get("unfreeze_every") is not None:
         rounds = "round" if start["unfreeze_every"] == 1 else counted(start["unfreeze_every"], "round")
         yield (
-            f"The last layer was trained first and one more layer joined in after every {rounds} (gradual unfreezing, Howard & Ruder 2018)"
+            f"The last layer was trained first and one more layer joined in after every {rounds} "
+            "(gradual unfreezing, Howard & Ruder 2018)"
         )
     if start.get("probe_rounds") is not None:
         yield (
