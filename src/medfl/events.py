@@ -9,7 +9,7 @@ One *execution* is one ``medfl run``: every arm of a study for every repeat, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 Role = Literal["arm", "centralised", "local-only", "coalition"]
@@ -289,6 +289,22 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuned(Event):
+    """Each site trained the run's last model further for itself, and judged that on its own test rows.
+
+    Parameters
+    ----------
+    sites
+        Metrics of each site's own model; None where a metric is not defined.
+    site_intervals
+        95 % bootstrap intervals by metric.
+    """
+
+    sites: Mapping[str, Metrics] = field(default_factory=dict)
+    site_intervals: Mapping[str, Intervals] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundFinished(Event):
     """A round's aggregate is stored; a run can go on from here.
 
@@ -357,7 +373,7 @@ KINDS: Mapping[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
         RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, RoundStarted,
-        SiteAnswered, SiteFailed, Evaluated, RoundFinished, RunFinished, RunFailed, RunInterrupted,
+        SiteAnswered, SiteFailed, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed, RunInterrupted,
     )
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from medfl.errors import Complaint, WireError
 
-Task = Literal["describe", "prepare", "train", "evaluate", "alone"]
+Task = Literal["describe", "prepare", "train", "evaluate", "alone", "fine-tune"]
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Json: TypeAlias = Mapping[str, Any]
 

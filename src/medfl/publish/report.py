@@ -125,13 +125,14 @@ def _has(execution: ExecutionView, metric: str) -> bool:
     return any(metric in metrics for final in every for metrics in (final.pooled, *final.sites.values()))
 
 
-_GLYPHS = "●■▲▼✚✖"
+_GLYPHS, _HOLLOW = "●■▲▼✚✖", "○□△▽✛✕"
 
 
 def _glyph(mark: Mark) -> Markup:
     """Return the mark of a way of learning as it stands in the figures, as a coloured character."""
     if mark.role == "arm":
-        return Markup('<i class="arm-{}">{}</i>').format(mark.place % 6, _GLYPHS[(mark.place + mark.place // 6) % 6])
+        glyph = (_HOLLOW if mark.tuned else _GLYPHS)[(mark.place + mark.place // 6) % 6]
+        return Markup('<i class="arm-{}">{}</i>').format(mark.place % 6, glyph)
     return Markup('<i class="{}">{}</i>').format(*(("alone", "○") if mark.role == "local-only" else ("central", "◇")))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from medfl.events import Role
+from medfl.store.results import tuned
 from medfl.store.views import ExecutionView, RunView
 
 
@@ -18,11 +19,14 @@ class Mark:
         "alone", "centralised", and for an arm its name, or "federated" where there is no other.
     role, place
         They choose the look: the role, and for an arm its place in the spec, from 0.
+    tuned
+        Whether it is an arm's model as each site trained it further for itself.
     """
 
     label: str
     role: Role
     place: int = 0
+    tuned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,21 @@ def arms(execution: ExecutionView) -> tuple[Way, ...]:
         Way(Mark("federated" if only else name, "arm", names.index(name)), runs)
         for name, runs in execution.arms.items()
     )
+
+
+def ways_at_sites(execution: ExecutionView) -> tuple[Way, ...]:
+    """Return the ways that are judged at single sites: after each arm, what the sites tuned of it."""
+    return tuple(one for way in ways(execution) for one in (way, *_tuned(way)))
+
+
+def tuned_mark(mark: Mark) -> Mark:
+    """Return the mark of what the sites tuned of an arm."""
+    return Mark("fine-tuned" if mark.label == "federated" else f"{mark.label}, tuned", mark.role, mark.place, True)
+
+
+def _tuned(way: Way) -> tuple[Way, ...]:
+    runs = tuned(way.runs)
+    return (Way(tuned_mark(way.mark), runs),) if runs else ()
 
 
 def name_of(execution: ExecutionView, run: RunView) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medfl.errors import listed
-from medfl.spec.evaluation import Grouping
+from medfl.spec.evaluation import FineTune, Grouping
+from medfl.spec.start import ALL_BUT_HEAD
 from medfl.spec.study import Study
 
 
@@ -33,6 +34,8 @@ def judged_in_parts(study: Study) -> Iterator[str]:
             f"Each feature's values are shuffled {times} among a site's test rows, to see what that costs the last "
             "model; features that say the same share their importance."
         )
+    if how.fine_tune is not None:
+        yield f"{_fine_tuning(study, how.fine_tune)} It is judged on the same test rows, next to the last model."
 
 
 def leaves_in_parts(study: Study) -> Iterator[str]:
@@ -44,6 +47,22 @@ def leaves_in_parts(study: Study) -> Iterator[str]:
         )
     if study.evaluation.importance is not None:
         yield "For the importance of features, once: the same histograms and sums, one feature shuffled at a time."
+    if study.evaluation.fine_tune is not None:
+        yield "Of the model that each site fine-tunes for itself: its own metrics, nothing else."
+
+
+def _fine_tuning(study: Study, asked: FineTune) -> str:
+    epochs, steps = asked.local_epochs, asked.local_steps
+    if epochs is None and steps is None:
+        epochs, steps = study.training.epochs, study.training.local_steps
+    length = f"{steps} step{'s' * (steps > 1)}" if steps is not None else f"{epochs} epoch{'s' * (epochs != 1)}"
+    rate = asked.learning_rate if asked.learning_rate is not None else study.training.learning_rate
+    kept = "all layers but the last" if asked.freeze == ALL_BUT_HEAD else listed(list(asked.freeze), 12)
+    frozen = f", {kept} frozen" if asked.freeze else ""
+    return (
+        f"After the federation, each site trains a copy of the last model for itself ({length}, learning rate "
+        f"{rate:g}{frozen}), which stays there."
+    )
 
 
 def _grouped(name: str, how: Grouping) -> str:

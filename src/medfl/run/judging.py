@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from medfl import seeds
-from medfl.events import Evaluated, Event
+from medfl.events import Evaluated, Event, FineTuned
 from medfl.learn import importance
 from medfl.learn.metrics import judge
 from medfl.learn.metrics.subgroups import Read, by_group
@@ -75,6 +75,18 @@ class Judge:
             pooled={},
             sites=dict(said(answers, "metrics")),
             final=True,
+            site_intervals=dict(said(answers, "intervals")),
+        )
+
+    def fine_tuned(self, round: int, weights: Floats) -> Generator[Event, None, None]:
+        """Let each site train the last model further for itself, and tell how that does on its own test rows."""
+        content = self.setting.content | {"judge": self.final}
+        answers = yield from self.asking.ask(
+            "fine-tune", self.setting.sites, round=round, content=content, arrays={"weights": weights}
+        )
+        yield FineTuned(
+            run=self.asking.run,
+            sites=dict(said(answers, "metrics")),
             site_intervals=dict(said(answers, "intervals")),
         )
 

@@ -139,6 +139,8 @@ class _Course:
                 run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total)
             )
         yield from self.judge.finally_(self.plan.rounds, state.weights)
+        if self.plan.role == "arm" and self.plan.study.evaluation.fine_tune is not None:
+            yield from self.judge.fine_tuned(self.plan.rounds, state.weights)
         return digest
 
     def centralised(self) -> Course:

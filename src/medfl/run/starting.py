@@ -9,7 +9,7 @@ from medfl import seeds
 from medfl.errors import PlanError, listed
 from medfl.events import Event, Noticed, WeightsTaken
 from medfl.learn.model import Floats, Model
-from medfl.learn.transfer import schedule
+from medfl.learn.transfer import schedule, tuning
 from medfl.learn.transfer.fitting import fitted
 from medfl.learn.transfer.source import Made, Source, from_factory
 from medfl.run.plan import RunPlan
@@ -34,6 +34,8 @@ def first_weights(
     fresh = model.init(seeds.generator(plan.seed, purpose="init"))
     part = plan.study.model
     start = part.start
+    if plan.study.evaluation.fine_tune is not None:
+        tuning.require(plan.study.evaluation.fine_tune, model.layout)
     if start is None:
         return fresh
     rounds = plan.study.algorithm.rounds

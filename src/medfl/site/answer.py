@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
 from medfl.learn.normalised import around, with_own
 from medfl.learn.statistic import Statistic
-from medfl.learn.transfer import schedule
+from medfl.learn.transfer import schedule, tuning
 from medfl.messages import Refusal, Reply, Request
 from medfl.site.breakdown import by_feature, by_group
 from medfl.site.desk import Desk, Prepared
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Verdict
 from medfl.spec.study import Study
+from medfl.spec.training import LocalTraining
 
 log = logging.getLogger("medfl.site")
 
@@ -104,6 +106,8 @@ class Site:
                 return self._evaluated(study, request)
             case "alone":
                 return self._alone(study, request)
+            case "fine-tune":
+                return self._fine_tuned(study, request)
 
     def _train(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the incoming model, where asked to, and train from it."""
@@ -116,7 +120,7 @@ class Site:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
-        _refuse_non_finite(update, study)
+        _refuse_non_finite(update, study.training)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
             words["loss"] = float(update["loss"] / update["weight"])
@@ -126,7 +130,19 @@ class Site:
         """Train without anybody else; only metrics leave."""
         prepared = self.desk.prepared(study, request)
         trained = _local(prepared, study, request).train(request.arrays["weights"], seed=request.seed)
-        _refuse_non_finite(Statistic({"weights": trained.weights}), study)
+        _refuse_non_finite(Statistic({"weights": trained.weights}), study.training)
+        words, _ = self._judged(prepared, trained.weights, request)
+        return words, Statistic()
+
+    def _fine_tuned(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Train the last model further without anybody else and keep it; only metrics leave."""
+        prepared = self.desk.prepared(study, request)
+        stage = tuning.stage(study, prepared.model.layout)
+        # The rounds' streams of random numbers are theirs: tuning draws from the one after the last.
+        local = replace(_local(prepared, study, request), stages=(stage,), round=request.round + 1)
+        trained = local.train(self._completed(prepared, request), seed=request.seed)
+        _refuse_non_finite(Statistic({"weights": trained.weights}), stage.how, where="[evaluation.fine_tune]")
+        self._vault.keep(f"{request.run}.{request.task}", request.round, {"weights": trained.weights})
         words, _ = self._judged(prepared, trained.weights, request)
         return words, Statistic()
 
@@ -192,14 +208,14 @@ def _require(verdict: Verdict, site: str) -> None:
         )
 
 
-def _refuse_non_finite(update: Statistic, study: Study) -> None:
+def _refuse_non_finite(update: Statistic, how: LocalTraining, *, where: str = "[training]") -> None:
     if all(np.isfinite(array).all() for array in update.arrays.values()):
         return
-    rate = study.training.learning_rate
+    rate = how.learning_rate
     raise DivergedError(
         "training left the finite numbers",
         received=f"NaN or infinite weights with learning_rate = {rate:g}",
-        remedy=f"lower learning_rate in [training] (try {rate / 10:g}) or set clip_norm = 1.0; "
+        remedy=f"lower learning_rate in {where} (try {rate / 10:g}) or set clip_norm = 1.0 in [training]; "
         "the model of the last finished round is kept",
     )
 

@@ -56,6 +56,25 @@ class Importance(Part):
     """How often each feature is shuffled."""
 
 
+class FineTune(Part):
+    """After the federation, each site trains a copy of the last model for itself; the copy never leaves the site."""
+
+    local_epochs: int | None = Field(default=None, ge=1)
+    """Passes over the site's training rows; those of a round where neither epochs nor steps are given."""
+    local_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps, instead of epochs."""
+    learning_rate: float | None = Field(default=None, gt=0.0)
+    """Size of a step; that of [training] where it is left out."""
+    freeze: Literal["all-but-head"] | tuple[str, ...] = ()
+    """Layers that stay as the federation left them, such as ["layer1"]; or "all-but-head". None where left out."""
+
+    @model_validator(mode="after")
+    def _epochs_or_steps(self) -> Self:
+        if self.local_epochs is not None and self.local_steps is not None:
+            raise ValueError("local_epochs and local_steps exclude each other: keep one of them")
+        return self
+
+
 class Evaluation(Part):
     """Test rows, baselines, operating point, intervals."""
 
@@ -83,6 +102,8 @@ class Evaluation(Part):
     """Whether and how the contribution of each site is measured."""
     importance: Importance | None = None
     """Whether the importance of each feature is measured."""
+    fine_tune: FineTune | None = None
+    """Whether and how each site trains the last model further for itself, to see what that gains there."""
 
     @property
     def fewest(self) -> int:

@@ -14,6 +14,7 @@ from medfl.events import (
     DataPrepared,
     Evaluated,
     Event,
+    FineTuned,
     Noticed,
     RoundFinished,
     RoundStarted,
@@ -116,6 +117,8 @@ class _Fold:
                 self._fail(event)
             case Evaluated():
                 self._judge(event)
+            case FineTuned():
+                self.view = replace(self.view, fine_tuned=event)
             case RoundFinished():
                 self._close_round(event)
             case WeightsTaken():
@@ -155,6 +158,7 @@ class _Fold:
             rounds=after,
             error=None,
             final=None,
+            fine_tuned=None,
             versions=event.versions,
             platform=event.platform,
         )

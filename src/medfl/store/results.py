@@ -21,7 +21,7 @@ class Row:
     Parameters
     ----------
     learned
-        "alone" (local-only), "federated" or "centralised".
+        "alone" (local-only), "federated", "fine-tuned" (each site's own copy of an arm's model) or "centralised".
     arm
         The arm's name; empty for a baseline.
     scope
@@ -34,7 +34,7 @@ class Row:
         By metric; a metric that is not defined is absent.
     """
 
-    learned: Literal["alone", "federated", "centralised"]
+    learned: Literal["alone", "federated", "fine-tuned", "centralised"]
     arm: str = ""
     scope: Literal["site", "average of sites", "pooled"] = "site"
     site: str = ""
@@ -43,17 +43,28 @@ class Row:
 
 
 def results_table(execution: ExecutionView, metrics: Sequence[str] | None = None) -> tuple[Row, ...]:
-    """Return each site alone, each arm and the centralised model: by site, their mean, and pooled.
+    """Return each site alone, each arm, what sites tuned of it, and the centralised model: by site, mean, and pooled.
 
     `metrics` are the headline ones where they are left out.
     """
     wanted = tuple(metrics) if metrics is not None else headline(execution)
     groups = [
         (Row(learned="alone", estimates={}), execution.baseline("local-only")),
-        *((Row(learned="federated", arm=arm, estimates={}), runs) for arm, runs in execution.arms.items()),
+        *(group for arm, runs in execution.arms.items() for group in _of_arm(arm, runs)),
         (Row(learned="centralised", estimates={}), execution.baseline("centralised")),
     ]
     return tuple(row for kind, runs in groups for row in _rows(kind, runs, wanted))
+
+
+def tuned(runs: Sequence[RunView]) -> tuple[RunView, ...]:
+    """Return those runs whose last model was fine-tuned, each as if its last models were the sites' own."""
+    return tuple(one for run in runs if (one := run.tuned) is not None)
+
+
+def _of_arm(arm: str, runs: Sequence[RunView]) -> Iterator[tuple[Row, Sequence[RunView]]]:
+    yield Row(learned="federated", arm=arm, estimates={}), runs
+    if own := tuned(runs):
+        yield Row(learned="fine-tuned", arm=arm, estimates={}), own
 
 
 def headline(execution: ExecutionView) -> tuple[str, ...]:

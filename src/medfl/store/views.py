@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from medfl.events import Evaluated, Intervals, Metrics, Noticed, Role, SiteFailed, WeightsTaken
+from medfl.events import Evaluated, FineTuned, Intervals, Metrics, Noticed, Role, SiteFailed, WeightsTaken
 from medfl.spec.merging import merge
 
 Status = Literal["planned", "running", "interrupted", "failed", "finished"]
@@ -118,6 +118,8 @@ class RunView:
         One entry a round, in order.
     latest, final
         The last judgement of a model; the same if it was that of the run's last model, with intervals and curves.
+    fine_tuned
+        How the last model does that each site trained further for itself; None where that was not asked for.
     start
         What training started from; None where first weights were drawn at random.
     notices, failures
@@ -156,6 +158,7 @@ class RunView:
     table: tuple[RoundView, ...] = ()
     latest: Evaluated | None = None
     final: Evaluated | None = None
+    fine_tuned: FineTuned | None = None
     start: WeightsTaken | None = None
     notices: tuple[Noticed, ...] = ()
     failures: tuple[SiteFailed, ...] = ()
@@ -167,6 +170,21 @@ class RunView:
     def metrics(self) -> Metrics:
         """Pooled metrics of the last model that was judged; empty before the first, and for local-only."""
         return self.latest.pooled if self.latest else {}
+
+    @property
+    def tuned(self) -> RunView | None:
+        """The run as if its last models were those that each site tuned for itself; None where none was tuned."""
+        if self.fine_tuned is None:
+            return None
+        judged = Evaluated(
+            run=self.run,
+            round=self.rounds,
+            pooled={},
+            sites=self.fine_tuned.sites,
+            final=True,
+            site_intervals=self.fine_tuned.site_intervals,
+        )
+        return replace(self, final=judged, latest=judged)
 
     @property
     def federated(self) -> bool:

@@ -79,6 +79,11 @@ def head_of(layout: Layout) -> str:
     return _layer(layout.shapes[-1][0])
 
 
+def layers_of(layout: Layout) -> tuple[str, ...]:
+    """Return the names of all layers, from the input on."""
+    return tuple(dict.fromkeys(_layer(name) for name, _ in layout.shapes))
+
+
 def in_layer(parameter: str, layer: str) -> bool:
     """Say whether a parameter belongs to a layer, or to a module within it."""
     return parameter == layer or parameter.startswith(f"{layer}.")
@@ -154,7 +159,7 @@ def _share(how: How, begin: int, end: int, *, of: int) -> How | None:
 
 def _unknown(start: Start, layout: Layout) -> Iterator[Complaint]:
     frozen = () if start.freeze == ALL_BUT_HEAD else start.freeze
-    layers = list(dict.fromkeys(_layer(name) for name, _ in layout.shapes))
+    layers = layers_of(layout)
     for key, names in (("freeze", frozen), ("rates", tuple(start.rates))):
         for name in names:
             if not any(in_layer(parameter, name) for parameter, _ in layout.shapes):
