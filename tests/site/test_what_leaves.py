@@ -31,6 +31,7 @@ STUDIES = {
         evaluation=BOTH,
         preprocess={"scale": "min-max", "impute": "mean"},
     ),
+    "tuned at each site": study(evaluation=BOTH | {"fine_tune": {"local_epochs": 2}}),
     "in parts": study(
         evaluation=BOTH
         | {
@@ -62,7 +63,8 @@ def heard(asked: Study, hospitals: dict[str, Site]) -> Heard:
     for request, answer in overheard(asked, hospitals):
         assert isinstance(answer, Reply), answer.reason
         replies.append((request, answer))
-    assert {request.task for request, _ in replies} == {"describe", "prepare", "train", "evaluate", "alone"}
+    tasks = {"describe", "prepare", "train", "evaluate", "alone"}
+    assert {request.task for request, _ in replies} == tasks | ({"fine-tune"} if asked.evaluation.fine_tune else set())
     return replies
 
 
@@ -81,7 +83,7 @@ def test_names_of_what_leaves_are_those_that_are_known(heard: Heard) -> None:
 def test_each_task_sends_its_own_kind_only(heard: Heard, asked: Study) -> None:
     kinds = {
         task: {name.partition("/")[0] for request, reply in heard if request.task == task for name in reply.arrays}
-        for task in ("describe", "prepare", "train", "evaluate", "alone")
+        for task in ("describe", "prepare", "train", "evaluate", "alone", "fine-tune")
     }
     parts = {"subgroups", "importance"} if asked.evaluation.subgroups else set()
     assert kinds == {
@@ -90,6 +92,7 @@ def test_each_task_sends_its_own_kind_only(heard: Heard, asked: Study) -> None:
         "train": {"update", "evaluation"},
         "evaluate": {"evaluation", *parts},
         "alone": set(),
+        "fine-tune": set(),
     }
 
 
