@@ -290,17 +290,20 @@ class Evaluated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuned(Event):
-    """Each site trained the run's last model further for itself, and judged that on its own test rows.
+    """Each site went on from the last global model on its own rows, and judged its copy, which stays there.
 
     Parameters
     ----------
+    round
+        The round whose model they started from.
     sites
-        Metrics of each site's own model; None where a metric is not defined.
+        Metrics of each site's copy on its own test rows, the same that the global model was judged on.
     site_intervals
         95 % bootstrap intervals by metric.
     """
 
-    sites: Mapping[str, Metrics] = field(default_factory=dict)
+    round: int
+    sites: Mapping[str, Metrics]
     site_intervals: Mapping[str, Intervals] = field(default_factory=dict)
 
 
@@ -380,7 +383,7 @@ KINDS: Mapping[str, type[Event]] = {
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event's fields but its run, ready for JSON."""
-    return {field.name: getattr(event, field.name) for field in fields(event) if field.name != "run"}
+    return {one.name: getattr(event, one.name) for one in fields(event) if one.name != "run"}
 
 
 def from_json(kind: str, run: str, body: Mapping[str, Any]) -> Event | None:
@@ -391,6 +394,6 @@ def from_json(kind: str, run: str, body: Mapping[str, Any]) -> Event | None:
     event = KINDS.get(kind)
     if event is None:
         return None
-    known = {field.name for field in fields(event)}
+    known = {one.name for one in fields(event)}
     tidy = {name: tuple(value) if isinstance(value, list) else value for name, value in body.items() if name in known}
     return event(run=run, **tidy)

@@ -40,7 +40,7 @@ KINDS = ("tutorials", "how-to", "explanation")
 TUTORIAL = DOCS / "tutorials" / "first-study.md"
 PAGES = [ROOT / "README.md", *(page for kind in KINDS for page in sorted((DOCS / kind).glob("*.md")))]
 PROSE = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
-NEEDS = {"own-torch-module.md": "torch", "README.md": "sklearn"}
+NEEDS = {"own-torch-module.md": "torch", "README.md": "sklearn", "transfer-learning.md": "sklearn"}
 
 BLOCK = re.compile(r"(?:<!-- (Ctrl-C|kill -9) after: (.+) -->\n+)?^```(\w+)(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 RUN = re.compile(r"\b[0-9a-f]{8}(?=-\d+\b)")

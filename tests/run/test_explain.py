@@ -54,6 +54,18 @@ def test_what_is_compared_in_parts(edited: Callable[..., Path]) -> None:
     held("in-parts", text(inspect(edited(more=PARTS)).sections))
 
 
+TUNED = """
+[evaluation.fine_tune]
+local_epochs = 5
+learning_rate = 0.01
+freeze = "all-but-head"
+"""
+
+
+def test_what_each_site_does_after_the_last_round(edited: Callable[..., Path]) -> None:
+    held("fine-tuned", text(inspect(edited(more=TUNED)).sections))
+
+
 def test_twenty_simulated_sites() -> None:
     asked = {
         "study": {"name": "dealt", "question": "How far do twenty sites get?", "seed": 3, "repeats": 5},

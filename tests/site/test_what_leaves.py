@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from medfl.learn.model import Examples
-from medfl.messages import Reply, Request, from_bytes, to_bytes
+from medfl.messages import Reply, Request, Task, from_bytes, to_bytes
 from medfl.site.answer import Site
 from medfl.site.policy import RELEASED_ARRAYS, RELEASED_WORDS
 from medfl.spec.study import Study
@@ -31,7 +32,6 @@ STUDIES = {
         evaluation=BOTH,
         preprocess={"scale": "min-max", "impute": "mean"},
     ),
-    "tuned at each site": study(evaluation=BOTH | {"fine_tune": {"local_epochs": 2}}),
     "in parts": study(
         evaluation=BOTH
         | {
@@ -41,6 +41,7 @@ STUDIES = {
             "importance": {"repeats": 2},
         }
     ),
+    "fine-tuned": study(evaluation=BOTH | {"fine_tune": {"local_epochs": 2}}, model={"kind": "mlp", "hidden": [4]}),
     "scaled per site": study(
         evaluation=BOTH, preprocess={"scale": "standard-per-site", "impute": "most-frequent-per-site"}
     ),
@@ -63,8 +64,8 @@ def heard(asked: Study, hospitals: dict[str, Site]) -> Heard:
     for request, answer in overheard(asked, hospitals):
         assert isinstance(answer, Reply), answer.reason
         replies.append((request, answer))
-    tasks = {"describe", "prepare", "train", "evaluate", "alone"}
-    assert {request.task for request, _ in replies} == tasks | ({"fine-tune"} if asked.evaluation.fine_tune else set())
+    tuned = {"fine-tune"} if asked.evaluation.fine_tune else set()
+    assert {request.task for request, _ in replies} == {"describe", "prepare", "train", "evaluate", "alone", *tuned}
     return replies
 
 
@@ -83,7 +84,7 @@ def test_names_of_what_leaves_are_those_that_are_known(heard: Heard) -> None:
 def test_each_task_sends_its_own_kind_only(heard: Heard, asked: Study) -> None:
     kinds = {
         task: {name.partition("/")[0] for request, reply in heard if request.task == task for name in reply.arrays}
-        for task in ("describe", "prepare", "train", "evaluate", "alone", "fine-tune")
+        for task in get_args(Task)
     }
     parts = {"subgroups", "importance"} if asked.evaluation.subgroups else set()
     assert kinds == {

@@ -86,9 +86,12 @@ class Local:
     stages: tuple[Stage, ...] = ()
     around: Around | None = None
 
-    def train(self, weights: Array, *, seed: int, pull: Pull | None = None) -> Trained:
-        """Train from these weights for one round, stage after stage; the loss is the last stage's."""
-        generator = seeds.generator(seed, round=self.round, site=self.site, purpose="train")
+    def train(self, weights: Array, *, seed: int, pull: Pull | None = None, purpose: str = "train") -> Trained:
+        """Train from these weights for one round, stage after stage; the loss is the last stage's.
+
+        `purpose` names the stream of random numbers, beside site and round.
+        """
+        generator = seeds.generator(seed, round=self.round, site=self.site, purpose=purpose)
         trained = Trained(self._whole(weights), 0.0, 0)
         pull = pull if self.around is None else self.around.pull(pull)
         for stage in self.stages or (Stage(self.how, None),):

@@ -76,7 +76,8 @@ def look(mark: Mark) -> Look:
     colour = COLOURS[f"arm-{mark.place % 6}"]
     # From the seventh arm on colours come back, each with another marker and dash than before.
     turn = (mark.place + mark.place // 6) % 6
-    return Look(colour, _MARKERS[turn], PAPER if mark.tuned else colour, _DASHES[turn])
+    # What sites made of an arm's model has the arm's colour and marker, and no filling.
+    return Look(colour, _MARKERS[turn], PAPER if mark.personal else colour, _DASHES[turn])
 
 
 @contextmanager

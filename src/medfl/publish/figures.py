@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from medfl.publish.ways import CENTRALISED, Mark, Way, arms, mark_of, ways_at_sites
+from medfl.publish.ways import CENTRALISED, Mark, Way, arms, mark_of, ways
 from medfl.publish.wording import in_sentence, label
 from medfl.store.comparison import Comparison, Estimate, across, comparisons
 from medfl.store.views import ExecutionView, RoundView, RunView
@@ -161,7 +161,7 @@ class Forest:
 
 def forest(execution: ExecutionView, metric: str) -> Forest | None:
     """Return the per-site figure; None where no site was judged by the metric."""
-    every = [way for way in ways_at_sites(execution) if way.finished]
+    every = [way for way in ways(execution) if way.finished]
     sizes = {name: site.test_rows for way in every for name, site in way.finished[0].sites.items()}
     rows = [_forest_row(site, sizes[site], every, metric) for site in sizes]
     if not any(estimate for row in rows for _, estimate in row.estimates):

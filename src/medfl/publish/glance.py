@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from medfl.publish.parting import in_parts
-from medfl.publish.personal import tuning_says
 from medfl.publish.verdicts import apart, margin_verdicts, verdicts
 from medfl.publish.ways import Mark, Way, arms, ways
 from medfl.publish.wording import (
@@ -71,7 +70,6 @@ def glance(execution: ExecutionView) -> Glance:
         *verdicts(execution, comparisons(execution, metric), metric=metric),
         *margin_verdicts(execution, metric),
         *_worst(execution, metric),
-        *tuning_says(execution, metric),
         *in_parts(execution, metric),
     )
     return Glance(metric, tuple(_tiles(judged, metric)), says, tuple(_cautions(execution, judged, metric)))

@@ -8,7 +8,6 @@ from typing import Any
 
 from medfl.publish.federating import sent_by
 from medfl.publish.methods import arms_of
-from medfl.publish.personal import leaves_of_normalisation
 from medfl.publish.wording import counted, listed, sentence, size, whole
 from medfl.store.views import ExecutionView, RunView
 
@@ -72,7 +71,7 @@ def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> It
             "Once, for the last model: the same histograms and sums of errors, one feature's values shuffled.",
         )
     if spec["evaluation"].get("fine_tune"):
-        yield Left("For fine-tuning", "Once: the metrics of the model that the site tuned for itself. It stays there.")
+        yield Left("For fine-tuning at each site", "Once: the metrics of the site's copy and their intervals.")
     yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
 
 
@@ -80,9 +79,7 @@ def _rounds(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[Left]:
     """Yield what each rule had the sites send; with the arms' names where they differ."""
     by_text: dict[str, list[str]] = {}
     for name, arm in arms.items():
-        beside = leaves_of_normalisation(arm["model"])
-        text = sent_by(arm["algorithm"]["kind"]) + (f"; {beside}" if beside else "")
-        by_text.setdefault(text, []).append(name)
+        by_text.setdefault(sent_by(arm["algorithm"]["kind"]), []).append(name)
     for text, names in by_text.items():
         whose = "" if len(by_text) == 1 else f" (arm{'s' * (len(names) > 1)} {listed(names)})"
         yield Left(f"In each round{whose}", sentence(text))

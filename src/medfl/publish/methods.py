@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from medfl.publish.federating import federation, settings_in_words
 from medfl.publish.methods_of_parts import methods_of_parts
-from medfl.publish.personal import fine_tuning_in_words, normalisation_in_words
 from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
@@ -74,7 +73,6 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Evaluation", _evaluation(first, known)),
         Paragraph("Statistics", _statistics(spec, each, first)),
         Paragraph("Further comparisons", _by_arm(each, methods_of_parts)),
-        Paragraph("Fine-tuning at the sites", _by_arm(each, fine_tuning_in_words)),
         Paragraph("Software", _software(known)),
     )
     return tuple(paragraph for paragraph in paragraphs if paragraph.text)
@@ -225,7 +223,7 @@ def _model(spec: Spec) -> str:
         case _:
             named = model.get("name", model["kind"])
             text = f"The model was the PyTorch module {named}{settings_in_words(model.get('options', {}))}"
-    return " ".join(filter(None, (sentence(text), normalisation_in_words(model), start_in_words(model))))
+    return " ".join(filter(None, (sentence(text), start_in_words(model))))
 
 
 _OPTIMISERS = MappingProxyType(

@@ -14,7 +14,8 @@ Spec: TypeAlias = Mapping[str, Any]
 def methods_of_parts(spec: Spec) -> str:
     """Return what is judged and compared beside whole models, past tense; nothing where nothing is."""
     how = spec["evaluation"]
-    return " ".join(map(sentence, (*_margin(how), *_groups(how), *_contributions(how), *_importance(how))))
+    parts = (*_margin(how), *_groups(how), *_contributions(how), *_importance(how), *_fine_tuning(spec))
+    return " ".join(map(sentence, parts))
 
 
 def _margin(how: Spec) -> Iterator[str]:
@@ -73,3 +74,21 @@ def _importance(how: Spec) -> Iterator[str]:
             f"rows, {times}, all columns of a category together (Breiman 2001; Fisher, Rudin & Dominici 2019); "
             "correlated features share their importance"
         )
+
+
+def _fine_tuning(spec: Spec) -> Iterator[str]:
+    asked = spec["evaluation"].get("fine_tune")
+    if not asked:
+        return
+    steps = asked.get("local_steps")
+    length = counted(steps, "step") if steps else counted(asked.get("local_epochs") or 1, "epoch")
+    rate = asked.get("learning_rate") or spec["training"]["learning_rate"]
+    held = asked.get("freeze") or ()
+    named = "all layers but the last" if held == "all-but-head" else listed(held)
+    frozen = f", {named} frozen" if held else ""
+    yield (
+        f"after the last round each site trained a copy of the global model on its own training rows ({length}, "
+        f"learning rate {rate:g}{frozen}, all else as in local training) and judged it on its own test rows; the "
+        "copies never left the sites, and their means over the sites were compared with those of the global model and "
+        "of each site alone"
+    )

@@ -142,8 +142,6 @@ def _limits(run: RunView) -> Iterator[str]:
         yield "- Whether it treats groups of patients alike (sex, age, origin) was not examined."
     if run.spec["data"].get("simulate"):
         yield "- The sites were simulated from one table; real sites differ in more ways."
-    if run.fine_tuned is not None:
-        yield "- Each site also tuned a copy of it for itself; that copy stayed there and is not this model."
     if not run.spec.get("privacy", {}).get("secure_aggregation"):
         yield "- Trained without secure aggregation or differential privacy: weights may reveal single rows."
     yield from (f"- {_plain(event.site + ': ' if event.site else '')}{_plain(event.text)}." for event in run.notices)

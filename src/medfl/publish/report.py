@@ -125,14 +125,15 @@ def _has(execution: ExecutionView, metric: str) -> bool:
     return any(metric in metrics for final in every for metrics in (final.pooled, *final.sites.values()))
 
 
-_GLYPHS, _HOLLOW = "●■▲▼✚✖", "○□△▽✛✕"
+_GLYPHS = "●■▲▼✚✖"
+_OPEN_GLYPHS = "○□△▽✛✕"
 
 
 def _glyph(mark: Mark) -> Markup:
     """Return the mark of a way of learning as it stands in the figures, as a coloured character."""
     if mark.role == "arm":
-        glyph = (_HOLLOW if mark.tuned else _GLYPHS)[(mark.place + mark.place // 6) % 6]
-        return Markup('<i class="arm-{}">{}</i>').format(mark.place % 6, glyph)
+        glyphs = _OPEN_GLYPHS if mark.personal else _GLYPHS
+        return Markup('<i class="arm-{}">{}</i>').format(mark.place % 6, glyphs[(mark.place + mark.place // 6) % 6])
     return Markup('<i class="{}">{}</i>').format(*(("alone", "○") if mark.role == "local-only" else ("central", "◇")))
 
 

@@ -12,7 +12,12 @@ from medfl.store.views import RunView
 def start_in_words(model: Mapping[str, Any]) -> str:
     """Return the sentences on a spec's ``[model.start]``; nothing where first weights were drawn at random."""
     start = model.get("start")
-    return " ".join(map(sentence, _sentences(start))) if start else ""
+    if not start:
+        return ""
+    texts = list(_sentences(start))
+    if model["kind"] != "torch" and (start.get("model") or start.get("run")):
+        texts.insert(1, "The first layer was rewritten for this study's columns and scales, matched by name and unit")
+    return " ".join(map(sentence, texts))
 
 
 def started_from(run: RunView) -> str:
@@ -44,11 +49,9 @@ def _sentences(start: Mapping[str, Any]) -> Iterator[str]:
 
 def _named(start: Mapping[str, Any]) -> str:
     if start.get("model") is not None:
-        return (
-            f"the exported model {start['model']}, its first layer rewritten for the columns and scales of this study"
-        )
+        return f"the exported model {start['model']}"
     if start.get("run") is not None:
-        return f"the model of run {start['run']}, its first layer rewritten for the columns and scales of this study"
+        return f"what run {start['run']} had learned"
     bundled = start.get("weights") == "bundled"
     return "the pre-trained weights of the module itself" if bundled else f"the weights in {start.get('weights')}"
 

@@ -8,7 +8,7 @@ from statistics import median
 from types import MappingProxyType
 
 from medfl.publish.parts import costs
-from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, tuned_mark, ways_at_sites
+from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, fine_tuned, ways
 from medfl.publish.wording import (
     counted,
     difference,
@@ -229,14 +229,16 @@ _TOGETHER = MappingProxyType(
 )
 
 
+_BASELINES = MappingProxyType({"alone": ALONE, "centralised": CENTRALISED})
+
+
 def results(execution: ExecutionView) -> ResultTable | None:
     """Return the results by site, the ways of learning side by side; None where nothing was judged."""
     metrics = headline(execution)
     lines: dict[tuple[str, str], list[ResultLine]] = {}
-    marks = {way.runs[0].arm: way.mark for way in arms(execution)} | {"": CENTRALISED}
+    marks = {(way.runs[0].arm, way.mark.personal): way.mark for way in (*arms(execution), *fine_tuned(execution))}
     for row in results_table(execution, metrics):
-        mark = ALONE if row.learned == "alone" else marks[row.arm]
-        mark = tuned_mark(mark) if row.learned == "fine-tuned" else mark
+        mark = _BASELINES.get(row.learned) or marks[row.arm, row.learned == "fine-tuned"]
         line = ResultLine(mark, tuple(_cells(row, metrics)), row.worst)
         lines.setdefault((row.scope, row.site), []).append(line)
     if not lines:
@@ -267,7 +269,7 @@ class WorstLine:
 def worst(execution: ExecutionView) -> tuple[WorstLine, ...]:
     """Return a line for each way of learning, by the first metric; none where fewer than two sites have it."""
     metric = next(iter(headline(execution)), "")
-    found = [(way.mark, worst_sites(way.finished, metric)) for way in ways_at_sites(execution) if metric]
+    found = [(way.mark, worst_sites(way.finished, metric)) for way in ways(execution) if metric]
     return tuple(
         WorstLine(
             mark,

@@ -9,13 +9,19 @@ from medfl.publish.ways import Mark, mark_of, ways
 from medfl.publish.wording import in_sentence, limits_of, listed, metric_of, number, p_value, sentence
 from medfl.store.comparison import Comparison, Estimate, across
 from medfl.store.noninferiority import NonInferiority, Verdict, noninferiority
-from medfl.store.views import ExecutionView
+from medfl.store.views import FINE_TUNED, ExecutionView
 
 SIGNIFICANT = 0.05
 _FEW = 3
 """Comparisons of one kind that are told one by one."""
+_GLOBAL = "before fine-tuning"
 _AGAINST = MappingProxyType(
-    {"": "the other arms", "centralised": "all rows in one place", "local-only": "training alone"}
+    {
+        "": "the other arms",
+        "centralised": "all rows in one place",
+        "local-only": "training alone",
+        _GLOBAL: "the models before fine-tuning",
+    }
 )
 
 
@@ -87,7 +93,9 @@ def apart(one: Estimate, other: Estimate, *, metric: str) -> bool:
 
 
 def _kind(result: Comparison) -> str:
-    return result.second if result.second in _AGAINST else ""
+    if result.second in ("centralised", "local-only"):
+        return result.second
+    return _GLOBAL if result.first == f"{result.second}{FINE_TUNED}" else ""
 
 
 def _in_full(execution: ExecutionView, result: Comparison, metric: str) -> str:
@@ -157,5 +165,7 @@ def _measured(result: Comparison, metric: str) -> str:
 
 
 def _spoken(mark: Mark) -> str:
+    if mark.personal:
+        return "fine-tuning at each site" if mark.label == "fine-tuned" else f"arm {mark.label}"
     names = {"local-only": "training alone", "centralised": "all rows in one place"}
     return names.get(mark.role) or ("the federation" if mark.label == "federated" else f"arm {mark.label}")

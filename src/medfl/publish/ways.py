@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medfl.events import Role
-from medfl.store.results import tuned
-from medfl.store.views import ExecutionView, RunView
+from medfl.store.views import FINE_TUNED, ExecutionView, RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +18,14 @@ class Mark:
         "alone", "centralised", and for an arm its name, or "federated" where there is no other.
     role, place
         They choose the look: the role, and for an arm its place in the spec, from 0.
-    tuned
-        Whether it is an arm's model as each site trained it further for itself.
+    personal
+        Whether it speaks of copies of the arm's model that each site went on to train by itself.
     """
 
     label: str
     role: Role
     place: int = 0
-    tuned: bool = False
+    personal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ CENTRALISED = Mark("centralised", "centralised")
 
 
 def ways(execution: ExecutionView) -> tuple[Way, ...]:
-    """Return the ways that were planned: each site alone, each arm, all rows in one place."""
-    found = (Way(ALONE, execution.baseline("local-only")), *arms(execution))
+    """Return the ways that were planned: each site alone, each arm, what sites made of its model, all rows together."""
+    found = (Way(ALONE, execution.baseline("local-only")), *arms(execution), *fine_tuned(execution))
     found += (Way(CENTRALISED, execution.baseline("centralised")),)
     return tuple(way for way in found if way.runs)
 
@@ -63,19 +62,15 @@ def arms(execution: ExecutionView) -> tuple[Way, ...]:
     )
 
 
-def ways_at_sites(execution: ExecutionView) -> tuple[Way, ...]:
-    """Return the ways that are judged at single sites: after each arm, what the sites tuned of it."""
-    return tuple(one for way in ways(execution) for one in (way, *_tuned(way)))
+def fine_tuned(execution: ExecutionView) -> tuple[Way, ...]:
+    """Return the arms whose model the sites went on to train by themselves, judged by what they made of it."""
+    marks = {way.runs[0].arm: way.mark for way in arms(execution)}
+    return tuple(Way(_personal(marks[runs[0].arm]), runs) for runs in execution.fine_tuned.values())
 
 
-def tuned_mark(mark: Mark) -> Mark:
-    """Return the mark of what the sites tuned of an arm."""
-    return Mark("fine-tuned" if mark.label == "federated" else f"{mark.label}, tuned", mark.role, mark.place, True)
-
-
-def _tuned(way: Way) -> tuple[Way, ...]:
-    runs = tuned(way.runs)
-    return (Way(tuned_mark(way.mark), runs),) if runs else ()
+def _personal(mark: Mark) -> Mark:
+    label = FINE_TUNED.lstrip(", ") if mark.label == "federated" else f"{mark.label}{FINE_TUNED}"
+    return replace(mark, label=label, personal=True)
 
 
 def name_of(execution: ExecutionView, run: RunView) -> str:
@@ -92,7 +87,7 @@ def name_of(execution: ExecutionView, run: RunView) -> str:
 
 
 def mark_of(execution: ExecutionView, name: str) -> Mark:
-    """Return the mark of an arm or a baseline by its name."""
+    """Return the mark of a way of learning by what it is called."""
     if name in ("local-only", "centralised"):
         return ALONE if name == "local-only" else CENTRALISED
-    return next(way.mark for way in arms(execution) if way.runs[0].arm == name)
+    return next(way.mark for way in (*arms(execution), *fine_tuned(execution)) if way.runs[0].way == name)

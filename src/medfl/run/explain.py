@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from medfl.errors import listed
 from medfl.events import DataPrepared, Event, Noticed, SiteFailed
-from medfl.learn.model import Layout
 from medfl.run.explain_parts import judged_in_parts, leaves_in_parts
 from medfl.run.explain_start import start_sentence
 from medfl.run.plan import RunPlan
@@ -20,12 +18,6 @@ from medfl.spec.model import MLP, Linear, Logistic, Model, Torch
 from medfl.spec.study import Study
 from medfl.spec.training import Training
 
-_NORM = MappingProxyType(
-    {
-        "shared": "whose running statistics are pooled over the sites",
-        "local": "that stays at each site and is never sent (FedBN)",
-    }
-)
 BASELINES = "baselines"
 """What the study itself is called beside its arms, where none of them is like it."""
 
@@ -110,8 +102,7 @@ def model_sentence(model: Model) -> str:
             return f"a multilayer perceptron with hidden layers {layers} ({model.activation}){tail}"
         case Torch():
             options = ", ".join(f"{name} {value}" for name, value in model.options.items())
-            text = f"your PyTorch module {model.name!r}" + (f" ({options})" if options else "")
-            return f"{text} with batch normalisation {_NORM[model.batch_norm]}" if model.batch_norm else text
+            return f"your PyTorch module {model.name!r}" + (f" ({options})" if options else "")
 
 
 def training_sentence(how: Training) -> str:
@@ -251,7 +242,7 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
         )
         lines.append(_capital(text))
         if arm.model.start is not None:
-            lines.append(f"{_capital(head)}{start_sentence(arm.model.start)}")
+            lines.append(_capital(f"{head}{start_sentence(arm.model.start)}"))
     repeats = len(study.seeds)
     again = (
         f"Everything is repeated {repeats} times, with seeds {study.seeds[0]} to {study.seeds[-1]}. "
@@ -264,34 +255,19 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
 
 
 def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
-    layout = prepared.setting.model(study.model).layout if prepared is not None else None
-    size = f" ({layout.learned} numbers)" if layout is not None else ""
+    size = f" ({prepared.setting.model(study.model).layout.size} numbers)" if prepared is not None else ""
     filled = study.preprocess.impute in ("median", "most-frequent")
     sums = "sums, sums of squares" + (", histograms and counts" if filled else " and counts")
     return (
         "Before training: column names, types, categories, smallest and largest value, counts of missing values; then "
         f"{sums} for preprocessing.",
         f"Each round: {study.algorithm.sends.format(size=size)}.",
-        *_beside_weights(layout),
         *_singly(study),
         "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics.",
         *leaves_in_parts(study),
         "Never: a row of a table.",
         "Secure aggregation and differential privacy are not in force: whoever runs the hub sees each site's update.",
     )
-
-
-def _beside_weights(layout: Layout | None) -> Iterator[str]:
-    if layout is None or layout.even:
-        return
-    shared = sum(name not in layout.own for name in layout.running)
-    if shared:
-        yield (
-            "With it: the running statistics of its normalisations (means and second moments of what its training "
-            "rows become inside the model), times that number; they are averaged by rows, whatever the rule."
-        )
-    if layout.own:
-        yield f"Kept at each site and never sent: its batch normalisation ({listed(layout.own, 4)})."
 
 
 def _singly(study: Study) -> Iterator[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medfl.errors import listed
-from medfl.spec.evaluation import FineTune, Grouping
-from medfl.spec.start import ALL_BUT_HEAD
+from medfl.spec.evaluation import Grouping
 from medfl.spec.study import Study
 
 
@@ -35,7 +34,10 @@ def judged_in_parts(study: Study) -> Iterator[str]:
             "model; features that say the same share their importance."
         )
     if how.fine_tune is not None:
-        yield f"{_fine_tuning(study, how.fine_tune)} It is judged on the same test rows, next to the last model."
+        yield (
+            f"After the last round each site trains a copy of the global model on its own rows, {_tuning(study)}. The "
+            "copy is judged on the same test rows, beside the global model and each site alone."
+        )
 
 
 def leaves_in_parts(study: Study) -> Iterator[str]:
@@ -48,21 +50,22 @@ def leaves_in_parts(study: Study) -> Iterator[str]:
     if study.evaluation.importance is not None:
         yield "For the importance of features, once: the same histograms and sums, one feature shuffled at a time."
     if study.evaluation.fine_tune is not None:
-        yield "Of the model that each site fine-tunes for itself: its own metrics, nothing else."
+        yield "Of a site's fine-tuned copy, once: its metrics and their intervals. The copy itself stays at the site."
 
 
-def _fine_tuning(study: Study, asked: FineTune) -> str:
-    epochs, steps = asked.local_epochs, asked.local_steps
-    if epochs is None and steps is None:
-        epochs, steps = study.training.epochs, study.training.local_steps
-    length = f"{steps} step{'s' * (steps > 1)}" if steps is not None else f"{epochs} epoch{'s' * (epochs != 1)}"
-    rate = asked.learning_rate if asked.learning_rate is not None else study.training.learning_rate
-    kept = "all layers but the last" if asked.freeze == ALL_BUT_HEAD else listed(list(asked.freeze), 12)
-    frozen = f", {kept} frozen" if asked.freeze else ""
-    return (
-        f"After the federation, each site trains a copy of the last model for itself ({length}, learning rate "
-        f"{rate:g}{frozen}), which stays there."
-    )
+def _tuning(study: Study) -> str:
+    """Say how long, how fast and with which layers frozen sites go on from the global model."""
+    how = study.evaluation.fine_tune
+    if how is None:
+        return ""
+    epochs = how.local_epochs or 1
+    length = f"{how.local_steps} steps" if how.local_steps is not None else f"{epochs} epoch{'s' * (epochs > 1)}"
+    rate = study.training.learning_rate if how.learning_rate is None else how.learning_rate
+    frozen = ""
+    if how.freeze:
+        held = "all layers but the last" if how.freeze == "all-but-head" else listed(how.freeze, 12)
+        frozen = f", {held} frozen"
+    return f"{length} with learning rate {rate:g}{frozen}"
 
 
 def _grouped(name: str, how: Grouping) -> str:

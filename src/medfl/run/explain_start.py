@@ -9,8 +9,8 @@ from medfl.spec.start import ALL_BUT_HEAD, Start
 
 
 def start_sentence(start: Start) -> str:
-    """Return what an arm starts from, as one sentence."""
-    return "; ".join([f"Training starts from {_named(start)}, not from random weights", *_course(start)]) + "."
+    """Return what an arm starts from, as one sentence without its capital."""
+    return "; ".join([f"training starts from {_named(start)}, not from random weights", *_course(start)]) + "."
 
 
 def _named(start: Start) -> str:

@@ -14,6 +14,7 @@ from medfl.learn.metrics import judge
 from medfl.learn.metrics.subgroups import Read, by_group
 from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic
+from medfl.messages import Task
 from medfl.run.asking import Answers, Asking, said
 from medfl.run.preparing import Setting
 from medfl.spec.evaluation import Evaluation
@@ -56,8 +57,8 @@ class Judge:
         answers = yield from self._ask(0, weights, self.during)
         yield self.during_training(0, answers)
 
-    def finally_(self, round: int, weights: Floats) -> Generator[Event, None, None]:
-        """Judge the last model, with intervals and curves."""
+    def finally_(self, round: int, weights: Floats) -> Generator[Event, None, dict[str, Any]]:
+        """Judge the last model, with intervals and curves; return what sites were told about judging it."""
         how = self.final
         if self._outcome.kind == "binary" and how["threshold"] is None:
             # The pooled ROC's best point is known only after asking: ask again, so that every site is judged at it.
@@ -66,6 +67,17 @@ class Judge:
             how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
         answers = yield from self._ask(round, weights, how | self._parts)
         yield self._told(round, answers, answers.total.under("evaluation"), how)
+        return how
+
+    def fine_tuned(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, None]:
+        """Let each site go on from the last model by itself and judge its copy, at the operating point of the model."""
+        answers = yield from self._ask(round, weights, how, task="fine-tune")
+        yield FineTuned(
+            run=self.asking.run,
+            round=round,
+            sites=dict(said(answers, "metrics")),
+            site_intervals=dict(said(answers, "intervals")),
+        )
 
     def each_alone(self, answers: Answers) -> Event:
         """Tell how each site's own model does on its own test rows."""
@@ -78,22 +90,12 @@ class Judge:
             site_intervals=dict(said(answers, "intervals")),
         )
 
-    def fine_tuned(self, round: int, weights: Floats) -> Generator[Event, None, None]:
-        """Let each site train the last model further for itself, and tell how that does on its own test rows."""
-        content = self.setting.content | {"judge": self.final}
-        answers = yield from self.asking.ask(
-            "fine-tune", self.setting.sites, round=round, content=content, arrays={"weights": weights}
-        )
-        yield FineTuned(
-            run=self.asking.run,
-            sites=dict(said(answers, "metrics")),
-            site_intervals=dict(said(answers, "intervals")),
-        )
-
-    def _ask(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, Answers]:
+    def _ask(
+        self, round: int, weights: Floats, how: dict[str, Any], *, task: Task = "evaluate"
+    ) -> Generator[Event, None, Answers]:
         content = self.setting.content | {"judge": how}
         arrays = {"weights": weights}
-        return (yield from self.asking.ask("evaluate", self.setting.sites, round=round, content=content, arrays=arrays))
+        return (yield from self.asking.ask(task, self.setting.sites, round=round, content=content, arrays=arrays))
 
     def _told(self, round: int, answers: Answers, total: Statistic, how: dict[str, Any]) -> Event:
         read = partial(self._read, threshold=how["threshold"])

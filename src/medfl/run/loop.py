@@ -138,9 +138,9 @@ class _Course:
             yield RoundFinished(
                 run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total)
             )
-        yield from self.judge.finally_(self.plan.rounds, state.weights)
+        how = yield from self.judge.finally_(self.plan.rounds, state.weights)
         if self.plan.role == "arm" and self.plan.study.evaluation.fine_tune is not None:
-            yield from self.judge.fine_tuned(self.plan.rounds, state.weights)
+            yield from self.judge.fine_tuned(self.plan.rounds, state.weights, how)
         return digest
 
     def centralised(self) -> Course:

@@ -9,7 +9,7 @@ from medfl import seeds
 from medfl.errors import PlanError, listed
 from medfl.events import Event, Noticed, WeightsTaken
 from medfl.learn.model import Floats, Model
-from medfl.learn.transfer import schedule, tuning
+from medfl.learn.transfer import schedule
 from medfl.learn.transfer.fitting import fitted
 from medfl.learn.transfer.source import Made, Source, from_factory
 from medfl.run.plan import RunPlan
@@ -33,9 +33,9 @@ def first_weights(
     """
     fresh = model.init(seeds.generator(plan.seed, purpose="init"))
     part = plan.study.model
-    start = part.start
-    if plan.study.evaluation.fine_tune is not None:
-        tuning.require(plan.study.evaluation.fine_tune, model.layout)
+    start, tuning = part.start, plan.study.evaluation.fine_tune
+    if tuning is not None:
+        schedule.require_layers(tuning.freeze, model.layout, place="[evaluation.fine_tune] freeze")
     if start is None:
         return fresh
     rounds = plan.study.algorithm.rounds
@@ -56,7 +56,7 @@ def first_weights(
     )
     yield Noticed(run=run, text=f"training starts from {source.told} (sha256 {source.digest[:12]})")
     still = schedule.never_trained(start, model.layout, rounds=rounds)
-    frozen = [f"{listed(still, 12)} will be at the end what they were at the start"] if still else []
+    frozen = [f"layers that stay frozen to the end: {listed(still, 12)}"] if still else []
     for text in (*first.notes, *frozen):
         yield Noticed(run=run, text=text)
     return first.weights

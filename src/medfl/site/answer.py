@@ -16,21 +16,20 @@ from typing import Any
 import numpy as np
 
 from medfl import seeds
-from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError
-from medfl.learn.algorithm import Algorithm, Local
+from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError, WireError
+from medfl.learn.algorithm import Algorithm, Local, Stage
 from medfl.learn.data.sheet import Table
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats
 from medfl.learn.normalised import around, with_own
 from medfl.learn.statistic import Statistic
-from medfl.learn.transfer import schedule, tuning
+from medfl.learn.transfer import schedule
 from medfl.messages import Refusal, Reply, Request
 from medfl.site.breakdown import by_feature, by_group
 from medfl.site.desk import Desk, Prepared
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Verdict
 from medfl.spec.study import Study
-from medfl.spec.training import LocalTraining
 
 log = logging.getLogger("medfl.site")
 
@@ -120,7 +119,7 @@ class Site:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
-        _refuse_non_finite(update, study.training)
+        _refuse_non_finite(update, study)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
             words["loss"] = float(update["loss"] / update["weight"])
@@ -130,19 +129,17 @@ class Site:
         """Train without anybody else; only metrics leave."""
         prepared = self.desk.prepared(study, request)
         trained = _local(prepared, study, request).train(request.arrays["weights"], seed=request.seed)
-        _refuse_non_finite(Statistic({"weights": trained.weights}), study.training)
+        _refuse_non_finite(Statistic({"weights": trained.weights}), study)
         words, _ = self._judged(prepared, trained.weights, request)
         return words, Statistic()
 
     def _fine_tuned(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
-        """Train the last model further without anybody else and keep it; only metrics leave."""
+        """Go on from the last global model by itself and keep the copy; only its metrics leave."""
         prepared = self.desk.prepared(study, request)
-        stage = tuning.stage(study, prepared.model.layout)
-        # The rounds' streams of random numbers are theirs: tuning draws from the one after the last.
-        local = replace(_local(prepared, study, request), stages=(stage,), round=request.round + 1)
-        trained = local.train(self._completed(prepared, request), seed=request.seed)
-        _refuse_non_finite(Statistic({"weights": trained.weights}), stage.how, where="[evaluation.fine_tune]")
-        self._vault.keep(f"{request.run}.{request.task}", request.round, {"weights": trained.weights})
+        start = self._completed(prepared, request)
+        trained = _by_itself(prepared, study, request).train(start, seed=request.seed, purpose="fine-tune")
+        _refuse_non_finite(Statistic({"weights": trained.weights}), study)
+        self._vault.keep(f"{request.run}.fine-tuned", request.round, {"weights": trained.weights})
         words, _ = self._judged(prepared, trained.weights, request)
         return words, Statistic()
 
@@ -199,6 +196,18 @@ def _local(prepared: Prepared, study: Study, request: Request) -> Local:
     )
 
 
+def _by_itself(prepared: Prepared, study: Study, request: Request) -> Local:
+    """Return what fine-tuning sees of this site: its own length, rate and frozen layers, all else as in training."""
+    asked = study.evaluation.fine_tune
+    if asked is None:
+        raise WireError("a site was asked to fine-tune by a study that does not ask for it", where=request.id)
+    length = {"local_epochs": asked.local_epochs, "local_steps": asked.local_steps}
+    rate = {} if asked.learning_rate is None else {"learning_rate": asked.learning_rate}
+    how = study.training.model_copy(update=length | rate)
+    stage = Stage(how, schedule.held_still(asked.freeze, prepared.model.layout))
+    return replace(_local(prepared, study, request), how=how, stages=(stage,))
+
+
 def _require(verdict: Verdict, site: str) -> None:
     if not verdict.allowed:
         raise RefusedError(
@@ -208,14 +217,14 @@ def _require(verdict: Verdict, site: str) -> None:
         )
 
 
-def _refuse_non_finite(update: Statistic, how: LocalTraining, *, where: str = "[training]") -> None:
+def _refuse_non_finite(update: Statistic, study: Study) -> None:
     if all(np.isfinite(array).all() for array in update.arrays.values()):
         return
-    rate = how.learning_rate
+    rate = study.training.learning_rate
     raise DivergedError(
         "training left the finite numbers",
         received=f"NaN or infinite weights with learning_rate = {rate:g}",
-        remedy=f"lower learning_rate in {where} (try {rate / 10:g}) or set clip_norm = 1.0 in [training]; "
+        remedy=f"lower learning_rate in [training] (try {rate / 10:g}) or set clip_norm = 1.0; "
         "the model of the last finished round is kept",
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from medfl.spec.part import Part, Table, tagged
+from medfl.spec.start import Freeze
 
 Baseline = Literal["centralised", "local-only"]
 SMALLEST_GROUP = 10
@@ -57,16 +58,16 @@ class Importance(Part):
 
 
 class FineTune(Part):
-    """After the federation, each site trains a copy of the last model for itself; the copy never leaves the site."""
+    """After the last round each site trains a copy of the global model on its own rows; the copy stays at the site."""
 
     local_epochs: int | None = Field(default=None, ge=1)
-    """Passes over the site's training rows; those of a round where neither epochs nor steps are given."""
+    """Passes over the site's training rows; 1 where neither epochs nor steps are given."""
     local_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps, instead of epochs."""
     learning_rate: float | None = Field(default=None, gt=0.0)
-    """Size of a step; that of [training] where it is left out."""
-    freeze: Literal["all-but-head"] | tuple[str, ...] = ()
-    """Layers that stay as the federation left them, such as ["layer1"]; or "all-but-head". None where left out."""
+    """Size of a step; that of [training] where left out. Everything else is as in [training]."""
+    freeze: Freeze = ()
+    """Layers that stay as they are, such as ["layer1"]; or "all-but-head"."""
 
     @model_validator(mode="after")
     def _epochs_or_steps(self) -> Self:
@@ -103,7 +104,7 @@ class Evaluation(Part):
     importance: Importance | None = None
     """Whether the importance of each feature is measured."""
     fine_tune: FineTune | None = None
-    """Whether and how each site trains the last model further for itself, to see what that gains there."""
+    """Whether each site goes on from the last global model by itself, and how; it is judged beside the global one."""
 
     @property
     def fewest(self) -> int:

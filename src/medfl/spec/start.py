@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from medfl.spec.part import FrozenDict, Part, Table
 
 ALL_BUT_HEAD = "all-but-head"
 BUNDLED = "bundled"
+Freeze: TypeAlias = Literal["all-but-head"] | tuple[str, ...]
+"""Layers that stay as they are, by name; or all of them but the last."""
 SOURCES = ("model", "run", "weights")
 
 
@@ -24,7 +26,7 @@ class Start(Part):
     """A safetensors file with tensors named as the model's own; or "bundled": those a torch factory brings along."""
     new_head: bool = False
     """Draw the last layer anew: for another outcome, or another number of classes."""
-    freeze: Literal["all-but-head"] | tuple[str, ...] = ()
+    freeze: Freeze = ()
     """Layers that stay as they are, such as ["layer1"]; or "all-but-head"."""
     rates: Table[Annotated[float, Field(gt=0.0)]] = Field(default_factory=FrozenDict)
     """Factor of the learning rate for each layer named, such as { layer1 = 0.1 }; 1 for the others."""

@@ -48,7 +48,11 @@ def told(execution: ExecutionView) -> dict[str, Any]:
 
 
 def _ways(execution: ExecutionView) -> Iterator[tuple[str, Sequence[RunView]]]:
-    every = {**execution.arms, **{role: execution.baseline(role) for role in ("centralised", "local-only")}}
+    every = {
+        **execution.arms,
+        **execution.fine_tuned,
+        **{role: execution.baseline(role) for role in ("centralised", "local-only")},
+    }
     for way, runs in every.items():
         if judged := [run for run in runs if run.final is not None]:
             yield way, judged

@@ -53,7 +53,7 @@ class Comparison:
     Parameters
     ----------
     first, second
-        Names: of arms, "centralised" or "local-only".
+        Names: of arms, of arms with ", fine-tuned" behind, "centralised" or "local-only".
     metric, scope
         What was compared: the metric over all sites' test rows, or its unweighted mean over the sites.
     first_mean, second_mean
@@ -87,7 +87,8 @@ class Comparison:
 def comparisons(execution: ExecutionView, metric: str) -> tuple[Comparison, ...]:
     """Compare each arm with each later arm and with each baseline, with Holm's correction over all of these.
 
-    Against "local-only", which has no one model, the unweighted means over the sites are compared.
+    Against "local-only", which has no one model, the unweighted means over the sites are compared; and so is what each
+    site made of an arm's model by fine-tuning it, with that model and with "local-only".
     """
     arms = tuple(execution.arms.values())
     centralised, alone = execution.baseline("centralised"), execution.baseline("local-only")
@@ -96,6 +97,9 @@ def comparisons(execution: ExecutionView, metric: str) -> tuple[Comparison, ...]
     ]
     pairs += [(arm, centralised, "pooled") for arm in arms if centralised]
     pairs += [(arm, alone, "average of sites") for arm in arms if alone]
+    for tuned in execution.fine_tuned.values():
+        before = execution.arms[tuned[0].arm]
+        pairs += [(tuned, other, "average of sites") for other in (before, alone) if other]
     return holm(paired_test(first, second, metric=metric, scope=scope) for first, second, scope in pairs)
 
 
@@ -112,8 +116,8 @@ def paired_test(
     seeds = sorted(ours.keys() & theirs.keys())
     fixed = all(map(_has_one_split, (first[0], second[0])))
     result = Comparison(
-        first=first[0].arm,
-        second=second[0].arm,
+        first=first[0].way,
+        second=second[0].way,
         metric=metric,
         scope=scope,
         test="paired t-test" if fixed else "corrected resampled t-test",

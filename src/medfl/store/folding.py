@@ -117,8 +117,12 @@ class _Fold:
                 self._fail(event)
             case Evaluated():
                 self._judge(event)
-            case FineTuned():
+            case WeightsTaken():
+                self.view = replace(self.view, start=event)
+            case FineTuned(sites=told):
                 self.view = replace(self.view, fine_tuned=event)
+                for site, metrics in told.items():
+                    self.sites[site] = replace(self._site(site), fine_tuned=metrics)
             case RoundFinished():
                 self._close_round(event)
             case WeightsTaken():

@@ -50,8 +50,10 @@ def noninferiority(execution: ExecutionView, metric: str) -> tuple[NonInferiorit
 
 def _tests(execution: ExecutionView, metric: str) -> Iterator[NonInferiority]:
     for result in comparisons(execution, metric):
+        if result.second != "centralised":
+            continue
         margin = execution.arms[result.first][0].asked("evaluation").get("margin")
-        if result.second == "centralised" and margin is not None:
+        if margin is not None:
             yield _judged(result, float(margin))
 
 

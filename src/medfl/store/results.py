@@ -21,7 +21,7 @@ class Row:
     Parameters
     ----------
     learned
-        "alone" (local-only), "federated", "fine-tuned" (each site's own copy of an arm's model) or "centralised".
+        "alone" (local-only), "federated", "fine-tuned" (each site's copy of the federated model) or "centralised".
     arm
         The arm's name; empty for a baseline.
     scope
@@ -43,28 +43,18 @@ class Row:
 
 
 def results_table(execution: ExecutionView, metrics: Sequence[str] | None = None) -> tuple[Row, ...]:
-    """Return each site alone, each arm, what sites tuned of it, and the centralised model: by site, mean, and pooled.
+    """Return each site alone, each arm and the centralised model: by site, their mean, and pooled.
 
     `metrics` are the headline ones where they are left out.
     """
     wanted = tuple(metrics) if metrics is not None else headline(execution)
     groups = [
         (Row(learned="alone", estimates={}), execution.baseline("local-only")),
-        *(group for arm, runs in execution.arms.items() for group in _of_arm(arm, runs)),
+        *((Row(learned="federated", arm=arm, estimates={}), runs) for arm, runs in execution.arms.items()),
+        *((Row(learned="fine-tuned", arm=runs[0].arm, estimates={}), runs) for runs in execution.fine_tuned.values()),
         (Row(learned="centralised", estimates={}), execution.baseline("centralised")),
     ]
     return tuple(row for kind, runs in groups for row in _rows(kind, runs, wanted))
-
-
-def tuned(runs: Sequence[RunView]) -> tuple[RunView, ...]:
-    """Return those runs whose last model was fine-tuned, each as if its last models were the sites' own."""
-    return tuple(one for run in runs if (one := run.tuned) is not None)
-
-
-def _of_arm(arm: str, runs: Sequence[RunView]) -> Iterator[tuple[Row, Sequence[RunView]]]:
-    yield Row(learned="federated", arm=arm, estimates={}), runs
-    if own := tuned(runs):
-        yield Row(learned="fine-tuned", arm=arm, estimates={}), own
 
 
 def headline(execution: ExecutionView) -> tuple[str, ...]:

@@ -52,18 +52,12 @@ def _run(run: RunView) -> dict[str, Any]:
         "metrics": dict(run.metrics),
         "sites": {
             name: {"train_rows": site.train_rows, "test_rows": site.test_rows, "metrics": dict(site.metrics)}
-            | _fine_tuned(run, name)
+            | ({"fine_tuned": dict(site.fine_tuned)} if site.fine_tuned else {})
             for name, site in run.sites.items()
         },
         "privacy": {"secure_aggregation": False, "unit": None, "epsilon": None, "delta": None},
     }
     return entry | _error(run)
-
-
-def _fine_tuned(run: RunView, site: str) -> dict[str, Any]:
-    """Return the metrics of the model that a site tuned for itself; nothing where none was tuned."""
-    found = run.fine_tuned
-    return {"fine_tuned": dict(found.sites[site])} if found is not None and site in found.sites else {}
 
 
 def _baseline(run: RunView) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from medfl.events import Evaluated, FineTuned, Intervals, Metrics, Noticed, Role, SiteFailed, WeightsTaken
 from medfl.spec.merging import merge
 
+FINE_TUNED = ", fine-tuned"
+"""What is added to an arm's name where sites went on from its model by themselves."""
 Status = Literal["planned", "running", "interrupted", "failed", "finished"]
 
 
@@ -28,6 +30,8 @@ class SiteView:
         Rows by class name; empty for regression.
     metrics, intervals
         Of the run's last model on this site's test rows; empty until it was judged.
+    fine_tuned
+        Metrics of the site's own copy of that model, trained on by itself; empty where there is none.
     """
 
     name: str
@@ -41,6 +45,7 @@ class SiteView:
     test_classes: Mapping[str, int] = field(default_factory=dict)
     metrics: Metrics = field(default_factory=dict)
     intervals: Intervals = field(default_factory=dict)
+    fine_tuned: Metrics = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +124,9 @@ class RunView:
     latest, final
         The last judgement of a model; the same if it was that of the run's last model, with intervals and curves.
     fine_tuned
-        How the last model does that each site trained further for itself; None where that was not asked for.
+        What became of the last model at each site that went on from it by itself; None where none did.
+    personal
+        Whether the view speaks of the sites' fine-tuned copies, as :meth:`as_fine_tuned` gives it.
     start
         What training started from; None where first weights were drawn at random.
     notices, failures
@@ -159,6 +166,7 @@ class RunView:
     latest: Evaluated | None = None
     final: Evaluated | None = None
     fine_tuned: FineTuned | None = None
+    personal: bool = False
     start: WeightsTaken | None = None
     notices: tuple[Noticed, ...] = ()
     failures: tuple[SiteFailed, ...] = ()
@@ -172,19 +180,19 @@ class RunView:
         return self.latest.pooled if self.latest else {}
 
     @property
-    def tuned(self) -> RunView | None:
-        """The run as if its last models were those that each site tuned for itself; None where none was tuned."""
-        if self.fine_tuned is None:
+    def way(self) -> str:
+        """What its way of learning is called: the arm, and whether sites went on from its model by themselves."""
+        return f"{self.arm}{FINE_TUNED}" if self.personal else self.arm
+
+    def as_fine_tuned(self) -> RunView | None:
+        """Return the run as judged by each site's fine-tuned copy of its model; None where there is none."""
+        told = self.fine_tuned
+        if told is None:
             return None
         judged = Evaluated(
-            run=self.run,
-            round=self.rounds,
-            pooled={},
-            sites=self.fine_tuned.sites,
-            final=True,
-            site_intervals=self.fine_tuned.site_intervals,
+            run=self.run, round=told.round, pooled={}, sites=told.sites, final=True, site_intervals=told.site_intervals
         )
-        return replace(self, final=judged, latest=judged)
+        return replace(self, personal=True, latest=judged, final=judged, table=())
 
     @property
     def federated(self) -> bool:
@@ -233,6 +241,15 @@ class ExecutionView:
         """Runs by arm, in planned order."""
         names = dict.fromkeys(run.arm for run in self.runs)
         return {name: tuple(run for run in self.runs if run.arm == name) for name in names}
+
+    @property
+    def fine_tuned(self) -> Mapping[str, tuple[RunView, ...]]:
+        """The arms' runs as judged by each site's fine-tuned copy, by what they are called; those that have any."""
+        found = (run.as_fine_tuned() for run in self.runs)
+        tuned = [run for run in found if run is not None]
+        return {
+            name: tuple(run for run in tuned if run.way == name) for name in dict.fromkeys(run.way for run in tuned)
+        }
 
     def baseline(self, role: Role) -> tuple[RunView, ...]:
         """Return the runs of one baseline, one a repeat."""

@@ -56,6 +56,47 @@ def test_an_mlp_learns_the_same(activation: Activation, kind: str, optimiser: st
     _agree(model, spec, OUTCOMES[kind], how, everything=everything)
 
 
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("everything", [False, True], ids=["plain", "everything"])
+def test_layers_at_rates_of_their_own_learn_as_in_parameter_groups(optimiser: str, everything: bool) -> None:
+    """A frozen layer, a slow one and a head: as PyTorch's groups, with the frozen one left out of clipping."""
+    outcome, spec = OUTCOMES["multiclass"], MLP(hidden=(8, 6), activation="tanh")
+    model = build(spec, features=FEATURES, outcome=outcome)
+    options = {"weight_decay": 0.05, "clip_norm": 0.1} if everything else {}
+    how = OPTIMISERS[optimiser].model_copy(update={"batch_size": 16, "local_epochs": 6, **options})
+    start = model.init(np.random.default_rng(1))
+    factors = {"layer1": 0.0, "layer2": 0.25, "layer3": 1.0}
+    rates = np.ones_like(start)
+    for name, part in model.layout.split(rates).items():
+        part[...] = factors[name.split(".")[0]]
+    anchor = start + np.random.default_rng(3).normal(0, 0.1, start.shape).astype(np.float32)
+    pull = Pull(0.1, anchor, rates=rates)
+    trained = model.train(start, _examples(outcome), how, generator=np.random.default_rng(7), pull=pull)
+
+    module = _module(spec, outcome)
+    _load(module, model, start)
+    linear = [part for part in module if isinstance(part, torch.nn.Linear)]
+    linear[0].requires_grad_(False)
+    grouped = _optimiser(how, linear[2])
+    grouped.add_param_group({"params": list(linear[1].parameters()), "lr": how.learning_rate * 0.25})
+    centres = _like(module, model, anchor)
+    for _, rows in _batches(how):
+        grouped.zero_grad()
+        examples = _examples(outcome)
+        scores, truth = module(torch.tensor(examples.features[rows])), torch.tensor(examples.outcome[rows])
+        loss, _ = _loss(outcome, scores, truth, None)
+        for parameter, centre in zip(module.parameters(), centres, strict=True):
+            loss = loss + pull.mu / 2 * ((parameter - centre) ** 2).sum()
+        torch.autograd.backward(loss)
+        if how.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(module.parameters(), how.clip_norm)
+        grouped.step()
+    np.testing.assert_allclose(trained.weights, _flat(module, model), rtol=1e-5, atol=2e-5)
+    frozen = rates == 0
+    assert trained.weights[frozen].tobytes() == start[frozen].tobytes()
+    assert (trained.weights[~frozen] != start[~frozen]).all()
+
+
 @pytest.mark.parametrize("kind", OUTCOMES)
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("everything", [False, True], ids=["plain", "everything"])

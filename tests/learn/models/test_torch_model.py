@@ -51,6 +51,45 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "how",
+    [
+        SGD(momentum=0.5, nesterov=True, clip_norm=0.2, weight_decay=0.1),
+        Adam(weight_decay=0.1, clip_norm=0.2),
+        AdamW(clip_norm=0.2),
+    ],
+    ids=lambda how: how.optimizer,
+)
+@pytest.mark.parametrize("factors", [(0.0, 1.0), (0.2, 1.0), (1.0, 0.0), (0.5, 0.5)])
+def test_layers_learn_at_the_rates_that_built_in_ones_do(how: Training, factors: tuple[float, float]) -> None:
+    mine = build(MLP(hidden=(6,), activation="tanh"), features=FEATURES, outcome=BINARY)
+    theirs = build(Torch(name="perceptron"), features=FEATURES, outcome=BINARY)
+    how, start = how.model_copy(update={"batch_size": 16, "local_epochs": 4}), mine.init(np.random.default_rng(0))
+    rates = np.where(np.arange(start.size) < FEATURES * 6 + 6, *factors).astype(np.float32)
+    weights = {}
+    for model, flat in ((mine, start), (theirs, _carried(start, mine, theirs))):
+        pull = Pull(0.3, flat + np.float32(0.01), rates=rates)
+        trained = model.train(flat, _examples(50, BINARY), how, generator=np.random.default_rng(5), pull=pull)
+        frozen = rates == 0
+        assert trained.weights[frozen].tobytes() == flat[frozen].tobytes()
+        weights[id(model)] = trained.weights
+    expected = _carried(weights[id(mine)], mine, theirs)
+    np.testing.assert_allclose(weights[id(theirs)], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_frozen_normalisation_keeps_its_running_statistics() -> None:
+    model = build(Torch(name="batch-norm"), features=FEATURES, outcome=BINARY)
+    start = model.init(np.random.default_rng(0))
+    rates = np.ones_like(start)
+    for name, part in model.layout.split(rates).items():
+        part[...] = 0.0 if name.startswith("0.") else 1.0
+    trained = model.train(
+        start, _examples(40, BINARY), SGD(), generator=np.random.default_rng(0), pull=Pull(rates=rates)
+    ).weights
+    assert trained[rates == 0].tobytes() == start[rates == 0].tobytes()
+    assert (trained[rates == 1] != start[rates == 1]).any()
+
+
+@pytest.mark.parametrize(
+    "how",
     [SGD(momentum=0.5, nesterov=True, clip_norm=0.2), Adam(weight_decay=0.01), AdamW(clip_norm=0.2)],
     ids=lambda how: how.optimizer,
 )

@@ -11,7 +11,7 @@ may also be named by the modules around it, ``encoder``. The head is the last of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from medfl.errors import Complaint, PlanError, did_you_mean, listed
 from medfl.learn.algorithm import Stage
 from medfl.learn.model import Floats, Layout
-from medfl.spec.start import ALL_BUT_HEAD, Start
+from medfl.spec.start import ALL_BUT_HEAD, Freeze, Start
 from medfl.spec.training import LocalTraining
 
 How = TypeVar("How", bound=LocalTraining)
@@ -74,14 +74,36 @@ def stages(
     return tuple(parts)
 
 
+def held_still(freeze: Freeze, layout: Layout) -> Floats | None:
+    """Return 0 for each weight of the layers named and 1 for the others, flat; None where none is named."""
+    if not freeze:
+        return None
+    parts = [np.full(shape, not _named(name, freeze, layout), np.float32).reshape(-1) for name, shape in layout.shapes]
+    return np.concatenate(parts)
+
+
+def require_layers(freeze: Freeze, layout: Layout, *, place: str) -> None:
+    """Refuse to freeze layers that the model does not have, or all that it has.
+
+    Raises
+    ------
+    PlanError
+        With all that is wrong.
+    """
+    complaints = [] if freeze == ALL_BUT_HEAD else [*_strange(freeze, layout, place)]
+    frozen = [_named(name, freeze, layout) for name, _ in layout.shapes]
+    if not complaints and all(frozen):
+        complaints.append(Complaint("every layer is frozen", place, listed(freeze, 12), "leave one of them out"))
+    if freeze == ALL_BUT_HEAD and not any(frozen):
+        what = "the model has one layer, its head: there is nothing else to freeze"
+        complaints.append(Complaint(what, place, f'"{ALL_BUT_HEAD}"', "leave freeze out"))
+    if complaints:
+        raise PlanError.of(complaints)
+
+
 def head_of(layout: Layout) -> str:
     """Return the name of the last layer."""
     return _layer(layout.shapes[-1][0])
-
-
-def layers_of(layout: Layout) -> tuple[str, ...]:
-    """Return the names of all layers, from the input on."""
-    return tuple(dict.fromkeys(_layer(name) for name, _ in layout.shapes))
 
 
 def in_layer(parameter: str, layer: str) -> bool:
@@ -159,18 +181,30 @@ def _share(how: How, begin: int, end: int, *, of: int) -> How | None:
 
 def _unknown(start: Start, layout: Layout) -> Iterator[Complaint]:
     frozen = () if start.freeze == ALL_BUT_HEAD else start.freeze
-    layers = layers_of(layout)
     for key, names in (("freeze", frozen), ("rates", tuple(start.rates))):
-        for name in names:
-            if not any(in_layer(parameter, name) for parameter, _ in layout.shapes):
-                hint = did_you_mean(name, [*layers, *([ALL_BUT_HEAD] if key == "freeze" else [])])
-                remedy = f"{hint} The layers are {listed(layers, 12)}".strip()
-                yield Complaint("the model has no such layer", f"[model.start] {key}", name, remedy)
+        yield from _strange(names, layout, f"[model.start] {key}")
     for name in start.rates:
         if any(in_layer(name, layer) for layer in frozen):
             yield Complaint(
                 f"{name} is frozen and has a rate", "[model.start] rates", name, "take it out of freeze or of rates"
             )
+
+
+def _strange(names: Iterable[str], layout: Layout, place: str) -> Iterator[Complaint]:
+    """Find names of layers that the model does not have."""
+    layers = list(dict.fromkeys(_layer(name) for name, _ in layout.shapes))
+    for name in names:
+        if not any(in_layer(parameter, name) for parameter, _ in layout.shapes):
+            hint = did_you_mean(name, [*layers, *([ALL_BUT_HEAD] if place.endswith("freeze") else [])])
+            remedy = f"{hint} The layers are {listed(layers, 12)}".strip()
+            yield Complaint("the model has no such layer", place, name, remedy)
+
+
+def _named(parameter: str, freeze: Freeze, layout: Layout) -> bool:
+    """Say whether a parameter belongs to what is frozen."""
+    if freeze == ALL_BUT_HEAD:
+        return not in_layer(parameter, head_of(layout))
+    return any(in_layer(parameter, layer) for layer in freeze)
 
 
 def _idle(start: Start, layout: Layout, rounds: int) -> Iterator[Complaint]:
