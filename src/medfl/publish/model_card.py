@@ -16,6 +16,7 @@ from medfl.publish.wording import (
     moment,
     number,
     percent,
+    sentence,
     whole,
     with_interval,
 )
@@ -144,7 +145,8 @@ def _limits(run: RunView) -> Iterator[str]:
         yield "- The sites were simulated from one table; real sites differ in more ways."
     if not run.spec.get("privacy", {}).get("secure_aggregation"):
         yield "- Trained without secure aggregation or differential privacy: weights may reveal single rows."
-    yield from (f"- {_plain(event.site + ': ' if event.site else '')}{_plain(event.text)}." for event in run.notices)
+    told = (f"{event.site}: {event.text}." if event.site else sentence(event.text) for event in run.notices)
+    yield from (f"- {_plain(one)}" for one in told)
 
 
 def _origin(run: RunView) -> Iterator[str]:

@@ -34,7 +34,7 @@ def verdicts(execution: ExecutionView, results: Sequence[Comparison], *, metric:
         elif len(family) > _FEW:
             yield sentence(_in_number(family, name))
         elif family:
-            yield sentence(_in_short(family, name, metric))
+            yield sentence(_in_short(execution, family, name=name, metric=metric))
 
 
 VERDICTS: Mapping[Verdict, str] = MappingProxyType(
@@ -129,14 +129,14 @@ def _difference(first: Mark, second: Mark, result: Comparison, metric: str) -> s
     return f"{told} (95 % interval of the difference {low} to {high})"
 
 
-def _in_short(family: Sequence[Comparison], name: str, metric: str) -> str:
-    told = listed(_one(result, metric) for result in family)
+def _in_short(execution: ExecutionView, family: Sequence[Comparison], *, name: str, metric: str) -> str:
+    told = listed(_one(mark_of(execution, result.first).label, result, metric) for result in family)
     return f"Difference in {_measured(family[0], metric)} to {name}: {told}; {_who_is_clear(family)}"
 
 
-def _one(result: Comparison, metric: str) -> str:
+def _one(first: str, result: Comparison, metric: str) -> str:
     gap = number(result.difference.mean if result.difference else None, metric=metric)
-    return f"{result.first} {gap}" + (f" ({p_value(result.p_holm)})" if result.p_holm is not None else "")
+    return f"{first} {gap}" + (f" ({p_value(result.p_holm)})" if result.p_holm is not None else "")
 
 
 def _in_number(family: Sequence[Comparison], name: str) -> str:

@@ -315,7 +315,7 @@ def _assumed(study: Study, prepared: Prepared | None) -> _Sentences:
         if isinstance(event, SiteFailed)
     ]
     notes = [
-        f"{event.site}: {event.text}." if event.site else f"{event.text}."
+        f"{event.site}: {event.text}." if event.site else f"{event.text[:1].upper()}{event.text[1:]}."
         for event in _told(prepared)
         if isinstance(event, Noticed)
     ]
