@@ -76,3 +76,11 @@ def test_the_listing_has_the_arms_newest_first() -> None:
     assert told[0] == {
         "run": "x-fedyogi-8", "study": "readmission", "arm": "fedyogi", "seed": 8, "status": "planned", "rounds": 0,
     }  # fmt: skip
+
+
+def test_baselines_are_listed_where_they_are_asked_for() -> None:
+    recorded = story.recorded(story.plans(story.study(), name="x"))
+    views: list[RunView] = [view_run([entry]) for entry in recorded]
+    arms, everything = listing(views), listing(views, baselines=True)
+    assert [entry for entry in everything if entry in arms] == arms
+    assert {entry["arm"] for entry in everything if entry not in arms} == {"centralised", "local-only"}
