@@ -342,7 +342,7 @@ def test_a_key_of_torch_models_too(key: str, tmp_path: Path) -> None:
     @torch_model("shipped")
     def shipped(features: int, outcomes: int) -> Any:
         layer = torch.nn.Linear(features, outcomes)
-        torch.nn.init.eye_(layer.weight)
+        torch.nn.init.constant_(layer.weight, 0.5)
         return layer
 
     @torch_model("wide")
