@@ -64,6 +64,9 @@ def asked(name: str, *, quick: bool) -> Study:
         spec["algorithm"]["rounds"] = QUICK["rounds"]
         spec["training"]["local_epochs"] = QUICK["local_epochs"]
         spec.setdefault("evaluation", {})["bootstrap"] = 20
+        for arm in spec.get("arm", ()):
+            if "probe_rounds" in arm.get("model", {}).get("start", {}):
+                arm["model"]["start"]["probe_rounds"] = 1
     return Study.model_validate(spec)
 
 

@@ -33,7 +33,7 @@ def test_one_command_makes_every_table_and_figure(shared: Path, tmp_path: Path) 
     filled = dict(SLOT.findall(page.read_text(encoding="utf-8")))
     assert filled.keys() == dict(SLOT.findall(PAGE.read_text(encoding="utf-8"))).keys()
     for name, body in filled.items():
-        assert re.search(r"\d\.\d\d", body) or body.startswith("!["), name
+        assert re.search(r"\d\.\d", body) or body.startswith("!["), name
         for figure in re.findall(r"\((figures/[^)]+\.svg)\)", body):
             assert (tmp_path / figure).read_text(encoding="utf-8").startswith("<?xml")
 
