@@ -218,6 +218,13 @@ def test_what_leaves_for_it_is_said(whole: ExecutionView) -> None:
     assert len(leaving(told(story.study())).items) == len(heads) - 2
 
 
+def test_what_leaves_for_one_arm_only_is_said() -> None:
+    arms = [{"name": "fedavg"}, {"name": "fedprox", "evaluation": {"importance": {}, "fine_tune": {}}}]
+    what = Study.model_validate(json.loads(story.study().canonical) | {"arm": arms})
+    heads = [item.when for item in leaving(replace(told(story.study()), spec=json.loads(what.canonical))).items]
+    assert {"For the importance of features", "For fine-tuning at each site"} <= set(heads)
+
+
 def test_groups_over_repeats_are_means_with_intervals(whole: ExecutionView) -> None:
     women, men = subgroups(whole.arms["fedavg"], ("auc", "accuracy"))
     assert (women.rows, women.suppressed, women.estimates["auc"].n) == (40, (), 2)

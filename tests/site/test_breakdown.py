@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from medfl.learn.metrics.subgroups import named
 from medfl.learn.statistic import Statistic
 from medfl.messages import Reply, Request, to_bytes
 from medfl.site.answer import Site
+from medfl.site.breakdown import by_feature
 from medfl.spec.study import Study
 from medfl.testing.federation import NAMES, in_process, overheard, rehearse, sites, study, tables
 
@@ -148,3 +150,38 @@ def test_other_outcomes_have_groups_and_importance(tmp_path: Path, target: str) 
     assert all(metric in group["metrics"] for group in grouping(event, "sex")["groups"])
     assert [entry["feature"] for entry in event.importance] == ["age", "sick"]
     assert all(len(entry["metrics"][metric]) == 2 for entry in event.importance)
+
+
+def last(what: Study, folder: Path) -> tuple[Request, Reply]:
+    return replies(what, folder)[-1]
+
+
+def test_with_numbers_as_outcome_only_sums_over_all_rows_leave_for_importance(tmp_path: Path) -> None:
+    """A bin of predicted numbers may hold one patient, and the same outcome in it would tell whose value moved."""
+    what = study(
+        data={"target": "dose", "features": ["age", "sick"]},
+        model={"kind": "linear"},
+        evaluation={"test_fraction": 0.5, "importance": {"repeats": 2}, "bootstrap": 0},
+    )
+    sent = Statistic(last(what, tmp_path)[1].arrays).under("importance")
+    assert {name.rpartition("/")[2] for name in sent.arrays} == {"moments"}
+    assert {array.shape for array in sent.arrays.values()} == {(1, 6)}
+
+
+def test_the_hub_cannot_redo_a_shuffle(tmp_path: Path) -> None:
+    """It knows seed, site and feature: with the orders too, many sums would be equations for single patients."""
+    what = asked(importance={"repeats": 1})
+    request, _ = last(what, tmp_path)
+    site = hospitals(tmp_path)[request.site]
+    prepared = site.desk.prepared(site.desk.study(request.study)[0], request)
+    only_age = np.zeros_like(request.arrays["weights"])
+    only_age[0] = 1.0
+    unused = prepared.test.features.copy()
+    unused[:, 1] += 1.0
+    other = replace(prepared, test=replace(prepared.test, features=unused))
+    first, again, second = (
+        by_feature(one, only_age, repeats=1, seed=request.seed, site=request.site)["0/0/losses"]
+        for one in (prepared, prepared, other)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, second)

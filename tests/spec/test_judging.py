@@ -63,6 +63,13 @@ CASES = [
         "age must be a table, or the column alone",
         'write age = "…"',
     ),
+    ('subgroups = { " " = "sex" }', "[evaluation.subgroups]", "cannot be read there", 'write for example "sex"'),
+    (
+        'subgroups = { "a\\nb" = "sex" }',
+        "[evaluation.subgroups]",
+        "the name of a grouping becomes a heading",
+        'write for example "sex"',
+    ),
     ('subgroups = { site = "sex" }', "[evaluation.subgroups] site", "every site is a group already", "choose another"),
     (
         'subgroups = { a = "age", b = { column = "age", cuts = [50] } }',
@@ -120,6 +127,32 @@ def test_the_column_that_deals_the_rows_is_the_site(complaints: Complaints) -> N
 def test_arms_do_not_cut_the_same_rows_in_two_ways(complaints: Complaints, change: str) -> None:
     (told,) = complaints(GOOD + f'subgroups = {{ sex = "sex" }}\n[[arm]]\nname = "x"\nevaluation.{change}\n')
     assert "comparing them could give a small group away" in told.what
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "evaluation.test_fraction = 0.21",
+        "evaluation.split_seed = 2",
+        'data.missing = ["f"]',
+        'data.positive = "1"',
+        'preprocess.impute = "drop"',
+    ],
+)
+def test_arms_with_groups_test_the_same_rows(complaints: Complaints, change: str) -> None:
+    """Two splits of one seed are nested: at 20 and 21 % a group may differ by a single patient."""
+    arm = f'[[arm]]\nname = "x"\n{change}\n'
+    (told,) = complaints(GOOD + f'subgroups = {{ sex = "sex" }}\n{arm}')
+    assert "comparing them could give a small group away" in told.what
+    assert parse(GOOD + arm, source="s").arms
+
+
+def test_fewer_features_are_other_rows_only_where_rows_are_dropped(complaints: Complaints) -> None:
+    arm = '[[arm]]\nname = "x"\ndata.features = ["age"]\n'
+    grouped = GOOD + 'subgroups = { sex = "sex" }\n'
+    assert parse(grouped + arm, source="s").arms
+    (told,) = complaints(f'{grouped}[preprocess]\nimpute = "drop"\n{arm}')
+    assert "features is the same for all arms" in told.what
 
 
 def test_short_forms_are_what_they_stand_for() -> None:

@@ -139,3 +139,12 @@ def test_a_repeat_with_a_run_that_failed_does_not_count() -> None:
 
 def test_without_coalitions_there_is_nothing_to_tell() -> None:
     assert contributions(replace(played(gloves, "shapley"), coalitions=()), "auc") == ()
+
+
+def test_an_arm_may_write_the_kind_alone() -> None:
+    """A journal has what an arm overrides as it was written."""
+    spec = {"evaluation": {"split_seed": 1}, "arm": [{"name": "base", "evaluation": {"contributions": "shapley"}}]}
+    whole = played(gloves, "shapley")
+    arms = {name: tuple(replace(one, spec=spec) for one in runs) for name, runs in whole.arms.items()}
+    short = view_execution([*chain.from_iterable(arms.values()), *whole.coalitions])
+    assert only(short) == only(whole)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from medfl.events import Event, RunFailed
 from medfl.store.folding import view_execution, view_run
@@ -84,3 +85,14 @@ def test_baselines_are_listed_where_they_are_asked_for() -> None:
     arms, everything = listing(views), listing(views, baselines=True)
     assert [entry for entry in everything if entry in arms] == arms
     assert {entry["arm"] for entry in everything if entry not in arms} == {"centralised", "local-only"}
+
+
+def test_the_listing_has_what_was_interrupted_whatever_it_is_for() -> None:
+    recorded = story.recorded(story.plans(story.study(), name="x"))
+    plans = [view_run([entry]) for entry in recorded]
+    part = replace(plans[0], role="coalition", members=("lakeside", "st-anne"), status="interrupted", place=9)
+    alone = replace(plans[0], role="local-only", arm="local-only", status="finished", place=8)
+    told = listing([*plans, part, alone])
+    assert (told[0]["arm"], told[0]["status"]) == ("fedavg, by 2 only", "interrupted")
+    assert len(told) == 5
+    assert len(listing([*plans, replace(part, status="finished")])) == 4

@@ -66,12 +66,13 @@ def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> It
             f"Once, for the last model: the same sums for each group by {listed(groups)} that is large enough, and the "
             "number of its rows by outcome; of a group that is not, its name. Where no group is large enough, nothing.",
         )
-    if spec["evaluation"].get("importance"):
+    judged = [arm["evaluation"] for arm in arms.values()]
+    if any(how.get("importance") is not None for how in judged):
         yield Left(
             "For the importance of features",
             "Once, for the last model: the same histograms and sums of errors, one feature's values shuffled.",
         )
-    if spec["evaluation"].get("fine_tune"):
+    if any(how.get("fine_tune") is not None for how in judged):
         yield Left("For fine-tuning at each site", "Once: the metrics of the site's copy and their intervals.")
     yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
 

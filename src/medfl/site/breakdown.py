@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from medfl.learn.data.grouping import Groups
 from medfl.learn.importance import shuffled
 from medfl.learn.metrics import judge
 from medfl.learn.metrics.subgroups import named
-from medfl.learn.model import Floats
+from medfl.learn.model import Examples, Floats
 from medfl.learn.statistic import Statistic, total
 from medfl.privacy.suppression import Counts, suppressed
 from medfl.site.desk import Prepared
@@ -55,18 +56,29 @@ def by_group(
 
 
 def by_feature(prepared: Prepared, weights: Floats, *, repeats: int, seed: int, site: str) -> Statistic:
-    """Return the sums with each feature shuffled, as :func:`medfl.learn.importance.shuffled` does."""
+    """Return the sums with each feature shuffled, as :func:`medfl.learn.importance.shuffled` does.
+
+    The order that rows are shuffled into is drawn from the run's seed and from the rows themselves. The hub knows the
+    seed; if it knew the orders too, each sum would be an equation for the values of single patients.
+    """
     outcome, recipe = prepared.agreement.outcome, prepared.recipe
-    truth = recipe.restored(prepared.test.outcome)
+    truth, secret = recipe.restored(prepared.test.outcome), _digest(prepared.test)
 
     def measured(features: Floats) -> Statistic:
         scores = recipe.restored(prepared.model.scores(weights, features))
         return judge.measure(outcome, scores, truth, brief=True)
 
     def draw(feature: str, repeat: int) -> np.random.Generator:
-        return seeds.generator(seed, round=repeat, site=site, purpose=f"shuffle of {feature}")
+        return seeds.generator(seed, round=repeat, site=site, purpose=f"shuffle of {feature} in {secret}")
 
     return shuffled(recipe, prepared.test.features, measured, repeats=repeats, draw=draw)
+
+
+def _digest(rows: Examples) -> str:
+    """Return what is the same whenever these rows are read, and known to nobody who has not got them."""
+    found = hashlib.sha256(np.ascontiguousarray(rows.features).tobytes())
+    found.update(np.ascontiguousarray(rows.outcome).tobytes())
+    return found.hexdigest()
 
 
 def _counts(groups: Groups, prepared: Prepared) -> Counts:

@@ -8,7 +8,10 @@ from itertools import chain
 from medfl.spec.data import ByColumn
 from medfl.spec.finding import Finding
 from medfl.spec.lines import KeyPath
-from medfl.spec.study import Study
+from medfl.spec.study import Arm, Study
+
+_SPLIT = ("test_fraction", "split_seed", "test_ids", "id_column")
+_ROWS = ("target", "positive", "missing", "columns", "sites")
 
 
 def judging(study: Study, *, sites: int | None) -> Iterator[Finding]:
@@ -23,13 +26,25 @@ def grouped(study: Study) -> Iterator[tuple[KeyPath, str]]:
 
 
 def regrouped(study: Study) -> Iterator[Finding]:
-    """Find arms that group patients in another way: two ways of cutting the same rows could be subtracted."""
+    """Find arms that group patients in another way, or other test rows: what differs in a few could be subtracted."""
     for position, arm in enumerate(study.arm):
-        change = arm.evaluation if isinstance(arm.evaluation, Mapping) else {}
-        for key in ("subgroups", "smallest_group"):
-            if key in change:
-                what = f"{key} is the same for all arms, as comparing them could give a small group away"
-                yield Finding(("arm", position, "evaluation", key), what, "move it to [evaluation] of the study")
+        for part, key in _grouping(study, arm):
+            what = f"{key} is the same for all arms, as comparing them could give a small group away"
+            yield Finding(("arm", position, part, key), what, f"move it to [{part}] of the study")
+
+
+def _grouping(study: Study, arm: Arm) -> Iterator[tuple[str, str]]:
+    """Yield what an arm changes that decides which test rows there are and how they are grouped."""
+    keys: dict[str, tuple[str, ...]] = {"evaluation": ("subgroups", "smallest_group")}
+    if study.evaluation.subgroups is not None:
+        keys = {"evaluation": (*keys["evaluation"], *_SPLIT), "data": _ROWS}
+        changed = arm.preprocess if isinstance(arm.preprocess, Mapping) else {}
+        before, after = study.preprocess.impute, changed.get("impute", study.preprocess.impute)
+        if "drop" in (before, after):
+            keys |= {"data": (*_ROWS, "features"), "preprocess": () if before == after else ("impute",)}
+    for part, names in keys.items():
+        change = getattr(arm, part)
+        yield from ((part, name) for name in names if isinstance(change, Mapping) and name in change)
 
 
 def _margin(study: Study) -> Iterator[Finding]:
@@ -47,7 +62,10 @@ def _subgroups(study: Study) -> Iterator[Finding]:
     first: dict[str, str] = {}
     for path, column in grouped(study):
         name = str(path[-2])
-        if name == "site":
+        if not name.strip() or not name.isprintable():
+            what = "the name of a grouping becomes a heading of tables, and this one cannot be read there"
+            yield Finding(path[:-1], what, f'write for example "{column}"')
+        elif name == "site":
             yield Finding(path[:-1], "every site is a group already, called so", "leave it out, or choose another name")
         elif column == data.target:
             what = f"the target {column} cannot group patients: each group would have one outcome only"

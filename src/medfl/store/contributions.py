@@ -78,15 +78,14 @@ def contributions(execution: ExecutionView, metric: str) -> tuple[Contributions,
 
 
 def _of_arm(execution: ExecutionView, runs: Sequence[RunView], metric: str) -> Contributions | None:
-    asked = runs[0].asked("evaluation").get("contributions")
+    kind = _kind(runs[0])
     theirs = [run for run in execution.coalitions if run.arm == runs[0].arm]
-    if not asked or not theirs:
+    if kind is None or not theirs:
         return None
     sites = sorted({site for run in theirs for site in run.members})
     measured = [(run, values) for run in runs if (values := _values(run, theirs, sites, metric)) is not None]
     if not measured:
         return None
-    kind: Kind = asked["kind"]
     whole = frozenset(sites)
     nobody = [values[frozenset()] for _, values in measured if frozenset() in values]
     return Contributions(
@@ -112,8 +111,15 @@ def _values(run: RunView, theirs: Sequence[RunView], sites: Sequence[str], metri
     if untrained is not None:
         known[frozenset()] = untrained
     values = {members: value for members, value in known.items() if value is not None}
-    needs_nobody = run.asked("evaluation")["contributions"]["kind"] == "shapley" and untrained is None
+    needs_nobody = _kind(run) == "shapley" and untrained is None
     return None if len(values) < len(known) or needs_nobody else values
+
+
+def _kind(run: RunView) -> Kind | None:
+    """Return how contributions are measured; an arm may have written the kind alone."""
+    asked = run.asked("evaluation").get("contributions")
+    kind: Kind | None = asked["kind"] if isinstance(asked, Mapping) else asked
+    return kind
 
 
 def _metric(run: RunView, metric: str) -> float | None:

@@ -24,14 +24,17 @@ def summary(execution: ExecutionView) -> dict[str, Any]:
 
 
 def listing(views: Iterable[RunView], *, baselines: bool = False) -> list[dict[str, Any]]:
-    """Return what ``medfl runs --json`` prints: the arms' runs, the one planned last first; baselines if asked for."""
+    """Return what ``medfl runs --json`` prints: the arms' runs, the one planned last first; baselines if asked for.
+
+    A run that was begun and has no end is listed whatever it is for: it is what is to be resumed.
+    """
     roles = ("arm", "centralised", "local-only") if baselines else ("arm",)
-    listed = [view for view in views if view.role in roles]
+    listed = [view for view in views if view.role in roles or view.status not in ("planned", "finished")]
     return [
         {
             "run": view.run,
             "study": view.study,
-            "arm": view.arm,
+            "arm": view.arm + (f", by {len(view.members)} only" if view.members else ""),
             "seed": view.seed,
             "status": view.status,
             "rounds": view.rounds,

@@ -36,7 +36,8 @@ def measure(
         Probability from which a row counts as positive, for binary outcomes; None where it is chosen later, from the
         pooled ROC.
     brief
-        For binary outcomes: only what AUC, Brier score and log loss are read from, as between rounds.
+        Only what metrics between rounds are read from: of binary outcomes AUC, Brier score and log loss; of numbers
+        all, but no curves.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def measure(
         case "multiclass":
             return multiclass.measure(scores, truth)
         case "regression":
-            return regression.measure(scores, truth)
+            return regression.measure(scores, truth, brief=brief)
 
 
 def metrics(

@@ -20,18 +20,22 @@ SIDE = 2 * OCTAVES * PER_OCTAVE
 ROUNDING = 1e-12
 
 
-def measure(predicted: Floats, truth: Floats) -> Statistic:
+def measure(predicted: Floats, truth: Floats, *, brief: bool = False) -> Statistic:
     """Return the sums of these rows.
 
     Arrays: ``moments`` of error, its size, its square, truth and its square; ``rows`` and ``numbers`` (sums of
-    predicted, true and squared true numbers) in bins of the predicted number.
+    predicted, true and squared true numbers) in bins of the predicted number. Where it is `brief`, only the sums that
+    the metrics are read from: a bin may hold a single row.
     """
     predictions, values = predicted.astype(np.float64), truth.astype(np.float64)
     errors, squares = predictions - values, values * values
+    moments = resampling.moments(errors, np.abs(errors), errors * errors, values, squares)
+    if brief:
+        return Statistic({"moments": moments[:1]})
     place = _bins(predictions)
     return Statistic(
         {
-            "moments": resampling.moments(errors, np.abs(errors), errors * errors, values, squares),
+            "moments": moments,
             "rows": np.bincount(place, minlength=2 * SIDE),
             "numbers": np.stack([add_up(place, numbers, 2 * SIDE) for numbers in (predictions, values, squares)]),
         }
