@@ -69,6 +69,7 @@ EXAMPLES: list[Event] = [
         site_intervals={"east": {"auc": (0.0, 1.0)}},
         curves={"roc": [[0.0, 0.0, 1.0]]},
     ),
+    FineTuned(run="a-1", round=2, sites={"east": {"auc": None}}, site_intervals={"east": {"auc": (0.0, 1.0)}}),
     RoundFinished(run="a-1", round=1, model="m", state="s", sites=("east",), loss=None),
     RunFinished(run="a-1", rounds=2, model="", seconds=1.5),
     RunFailed(run="a-1", code="diverged", message="site east, round 2: …"),
