@@ -22,10 +22,14 @@ def test_one_command_makes_every_table_and_figure(shared: Path, tmp_path: Path) 
     pytest.importorskip("torch")
     page = tmp_path / "page.md"
     shutil.copy(PAGE, page)
-    command = [sys.executable, EXAMPLE / "proof_of_concept.py", shared / "data/diabetes100k.csv", "--quick"]
+    table = shared / "data/diabetes100k.csv"
+    command = [sys.executable, str(EXAMPLE / "proof_of_concept.py"), str(table), "--quick"]
     for time in ("first", "again"):
         said = subprocess.run(
-            [*command, "--home", tmp_path / "home", "--page", page], capture_output=True, text=True, check=False
+            [*command, "--home", str(tmp_path / "home"), "--page", str(page)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert said.returncode == 0, said.stderr
         assert said.stdout.endswith("is written.\n")
@@ -39,7 +43,7 @@ def test_one_command_makes_every_table_and_figure(shared: Path, tmp_path: Path) 
 
 
 def test_a_quick_try_does_not_overwrite_the_page(tmp_path: Path) -> None:
-    command = [sys.executable, EXAMPLE / "proof_of_concept.py", tmp_path / "none.csv", "--quick"]
+    command = [sys.executable, str(EXAMPLE / "proof_of_concept.py"), str(tmp_path / "none.csv"), "--quick"]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (said.returncode, "--page" in said.stderr) == (2, True)
 
