@@ -6,7 +6,7 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test check bench reference clean
+.PHONY: demo test check bench reference proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
@@ -22,6 +22,11 @@ test: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python bench/simulate.py
+
+# Every table and figure of docs/explanation/proof-of-concept.md; about an hour, less when started again.
+proof-of-concept: .venv/dev.stamp
+	@test -f "$(DATA)" || { echo "Name the diabetes table: make proof-of-concept DATA=diabetes.csv (see examples/diabetes)"; exit 2; }
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python examples/diabetes/proof_of_concept.py "$(DATA)"
 
 reference: .venv/dev.stamp
 	$(BIN)/python tools/reference.py

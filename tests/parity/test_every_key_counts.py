@@ -236,7 +236,7 @@ TORCH: dict[str, Flip] = {
     "Torch.kind": Flip({"model": {"kind": "mlp"}}, {"model": {"kind": "torch", "name": "narrow"}}),
     "Torch.name": Flip({"model": {"name": "wide"}}, {"model": {"kind": "torch", "name": "narrow"}}),
     "Torch.options": Flip({"model": {"options": {"bias": False}}}, {"model": {"kind": "torch", "name": "narrow"}}),
-    "Torch.start": start("weights", "bundled", {"model": {"kind": "torch", "name": "narrow"}}),
+    "Torch.start": start("weights", "bundled", {"model": {"kind": "torch", "name": "shipped"}}),
     "Torch.batch_norm": Flip({"model": {"batch_norm": "local"}}, {"model": {"kind": "torch", "name": "normed"}}),
 }
 RULES = "an algorithm's own keys are in tests/learn/algorithms/test_every_parameter_counts.py"
@@ -338,6 +338,12 @@ def test_a_key_of_torch_models_too(key: str, tmp_path: Path) -> None:
     @torch_model("normed")
     def normed(features: int, outcomes: int) -> Any:
         return torch.nn.Sequential(torch.nn.BatchNorm1d(features), torch.nn.Linear(features, outcomes))
+
+    @torch_model("shipped")
+    def shipped(features: int, outcomes: int) -> Any:
+        layer = torch.nn.Linear(features, outcomes)
+        torch.nn.init.constant_(layer.weight, 0.5)
+        return layer
 
     @torch_model("wide")
     def wide(features: int, outcomes: int, bias: bool = True) -> Any:

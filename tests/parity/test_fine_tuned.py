@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 from sklearn.metrics import roc_auc_score
 
-from medfl.errors import PlanError
+from medfl.errors import DivergedError, PlanError
 from medfl.events import Evaluated, Event
 from medfl.execution import carry_on, lay_down
 from medfl.learn.data.split import split
@@ -201,6 +201,11 @@ def test_layers_that_cannot_be_frozen_are_refused(tmp_path: Path, freeze: list[s
 def test_all_but_the_head_of_what_is_all_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="one layer, its head"):
         run(tmp_path, asked({"freeze": "all-but-head"}))
+
+
+def test_a_rate_that_throws_a_site_out_of_the_numbers_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"lower learning_rate in \[evaluation.fine_tune\] \(try 1e\+37\)"):
+        run(tmp_path, asked({"local_epochs": 20, "learning_rate": 1e38}, model={"kind": "mlp", "hidden": [4]}))
 
 
 def test_epochs_and_steps_exclude_each_other() -> None:

@@ -79,6 +79,14 @@ def test_the_listing_has_the_arms_newest_first() -> None:
     }  # fmt: skip
 
 
+def test_baselines_are_listed_where_they_are_asked_for() -> None:
+    recorded = story.recorded(story.plans(story.study(), name="x"))
+    views: list[RunView] = [view_run([entry]) for entry in recorded]
+    arms, everything = listing(views), listing(views, baselines=True)
+    assert [entry for entry in everything if entry in arms] == arms
+    assert {entry["arm"] for entry in everything if entry not in arms} == {"centralised", "local-only"}
+
+
 def test_the_listing_has_what_was_interrupted_whatever_it_is_for() -> None:
     recorded = story.recorded(story.plans(story.study(), name="x"))
     plans = [view_run([entry]) for entry in recorded]

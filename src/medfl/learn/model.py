@@ -79,6 +79,11 @@ class Layout:
         """Whether all of them are weights that sites share."""
         return not (self.running or self.own)
 
+    @property
+    def learned(self) -> int:
+        """Number of weights that sites share and aggregate."""
+        return sum(prod(shape) for name, shape in self.shapes if name not in {*self.running, *self.own})
+
     @cached_property
     def size(self) -> int:
         """Number of weights in all."""

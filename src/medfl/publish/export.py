@@ -35,7 +35,7 @@ def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
     NotFoundError
         If the run has no model to export.
     UserError
-        If the folder exists already, or cannot be where it is asked for.
+        If parts of the model stayed at the sites, or the folder exists already, or cannot be where it is asked for.
     StoreError
         If it cannot be written.
     """
@@ -45,6 +45,13 @@ def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
             where=run.run,
             received=f"a {run.role} run that is {run.status}",
             remedy="choose a run that finished a round; each site's own models stay at the site",
+        )
+    if run.federated and run.asked("model").get("batch_norm") == "local":
+        raise UserError(
+            "this model is whole at the sites only: their batch normalisation stayed there",
+            where=run.run,
+            received='[model] batch_norm = "local"',
+            remedy='to have one model for all, run the study with batch_norm = "shared"',
         )
     if folder.exists():
         raise UserError("the folder exists already", where=str(folder), remedy="choose another with -o, or remove it")

@@ -8,6 +8,7 @@ from typing import Any
 
 from medfl.publish.federating import sent_by
 from medfl.publish.methods import arms_of
+from medfl.publish.normalising import left_of_normalisation
 from medfl.publish.wording import counted, listed, sentence, size, whole
 from medfl.store.views import ExecutionView, RunView
 
@@ -80,7 +81,9 @@ def _rounds(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[Left]:
     """Yield what each rule had the sites send; with the arms' names where they differ."""
     by_text: dict[str, list[str]] = {}
     for name, arm in arms.items():
-        by_text.setdefault(sent_by(arm["algorithm"]["kind"]), []).append(name)
+        beside = left_of_normalisation(arm["model"])
+        text = sent_by(arm["algorithm"]["kind"]) + (f"; {beside}" if beside else "")
+        by_text.setdefault(text, []).append(name)
     for text, names in by_text.items():
         whose = "" if len(by_text) == 1 else f" (arm{'s' * (len(names) > 1)} {listed(names)})"
         yield Left(f"In each round{whose}", sentence(text))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from medfl.publish.federating import federation, settings_in_words
 from medfl.publish.methods_of_parts import methods_of_parts
+from medfl.publish.normalising import normalisation_in_words
 from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
@@ -223,7 +224,7 @@ def _model(spec: Spec) -> str:
         case _:
             named = model.get("name", model["kind"])
             text = f"The model was the PyTorch module {named}{settings_in_words(model.get('options', {}))}"
-    return " ".join(filter(None, (sentence(text), start_in_words(model))))
+    return " ".join(filter(None, (sentence(text), normalisation_in_words(model), start_in_words(model))))
 
 
 _OPTIMISERS = MappingProxyType(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medfl.publish.curves import Calibration, Operating, calibrations, confusions, precision_recall, rocs
-from medfl.publish.figures import compared, course, forest, participation
+from medfl.publish.figures import Compared, compared, course, forest, participation
 from medfl.publish.plots import (
     MOST_SHADES,
     calibration_plot,
@@ -165,9 +165,13 @@ def _compared(execution: ExecutionView, metric: str) -> Iterator[Plate]:
     untested = f"Without a test: {'; '.join(reasons)}." if reasons else ""
     text = (
         f"First minus second in {in_sentence(metric)}, over the same seeds. {verdict} {untested} "
-        "Against each site alone, means over the sites are compared."
+        f"Against each site alone{_and_personal(rows)}, means over the sites are compared."
     )
     yield Plate("compared", (difference_plot(rows, name="compared"),), " ".join(text.split()), wide=True)
+
+
+def _and_personal(rows: tuple[Compared, ...]) -> str:
+    return ", and for copies that sites fine-tuned" if any(row.first.personal for row in rows) else ""
 
 
 def _participation(execution: ExecutionView) -> Iterator[Plate]:

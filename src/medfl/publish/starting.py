@@ -36,9 +36,10 @@ def _sentences(start: Mapping[str, Any]) -> Iterator[str]:
     if rates:
         yield f"Layers learned at rates of their own, as factors of the learning rate: {listed(rates)}"
     if start.get("unfreeze_every") is not None:
+        rounds = "round" if start["unfreeze_every"] == 1 else counted(start["unfreeze_every"], "round")
         yield (
-            "The last layer was trained first and one more layer joined in after every "
-            f"{counted(start['unfreeze_every'], 'round')} (gradual unfreezing, Howard & Ruder 2018)"
+            f"The last layer was trained first and one more layer joined in after every {rounds} "
+            "(gradual unfreezing, Howard & Ruder 2018)"
         )
     if start.get("probe_rounds") is not None:
         yield (

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from medfl.errors import listed
 from medfl.events import DataPrepared, Event, Noticed, SiteFailed
+from medfl.run.explain_norms import NORMALISED, beside_weights
 from medfl.run.explain_parts import judged_in_parts, leaves_in_parts
 from medfl.run.explain_start import start_sentence
 from medfl.run.plan import RunPlan
@@ -102,7 +103,8 @@ def model_sentence(model: Model) -> str:
             return f"a multilayer perceptron with hidden layers {layers} ({model.activation}){tail}"
         case Torch():
             options = ", ".join(f"{name} {value}" for name, value in model.options.items())
-            return f"your PyTorch module {model.name!r}" + (f" ({options})" if options else "")
+            text = f"your PyTorch module {model.name!r}" + (f" ({options})" if options else "")
+            return f"{text} with batch normalisation {NORMALISED[model.batch_norm]}" if model.batch_norm else text
 
 
 def training_sentence(how: Training) -> str:
@@ -255,13 +257,15 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
 
 
 def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
-    size = f" ({prepared.setting.model(study.model).layout.size} numbers)" if prepared is not None else ""
+    layout = prepared.setting.model(study.model).layout if prepared is not None else None
+    size = f" ({layout.learned} numbers)" if layout is not None else ""
     filled = study.preprocess.impute in ("median", "most-frequent")
     sums = "sums, sums of squares" + (", histograms and counts" if filled else " and counts")
     return (
         "Before training: column names, types, categories, smallest and largest value, counts of missing values; then "
         f"{sums} for preprocessing.",
         f"Each round: {study.algorithm.sends.format(size=size)}.",
+        *(beside_weights(layout) if layout is not None else ()),
         *_singly(study),
         "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics.",
         *leaves_in_parts(study),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TypeAlias
 
+import numpy as np
+
 from medfl import seeds
 from medfl.errors import PlanError, listed
 from medfl.events import Event, Noticed, WeightsTaken
@@ -42,7 +44,8 @@ def first_weights(
     schedule.require(start, model.layout, rounds=rounds)
     target = Made(part, setting.agreement, setting.recipe)
     if start.bundled:
-        source = from_factory(_of_a_factory(part, fresh), model.layout, name=getattr(part, "name", ""))
+        _require_bundled(part, model, fresh)
+        source = from_factory(fresh, model.layout, name=getattr(part, "name", ""))
     else:
         source = find(start)
     first = fitted(source, target, layout=model.layout, fresh=fresh, new_head=start.new_head)
@@ -72,12 +75,22 @@ def nowhere(start: Start) -> Source:
     )
 
 
-def _of_a_factory(part: object, fresh: Floats) -> Floats:
-    if isinstance(part, Torch):
-        return fresh
-    raise PlanError(
-        "a built-in model brings no weights along",
-        where="[model.start] weights",
-        received='"bundled"',
-        remedy='name a safetensors file, an exported model or a run; or choose kind = "torch"',
-    )
+def _require_bundled(part: object, model: Model, fresh: Floats) -> None:
+    """Refuse a model that draws all its weights: nothing that was learned comes along with it."""
+    if not isinstance(part, Torch):
+        raise PlanError(
+            "a built-in model brings no weights along",
+            where="[model.start] weights",
+            received='"bundled"',
+            remedy='name a safetensors file, an exported model or a run; or choose kind = "torch"',
+        )
+    again = model.init(seeds.generator(0, purpose="init of a model that brings its weights along"))
+    drawn = zip(model.layout.split(fresh).values(), model.layout.split(again).values(), strict=True)
+    # Zeros and ones, as biases and gains begin, are the same each time and yet nothing that was learned.
+    if not any(one.tobytes() == other.tobytes() and not np.isin(one, (0.0, 1.0)).all() for one, other in drawn):
+        raise PlanError(
+            f'the torch factory "{part.name}" draws its weights at random: it brings none along',
+            where="[model.start] weights",
+            received='"bundled"',
+            remedy="let the factory load its weights, name a safetensors file, or leave [model.start] out",
+        )

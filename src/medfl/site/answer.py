@@ -30,6 +30,7 @@ from medfl.site.desk import Desk, Prepared
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Verdict
 from medfl.spec.study import Study
+from medfl.spec.training import LocalTraining
 
 log = logging.getLogger("medfl.site")
 
@@ -119,7 +120,7 @@ class Site:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
-        _refuse_non_finite(update, study)
+        _refuse_non_finite(update, study.training)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
             words["loss"] = float(update["loss"] / update["weight"])
@@ -129,7 +130,7 @@ class Site:
         """Train without anybody else; only metrics leave."""
         prepared = self.desk.prepared(study, request)
         trained = _local(prepared, study, request).train(request.arrays["weights"], seed=request.seed)
-        _refuse_non_finite(Statistic({"weights": trained.weights}), study)
+        _refuse_non_finite(Statistic({"weights": trained.weights}), study.training)
         words, _ = self._judged(prepared, trained.weights, request)
         return words, Statistic()
 
@@ -137,8 +138,9 @@ class Site:
         """Go on from the last global model by itself and keep the copy; only its metrics leave."""
         prepared = self.desk.prepared(study, request)
         start = self._completed(prepared, request)
-        trained = _by_itself(prepared, study, request).train(start, seed=request.seed, purpose="fine-tune")
-        _refuse_non_finite(Statistic({"weights": trained.weights}), study)
+        local = _by_itself(prepared, study, request)
+        trained = local.train(start, seed=request.seed, purpose="fine-tune")
+        _refuse_non_finite(Statistic({"weights": trained.weights}), local.how, where="[evaluation.fine_tune]")
         self._vault.keep(f"{request.run}.fine-tuned", request.round, {"weights": trained.weights})
         words, _ = self._judged(prepared, trained.weights, request)
         return words, Statistic()
@@ -217,14 +219,14 @@ def _require(verdict: Verdict, site: str) -> None:
         )
 
 
-def _refuse_non_finite(update: Statistic, study: Study) -> None:
+def _refuse_non_finite(update: Statistic, how: LocalTraining, *, where: str = "[training]") -> None:
     if all(np.isfinite(array).all() for array in update.arrays.values()):
         return
-    rate = study.training.learning_rate
+    rate, clipped = how.learning_rate, "" if where == "[training]" else " in [training]"
     raise DivergedError(
         "training left the finite numbers",
         received=f"NaN or infinite weights with learning_rate = {rate:g}",
-        remedy=f"lower learning_rate in [training] (try {rate / 10:g}) or set clip_norm = 1.0; "
+        remedy=f"lower learning_rate in {where} (try {rate / 10:g}) or set clip_norm = 1.0{clipped}; "
         "the model of the last finished round is kept",
     )
 

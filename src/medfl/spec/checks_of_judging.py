@@ -82,6 +82,9 @@ def _subgroups(study: Study) -> Iterator[Finding]:
 
 
 def _contributions(study: Study, sites: int | None) -> Iterator[Finding]:
+    if study.evaluation.contributions is not None and getattr(study.model, "batch_norm", None) == "local":
+        what = "a site that is left out has no batch normalisation of its own to judge the others' model with"
+        yield Finding(("evaluation", "contributions"), what, 'leave contributions out, or batch_norm = "local"')
     if study.evaluation.contributions is not None and sites == 1:
         what = "the contribution of a site is measured by leaving it out; there is one site only"
         yield Finding(("evaluation", "contributions"), what, "leave contributions out")

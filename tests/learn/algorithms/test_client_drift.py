@@ -14,14 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medfl.learn.algorithm import Algorithm, Local, Memory, State
+from medfl.learn.algorithm import Algorithm, Local, Memory, Stage, State
 from medfl.learn.algorithms.fedavg import FedAvg
 from medfl.learn.algorithms.fednova import FedNova
 from medfl.learn.algorithms.fedopt import FedOpt
 from medfl.learn.algorithms.fedprox import FedProx
 from medfl.learn.algorithms.qfedavg import QFedAvg
 from medfl.learn.algorithms.scaffold import Scaffold
-from medfl.learn.model import Examples, Floats, Layout, Pull, Trained
+from medfl.learn.model import Examples, Floats, Layout, Outcome, Pull, Trained
+from medfl.learn.models import build
+from medfl.spec.model import MLP
 from medfl.spec.training import SGD, Adam, LocalTraining
 from medfl.testing.scripted import Answer, answered, gathered, sent
 
@@ -229,6 +231,24 @@ def test_scaffolds_variate_with_equal_rows_is_the_papers() -> None:
         changes = [course.memories[site]["variate"] - before.get(site, np.zeros(2)) for site in asked]
         common = common + len(asked) / 4 * np.mean(changes, axis=0)
         np.testing.assert_allclose(course.state.shared["variate"], common, rtol=1e-5, atol=1e-7)
+
+
+def test_scaffolds_variate_knows_a_layers_own_rate_and_keeps_that_of_a_frozen_one() -> None:
+    """The way gone is a sum of gradients times η r: what r slows down is no smaller gradient."""
+    model = build(MLP(hidden=(3,)), features=4, outcome=Outcome("binary", ("no", "yes")))
+    draw = np.random.default_rng(0)
+    rows = Examples(draw.normal(size=(20, 4)).astype(np.float32), draw.integers(0, 2, 20).astype(np.float32))
+    start = model.init(np.random.default_rng(1))
+    rates = draw.choice([0.0, 0.25, 1.0], start.size).astype(np.float32)
+    how = SGD(learning_rate=0.1, batch_size=20)
+    variates = []
+    for stages in ((), (Stage(how, rates),)):
+        local = Local(model, rows, how, None, "east", 1, stages)
+        shared = {"weights": start, "variate": np.zeros_like(start)}
+        variates.append(Scaffold().at_site(shared, local, {"variate": np.full(start.size, 0.5)}, 0)[1]["variate"])
+    plain, paced = variates
+    np.testing.assert_allclose(paced[rates > 0], plain[rates > 0], rtol=1e-4, atol=1e-5)
+    assert (paced[rates == 0] == 0.5).all() and (plain[rates == 0] != 0.5).any()
 
 
 def test_the_servers_step_of_scaffold() -> None:

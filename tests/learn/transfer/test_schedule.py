@@ -117,6 +117,7 @@ def test_a_round_of_the_federation_has_one_part() -> None:
         ({"freeze": ("all_but_head",)}, MLP_3, "no such layer", "did you mean 'all-but-head'?"),
         ({"rates": {"ancoder": 0.1}}, TORCH, "no such layer", "The layers are"),
         ({"freeze": ("layer1",), "rates": {"layer1": 0.1}}, MLP_3, "is frozen and has a rate", "take it out"),
+        ({"freeze": "all-but-head", "rates": {"layer1": 0.1}}, MLP_3, "is frozen and has a rate", "take it out"),
         ({"freeze": ("layer1", "layer2", "layer3", "norm1", "norm2")}, MLP_3, "nothing would be learned", "all-but-"),
         ({"freeze": ("encoder", "scale", "head")}, TORCH, "nothing would be learned", "all-but-head"),
         ({"freeze": ("layer3",), "probe_rounds": 2}, MLP_3, "nothing would be learned", "leave a layer out"),

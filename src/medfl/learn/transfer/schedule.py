@@ -184,7 +184,8 @@ def _unknown(start: Start, layout: Layout) -> Iterator[Complaint]:
     for key, names in (("freeze", frozen), ("rates", tuple(start.rates))):
         yield from _strange(names, layout, f"[model.start] {key}")
     for name in start.rates:
-        if any(in_layer(name, layer) for layer in frozen):
+        of_it = [parameter for parameter, _ in layout.shapes if in_layer(parameter, name)]
+        if of_it and all(_named(parameter, start.freeze, layout) for parameter in of_it):
             yield Complaint(
                 f"{name} is frozen and has a rate", "[model.start] rates", name, "take it out of freeze or of rates"
             )
