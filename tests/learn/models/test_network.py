@@ -85,6 +85,22 @@ def test_the_same_generator_gives_the_same_weights_bit_for_bit(spec: Logistic | 
     assert start.tobytes() == kept.tobytes()
 
 
+def test_sites_of_every_size_share_a_network_and_leave_little_behind() -> None:
+    model = build(MLP(hidden=(4,)), features=3, outcome=Outcome("binary", ("no", "yes")))
+    assert isinstance(model, network.Network)
+    assert build(MLP(hidden=(4,)), features=3, outcome=Outcome("binary", ("no", "yes"))) is model
+    start, sizes = model.init(np.random.default_rng(1)), range(1, 3 * network.STEPS)
+
+    def trained(rows: int) -> bytes:
+        draw = np.random.default_rng(rows)
+        outcome = draw.integers(0, 2, rows).astype(np.float32)
+        examples = Examples(draw.normal(size=(rows, 3)).astype(np.float32), outcome)
+        return model.train(start, examples, SGD(batch_size=1000), generator=draw).weights.tobytes()
+
+    assert [trained(rows) for rows in sizes] == [trained(rows) for rows in sizes]
+    assert len(model._kept.steps) <= network.STEPS
+
+
 def test_sites_may_train_in_threads() -> None:
     """No buffer is shared: four sites at once learn what each learns by itself."""
     spec = MLP(hidden=(16, 8))

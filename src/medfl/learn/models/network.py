@@ -23,6 +23,8 @@ from medfl.spec.training import LocalTraining
 
 AT_ONCE = 1 << 16
 """Numbers worked on together where rows are many: 256 kB stay in the processor's cache, whatever the site's size."""
+STEPS = 16
+"""Sizes of a batch that a network keeps a step bound for."""
 
 
 class Network:
@@ -114,6 +116,8 @@ class Network:
         if self.architecture.dropout:
             return Step(self, rows, generator=generator)
         if rows not in self._kept.steps:
+            if len(self._kept.steps) == STEPS:  # one for every size of small sites would fill the memory
+                self._kept.steps.clear()
             self._kept.steps[rows] = Step(self, rows, generator=generator)
         return self._kept.steps[rows]
 
