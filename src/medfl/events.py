@@ -83,13 +83,14 @@ class RunStarted(Event):
         Version of Python and of each package that takes part in the arithmetic.
     platform
         Operating system and processor, as text.
-    sites
-        Names of the sites, in the order in which replies are folded.
+    sites, secure
+        Names of the sites, in the order in which replies are folded; whether only sums over them are seen.
     """
 
     versions: Mapping[str, str]
     platform: str
     sites: tuple[str, ...]
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

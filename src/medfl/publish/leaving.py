@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medfl.publish.federating import sent_by
+from medfl.publish.guarding import seen
 from medfl.publish.methods import arms_of
 from medfl.publish.normalising import left_of_normalisation
 from medfl.publish.wording import counted, listed, sentence, size, whole
@@ -35,7 +36,7 @@ def leaving(execution: ExecutionView) -> Leaving:
     """Return what left the sites of an execution, from its spec and from what was counted."""
     arms = arms_of(execution.spec)
     first = next(iter(arms.values()))
-    return Leaving(_setting(execution), tuple(_items(first, arms)), _amount(execution), _seen(first))
+    return Leaving(_setting(execution), tuple(_items(first, arms)), _amount(execution), _seen(execution))
 
 
 def _setting(execution: ExecutionView) -> str:
@@ -128,14 +129,11 @@ def _received(run: RunView) -> int:
     return sum(line.received for line in run.table)
 
 
-def _seen(spec: Mapping[str, Any]) -> str:
-    if (spec.get("privacy") or {}).get("secure_aggregation"):
-        return (
-            "Secure aggregation was on: whoever runs the hub sees the sum over the sites, not a site's own part of it."
-        )
-    return (
-        "Secure aggregation was off, and no noise was added: whoever runs the hub sees each site's own contribution. A "
-        "curious one could learn from it how the site's patients differ from the others', and from a small site or a "
-        "large model also whether a known patient was among the training rows, or roughly what single rows look like. "
-        "Rely on it only where the hub is trusted."
-    )
+def _seen(execution: ExecutionView) -> str:
+    """Return what a curious hub could make of it; with the arms' names where they differ."""
+    by_text: dict[str, list[str]] = {}
+    for name, runs in execution.arms.items():
+        by_text.setdefault(seen(runs[0].asked("privacy"), secure=runs[0].secure), []).append(name)
+    if len(by_text) == 1:
+        return next(iter(by_text))
+    return " ".join(f"In arm{'s' * (len(names) > 1)} {listed(names)}: {text}" for text, names in by_text.items())

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from medfl.errors import listed
 from medfl.events import DataPrepared, Event, Noticed, SiteFailed
+from medfl.run.explain_guards import guarded
 from medfl.run.explain_norms import NORMALISED, beside_weights
 from medfl.run.explain_parts import judged_in_parts, leaves_in_parts
 from medfl.run.explain_start import start_sentence
@@ -270,7 +271,7 @@ def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
         "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics.",
         *leaves_in_parts(study),
         "Never: a row of a table.",
-        "Secure aggregation and differential privacy are not in force: whoever runs the hub sees each site's update.",
+        *guarded(study, None if prepared is None else len(prepared.setting.sites)),
     )
 
 

@@ -8,7 +8,7 @@ asked for. Nothing here knows where a site is or how it learns.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,11 +24,12 @@ from medfl.run.asking import Asking
 from medfl.run.checkpoint import Checkpoint, Keep, restored, stored
 from medfl.run.engine import Engine
 from medfl.run.judging import Judge
-from medfl.run.plan import RunPlan, in_one_place, whole_budget
+from medfl.run.plan import RunPlan, hidden_contributions, in_one_place, whole_budget
 from medfl.run.preparing import Setting, prepare
 from medfl.run.provenance import machine, versions
 from medfl.run.sampling import drawn
 from medfl.run.starting import Find, first_weights, nowhere
+from medfl.run.summing import in_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,13 @@ def carry_out(
     began = time.perf_counter()
     plan = in_one_place(plan) if plan.role == "centralised" else plan
     sites = (start.sites if start is not None else ()) or tuple(federation.engine.sites())
+    secure = plan.study.privacy.hides(len(sites))
     if start is None:
-        yield RunStarted(run=run, versions=versions(plan.study.model.kind), platform=machine(), sites=sites)
-    asking = asking_for(run, plan, federation.engine)
+        kind = plan.study.model.kind
+        yield RunStarted(run=run, versions=versions(kind), platform=machine(), sites=sites, secure=secure)
+    asking = yield from _voice(asking_for(run, plan, federation.engine), plan, sites)
     setting = yield from prepare(asking, sites)
+    asking = asking.knowing(setting.largest)
     model = setting.model(plan.study.model)
     course = _Course(plan, federation, asking, setting, model)
     match plan.role:
@@ -229,6 +233,21 @@ class _Course:
         """What a site is told of the rounds that a baseline's one exchange stands for, where layers join in later."""
         start = self.plan.study.model.start
         return {"rounds": self.plan.study.algorithm.rounds} if start is not None and start.steers else {}
+
+
+def _voice(asking: Asking, plan: RunPlan, sites: Sequence[str]) -> Generator[Event, None, Asking]:
+    """Return the hub's voice towards so many sites: it hears sums only, where the study or their number says so.
+
+    Raises
+    ------
+    PlanError
+        If the study needs what is hidden then.
+    """
+    if not plan.study.privacy.hides(len(sites)):
+        return asking
+    if hidden := list(hidden_contributions(plan.study, sites)):
+        raise PlanError.of(hidden)
+    return (yield from in_sums(asking, sites))
 
 
 def asking_for(run: str, plan: RunPlan, engine: Engine) -> Asking:

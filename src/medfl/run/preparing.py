@@ -34,12 +34,15 @@ class Setting:
         The fitted preprocessing.
     content
         Both, as every request carries them.
+    largest
+        Training rows of the largest site.
     """
 
     sites: tuple[str, ...]
     agreement: Agreement
     recipe: Recipe
     content: dict[str, Any]
+    largest: int
 
     def model(self, part: ModelPart) -> Model:
         """Return the model, bound to the input's width and the outcome."""
@@ -65,7 +68,8 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
         run=asking.run, sites=said(summed, "rows"), recipe=recipe.to_json(), explained=tuple(explain(recipe))
     )
     yield from _notices(asking.run, study, summed)
-    return Setting(summed.sites, agreement, recipe, content | {"recipe": recipe.to_json()})
+    largest = max(rows["train_rows"] for rows in said(summed, "rows").values())
+    return Setting(summed.sites, agreement, recipe, content | {"recipe": recipe.to_json()}, largest)
 
 
 def _agree(study: Study, described: Answers) -> Agreement:

@@ -24,11 +24,13 @@ from medfl.learn.model import Floats
 from medfl.learn.normalised import around, with_own
 from medfl.learn.statistic import Statistic
 from medfl.learn.transfer import schedule
-from medfl.messages import Refusal, Reply, Request
+from medfl.messages import SECURE, Refusal, Reply, Request
+from medfl.privacy.secure.member import Member
 from medfl.site.breakdown import by_feature, by_group
 from medfl.site.desk import Desk, Prepared
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Verdict
+from medfl.site.secrecy import PROTOCOL, masked, require_seen, taken_part
 from medfl.spec.study import Study
 from medfl.spec.training import LocalTraining
 
@@ -64,6 +66,8 @@ class Site:
         self.name = name
         self.desk = Desk(name, table, base or Path())
         self._vault = vault
+        self.member: Member | None = None
+        """Its part in secure aggregation; the pool of all rows in a simulation has none."""
         self._policy = policy or AllButRows()
 
     def answer(self, request: Request) -> Reply | Refusal:
@@ -75,16 +79,8 @@ class Site:
         began = time.perf_counter()
         try:
             _require(self._policy.admits(request), self.name)
-            content, statistic = self._work(request)
-            reply = Reply(
-                request=request.id,
-                site=self.name,
-                content=content,
-                arrays=statistic.arrays,
-                seconds=time.perf_counter() - began,
-            )
-            _require(self._policy.releases(reply), self.name)
-            return reply
+            reply = self._hidden(request) if request.task in PROTOCOL else self._worked(request)
+            return replace(reply, seconds=time.perf_counter() - began)
         except MedflError as error:
             return Refusal(request=request.id, site=self.name, code=error.code, complaints=error.complaints)
         except Exception as error:
@@ -92,6 +88,30 @@ class Site:
             return Refusal(
                 request=request.id, site=self.name, code=SiteError.code, complaints=(_redacted(error, request),)
             )
+
+    def _worked(self, request: Request) -> Reply:
+        """Do the work, ask the policy what of it may leave, and mask what may be read in a sum only."""
+        content, statistic = self._work(request)
+        reply = Reply(request=request.id, site=self.name, content=content, arrays=statistic.arrays)
+        _require(self._policy.releases(reply), self.name)
+        if SECURE in request.content:
+            return masked(self._member_or_refuse(), request, reply)
+        if self.member is not None:
+            require_seen(self.desk.study(request.study)[0], reply, request)
+        return reply
+
+    def _hidden(self, request: Request) -> Reply:
+        """Take part in secure aggregation; nothing of it is about a row."""
+        return taken_part(self._member_or_refuse(), request)
+
+    def _member_or_refuse(self) -> Member:
+        if self.member is None:
+            raise RefusedError(
+                "the site has no identity, and so no part in secure aggregation",
+                where=self.name,
+                remedy="give it one, or set secure_aggregation = false in [privacy]",
+            )
+        return self.member
 
     def _work(self, request: Request) -> tuple[dict[str, Any], Statistic]:
         study, algorithm = self.desk.study(request.study)
@@ -108,6 +128,8 @@ class Site:
                 return self._alone(study, request)
             case "fine-tune":
                 return self._fine_tuned(study, request)
+            case "keys" | "unmask":
+                raise WireError("a step of secure aggregation is no work of its own", where=request.id)
 
     def _train(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the incoming model, where asked to, and train from it."""

@@ -12,6 +12,9 @@ from medfl.errors import DataError, PlanError, listed
 from medfl.learn.data.partition import deal
 from medfl.learn.data.sheet import Part, Sheet, Table
 from medfl.learn.data.tables import as_frame, bundled, read_table
+from medfl.privacy.secure.identity import Identity
+from medfl.privacy.secure.member import Member
+from medfl.privacy.secure.unmasked import UnmaskedHere
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.pooled import NAME as POOL
@@ -56,7 +59,9 @@ class Sources:
         """
         openers = self._openers(study)
         _require_names(openers)
-        return {name: self._site(name, openers[name]) for name in sorted(openers)}
+        sites = {name: self._site(name, openers[name]) for name in sorted(openers)}
+        introduce(sites, Identity.at(self.vaults / "identity"))
+        return sites
 
     def _site(self, name: str, table: Callable[[], Table]) -> Site:
         return Site(name, table, vault=FolderVault(self.vaults / name), base=self.base)
@@ -97,6 +102,22 @@ class Sources:
                 remedy='add table = "FILE.csv", or pass a data frame to medfl.simulate',
             )
         return self._file(data, simulate.table)
+
+
+def introduce(sites: Mapping[str, Site], root: Identity) -> None:
+    """Give simulated sites their part in secure aggregation, as enrolment does with real ones.
+
+    Parameters
+    ----------
+    sites
+        Sites by name; each gets to know all others.
+    root
+        What their identities are derived from, so that every process of the simulation has the same.
+    """
+    identities = {name: Identity(root.derived("simulated site", name)) for name in sites}
+    directory = {name: identity.public for name, identity in identities.items()}
+    for name, site in sites.items():
+        site.member = Member(name, identities[name], directory, unmasked=UnmaskedHere())
 
 
 def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> dict[str, Callable[[], Table]]:

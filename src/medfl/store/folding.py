@@ -125,8 +125,6 @@ class _Fold:
                     self.sites[site] = replace(self._site(site), fine_tuned=metrics)
             case RoundFinished():
                 self._close_round(event)
-            case WeightsTaken():
-                self.view = replace(self.view, start=event)
             case Noticed():
                 self.view = replace(self.view, notices=tuple(dict.fromkeys((*self.view.notices, event))))
             case RunFinished(rounds=rounds, seconds=seconds):
@@ -151,6 +149,7 @@ class _Fold:
         after = event.after_round if isinstance(event, RunResumed) else 0
         if isinstance(event, RunStarted):
             self.sites = {site: SiteView(name=site) for site in event.sites}
+            self.view = replace(self.view, secure=event.secure)
         self.rounds = {number: kept for number, kept in self.rounds.items() if number <= after}
         self.spans.append((at, at))
         self.view = replace(

@@ -58,7 +58,7 @@ def _run(run: RunView) -> dict[str, Any]:
             | ({"fine_tuned": dict(site.fine_tuned)} if site.fine_tuned else {})
             for name, site in run.sites.items()
         },
-        "privacy": {"secure_aggregation": False, "unit": None, "epsilon": None, "delta": None},
+        "privacy": {"secure_aggregation": run.secure, "unit": None, "epsilon": None, "delta": None},
     }
     return entry | _error(run)
 

@@ -115,8 +115,8 @@ class RunView:
         Finished so far; asked for by the arm.
     model, state
         Sha256 of the last good weights and of the algorithm's state; None before the first, model also for local-only.
-    sites
-        By name, in the order in which replies are folded.
+    sites, secure
+        By name, in the order in which replies are folded; whether the hub saw nothing of them but sums.
     agreement, recipe, explained
         What the sites share; the fitted preprocessing, and the same in sentences.
     table
@@ -159,6 +159,7 @@ class RunView:
     state: str | None = None
     error: RunError | None = None
     sites: Mapping[str, SiteView] = field(default_factory=dict)
+    secure: bool = False
     agreement: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     explained: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from medfl.events import Event
 from medfl.learn.algorithm import Local
 from medfl.learn.model import Examples, Model, Outcome
 from medfl.messages import Refusal, Reply, Request
+from medfl.privacy.secure.identity import Identity
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.engine import Engine
 from medfl.run.in_process import InProcess
@@ -27,6 +28,7 @@ from medfl.run.plan import compile
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.policy import Policy
+from medfl.site.sources import introduce
 from medfl.spec.merging import Override
 from medfl.spec.study import Study
 from medfl.spec.training import SGD, LocalTraining
@@ -55,13 +57,17 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def study(**changes: Override) -> Study:
-    """Return a study of these tables, quick to train; `changes` are laid over its parts, as an arm's are."""
+    """Return a study of these tables, quick to train; `changes` are laid over its parts, as an arm's are.
+
+    What a hospital sends is seen, for tests that look at it; ``privacy={"secure_aggregation": True}`` hides it.
+    """
     base = {
         "study": {"name": "tiny", "question": "Does the toy disease show in two numbers and a colour?", "seed": 7},
         "data": {"target": "sick"},
         "training": {"batch_size": 16},
         "algorithm": {"kind": "fedavg", "rounds": 2},
         "evaluation": {"bootstrap": 20},
+        "privacy": {"secure_aggregation": False},
     }
     return Study.model_validate(base).overridden(changes)
 
@@ -85,10 +91,12 @@ def sites(
     """
     opens = {name: partial(pd.DataFrame, frame) for name, frame in tables().items()} | dict(openers or {})
     allows = policies or {}
-    return {
+    hospitals = {
         name: Site(name, opens[name], vault=FolderVault(folder / name), policy=allows.get(name), base=folder)
         for name in sorted(opens)
     }
+    introduce(hospitals, Identity(bytes(32)))
+    return hospitals
 
 
 def in_process(hospitals: Mapping[str, Site]) -> InProcess:
