@@ -124,9 +124,9 @@ FLIPS: dict[str, Flip] = {
             "training": {"learning_rate": 0.5},
             "algorithm": {"rounds": 1},
             "evaluation": {"test_fraction": 0.4},
+            "privacy": {"secure_aggregation": True},
         }.items()
     },
-    "Arm.privacy": Flip({"arm": [{"name": "one", "privacy": {"secure_aggregation": True}}]}, refused=True),
     "Study.version": Flip({"version": 2}, refused=True),
     "Study.study": Flip({"study": {"seed": 8}}),
     "Study.data": Flip({"data": {"features": ["dose"]}}),
@@ -135,7 +135,7 @@ FLIPS: dict[str, Flip] = {
     "Study.training": training("learning_rate", 0.5),
     "Study.algorithm": Flip({"algorithm": {"kind": "fedyogi"}}),
     "Study.evaluation": evaluation("threshold", 0.3),
-    "Study.privacy": Flip({"privacy": {"secure_aggregation": True}}, refused=True),
+    "Study.privacy": Flip({"privacy": {"secure_aggregation": True}}),
     "Study.arm": Flip({"arm": [{"name": "one"}, {"name": "two", "algorithm": {"rounds": 1}}]}),
     "Data.target": Flip({"data": {"target": "age", "positive": "> 60"}}, {"data": {"features": ["dose", "colour"]}}),
     "Data.positive": Flip({"data": {"positive": "> 55"}}, AGED),
@@ -230,7 +230,7 @@ FLIPS: dict[str, Flip] = {
     "Contributions.kind": evaluation("contributions", {"kind": "leave-one-out", "permutations": None}, SHAPLEY),
     "Contributions.permutations": evaluation("contributions", {"permutations": 3}, SHAPLEY),
     "Importance.repeats": evaluation("importance", {"repeats": 2}, {"evaluation": {"importance": {}}}),
-    "Privacy.secure_aggregation": Flip({"privacy": {"secure_aggregation": True}}, refused=True),
+    "Privacy.secure_aggregation": Flip({"privacy": {"secure_aggregation": True}}),
 }
 TORCH: dict[str, Flip] = {
     "Torch.kind": Flip({"model": {"kind": "mlp"}}, {"model": {"kind": "torch", "name": "narrow"}}),
@@ -391,6 +391,7 @@ def asked(*overrides: Override) -> Study:
         "training": {"batch_size": 16},
         "algorithm": {"kind": "fedavg", "rounds": 2},
         "evaluation": {"bootstrap": 20},
+        "privacy": {"secure_aggregation": False},
     }
     for override in overrides:
         whole = {name: override[name] for name in ("arm", "version") if name in override}

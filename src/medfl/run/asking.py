@@ -66,6 +66,11 @@ class Asking:
     min_sites: int | None
     single: bool = False
 
+    @property
+    def sums_only(self) -> bool:
+        """Whether all that is heard of what sites send is its sum, so that all must send alike."""
+        return False
+
     def knowing(self, largest: int) -> Asking:
         """Return the same voice, told how many training rows the largest site has."""
         return self

@@ -10,6 +10,7 @@ from typing import Any
 from medfl import seeds
 from medfl.events import Evaluated, Event, FineTuned
 from medfl.learn import importance
+from medfl.learn.data.grouping import ordered
 from medfl.learn.metrics import judge
 from medfl.learn.metrics.subgroups import Read, by_group
 from medfl.learn.model import Floats, Outcome
@@ -65,9 +66,22 @@ class Judge:
             answers = yield from self._ask(round, weights, how)
             total = answers.total.under("evaluation")
             how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
-        answers = yield from self._ask(round, weights, how | self._parts)
+        parts = yield from self._named(round, weights, how | self._parts)
+        answers = yield from self._ask(round, weights, parts)
         yield self._told(round, answers, answers.total.under("evaluation"), how)
         return how
+
+    def _named(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, dict[str, Any]]:
+        """Name the groups of patients that some site shows, where all sites must send alike to be added up."""
+        if not (self.asking.sums_only and how.get("subgroups")):
+            return how
+        answers = yield from self._ask(round, weights, how | {"subgroups": "names"})
+        told = said(answers, "subgroups").values()
+        names = {
+            name: list(ordered(how_grouped, (group for one in told for group in one[name]["shown"])))
+            for name, how_grouped in (self.how.subgroups or {}).items()
+        }
+        return how | {"subgroups": names}
 
     def fine_tuned(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, None]:
         """Let each site go on from the last model by itself and judge its copy, at the operating point of the model."""

@@ -26,7 +26,7 @@ from medfl.learn.statistic import Statistic
 from medfl.learn.transfer import schedule
 from medfl.messages import SECURE, Refusal, Reply, Request
 from medfl.privacy.secure.member import Member
-from medfl.site.breakdown import by_feature, by_group
+from medfl.site.breakdown import by_feature, by_group, shown
 from medfl.site.desk import Desk, Prepared
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Verdict
@@ -170,13 +170,18 @@ class Site:
     def _evaluated(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the model; where it is the last one also by groups of patients and with features shuffled, if asked."""
         prepared, how = self.desk.prepared(study, request), request.content["judge"]
+        asked = how.get("subgroups")
+        groupings = shown(prepared, self.desk.groups(study, request), fewest=study.evaluation.fewest) if asked else {}
+        told = {"subgroups": {name: may.words for name, may in groupings.items()}} if asked else {}
+        if asked == "names":
+            return told, Statistic()
         weights = self._completed(prepared, request)
         words, statistic = self._judged(prepared, weights, request)
-        if how.get("subgroups"):
+        if asked:
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
-            groups, fewest = self.desk.groups(study, request), study.evaluation.fewest
-            words["subgroups"], sums = by_group(prepared, scores, groups, threshold=how["threshold"], fewest=fewest)
-            statistic += sums.prefixed("subgroups")
+            names = asked if isinstance(asked, dict) else None
+            sums = by_group(prepared, scores, groupings, threshold=how["threshold"], names=names)
+            words, statistic = words | told, statistic + sums.prefixed("subgroups")
         if repeats := how.get("importance"):
             sums = by_feature(prepared, weights, repeats=repeats, seed=request.seed, site=self.name)
             statistic += sums.prefixed("importance")
