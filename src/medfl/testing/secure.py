@@ -40,11 +40,13 @@ class Cohort:
         By name.
     session
         What their keys are signed for.
+    keys
+        Their signed keys by run and site, as they said hello.
     """
 
     members: dict[str, Member]
     session: str = "session"
-    keys: dict[str, Json] = field(default_factory=dict)
+    keys: dict[tuple[str, str], Json] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,8 +58,8 @@ class Cohort:
         away = lost.keys if lost else ()
         there = tuple(name for name in self.names if name not in away)
         for name in there:
-            if name not in self.keys:
-                self.keys[name] = self.members[name].hello(run, self.session)
+            if (run, name) not in self.keys:
+                self.keys[run, name] = self.members[name].hello(run, self.session)
         terms = Terms(
             run=run,
             session=self.session,
@@ -67,7 +69,7 @@ class Cohort:
             threshold=quorum(len(there)),
             bits=BITS,
         )
-        return Collector(terms, self.keys)
+        return Collector(terms, {name: self.keys[run, name] for name in there})
 
     def sum(
         self, collector: Collector, values: Mapping[str, Mapping[str, Array]], lost: Lost | None = None

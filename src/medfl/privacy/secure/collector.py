@@ -16,6 +16,7 @@ from medfl.privacy.secure.ring import (
     FINEST,
     WIDEST,
     Piece,
+    bits_of,
     decoded,
     finer_bits,
     layout_from_json,
@@ -25,6 +26,7 @@ from medfl.privacy.secure.ring import (
 from medfl.privacy.secure.shamir import together, weights
 from medfl.privacy.secure.stream import LIMBS, PRIME, Ring, Seed, add_stream, committed
 from medfl.privacy.secure.terms import Terms
+from medfl.privacy.secure.unmasked import MOST
 
 
 class Collector:
@@ -100,6 +102,8 @@ class Collector:
             needs = _needs(content["needs"])
             if needs is None:
                 raise self._malformed(site, "bits that are no numbers")
+            if any(bits <= bits_of(name, self.terms.bits) for name, bits in needs.items()):
+                raise self._malformed(site, "bits that it has already")
             for name, bits in needs.items():
                 self._needs[name] = max(bits, self._needs.get(name, bits))
         else:
@@ -194,10 +198,19 @@ class Collector:
         ------
         TooFewError
             If fewer sites are left than must be in the sum.
+        SecureError
+            If there have been more attempts than honest sites need.
         """
         bits = self._finer if self._unmasked else self._needs
         if not bits:
             return None
+        if self.terms.attempt + 1 >= MOST:
+            raise SecureError(
+                "no bits fit the numbers of all sites",
+                where=self.terms.where,
+                received=f"{listed(sorted(bits))} after {MOST} attempts",
+                remedy="run the same version of MEDfl at every site",
+            )
         left = tuple(sorted(self._in if self._unmasked else self._answered))
         self._require_enough(left, "are left for another attempt")
         terms = self.terms.again(left, bits, threshold=len(left) if self._unmasked else self.terms.threshold)

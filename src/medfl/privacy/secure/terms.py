@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from medfl.errors import SecureError
-from medfl.messages import Json
 from medfl.privacy.secure.graph import FEWEST, quorum
 from medfl.privacy.secure.ring import FINEST, OTHERS, WIDEST
 
