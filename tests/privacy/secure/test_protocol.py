@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medfl.errors import SecureError, TooFewError
 from medfl.learn.statistic import Array
-from medfl.messages import Arrays
+from medfl.messages import Arrays, Json, Reply, from_bytes, to_bytes
 from medfl.privacy.secure import ring
 from medfl.privacy.secure.graph import Graph, quorum
 from medfl.privacy.secure.member import Member
@@ -249,6 +249,26 @@ def test_a_masked_vector_looks_like_chance() -> None:
         difference = (sent[one] - sent[other]).view(np.uint8)
         cells = np.bincount(difference, minlength=256)
         assert ((cells - difference.size / 256) ** 2 / (difference.size / 256)).sum() < 256 + 6 * math.sqrt(512)
+
+
+def test_everything_that_travels_is_a_message_like_any_other() -> None:
+    people = cohort(4)
+    values = values_of(people.names)
+    collector = people.collector()
+
+    def over_the_wire(content: Json, arrays: Arrays) -> tuple[Json, Arrays]:
+        message = from_bytes(to_bytes(Reply(request="r", site="s", content=content, arrays=arrays)))
+        assert isinstance(message, Reply)
+        return message.content, message.arrays
+
+    for name in people.names[:-1]:
+        opening, _ = over_the_wire(collector.opening_for(name), {})
+        answer = people.members[name].masked(opening, values[name], asked=b"asked")
+        collector.take(name, *over_the_wire(*answer))
+    for name in collector.survivors:
+        closing = over_the_wire(*collector.closing_for(name))
+        collector.take_shares(name, *over_the_wire(*people.members[name].shares(*closing)))
+    require_sum_of(collector.total(), values, people.names[:-1])
 
 
 def test_upload_of_a_large_model() -> None:
