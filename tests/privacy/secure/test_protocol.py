@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -289,4 +290,28 @@ def test_nothing_that_is_said_in_clear_depends_on_the_numbers() -> None:
     assert one[0] == two[0]
     assert {name: (array.dtype, array.shape) for name, array in one[1].items()} == {
         name: (array.dtype, array.shape) for name, array in two[1].items()
+    }
+
+
+def test_no_key_and_nonce_seal_two_texts() -> None:
+    """Other numbers under the same terms have other shares, and these are sealed with another nonce to every holder."""
+    people = cohort(4)
+    opening = people.collector().opening_for("s000")
+    nonces = set()
+    for value in range(3):
+        _, arrays = people.members["s000"].masked(opening, {"n": np.array([value])}, asked=b"asked")
+        nonces |= {bundle[:12].tobytes() for bundle in arrays["bundles"]}
+    assert len(nonces) == 3 * 4
+
+
+def test_other_versions_would_send_the_same_bits() -> None:
+    """What two sites with different versions must agree on; if this changes, name the protocol anew."""
+    people = cohort(4)
+    values = {"n": np.arange(5), "x": np.arange(3.0) / 7, "w": np.arange(ring.SHORT + 1) / 3}
+    _, arrays = people.members["s001"].masked(people.collector().opening_for("s001"), values, asked=b"asked")
+    digests = {name: hashlib.sha256(array.tobytes()).hexdigest()[:16] for name, array in arrays.items()}
+    assert digests == {
+        "masked": "712ff7462feb7db6",
+        "bundles": "5089c7aee761ba8d",
+        "commitments": "684c1ba8f19da314",
     }
