@@ -70,9 +70,7 @@ def ours(vectors: list[np.ndarray], repeats: int) -> None:
         wrong = float(np.abs(total - expected).max() / np.abs(expected).max())
     upload = sum(array.nbytes for array in sent["s000"].values()) / (4 * SIZE)
     extra = sum(array.nbytes for name, array in shares["s000"][1].items())
-    print(
-        f"medfl   masking at a site {masking * 1e3:6.1f} ms (once a run {(first - masking) * 1e3:.1f} ms more for keys)"
-    )
+    print(f"medfl   masking at a site {masking * 1e3:6.1f} ms (the first time {first * 1e3:.1f} ms)")
     print(f"        unmasking at the hub, 2 of {SITES} lost {min(unmasking) * 1e3:6.1f} ms")
     print(f"        upload {upload:.3f} × float32, then {extra} bytes of shares")
     print(f"        error {wrong:.1e} of the largest entry")
