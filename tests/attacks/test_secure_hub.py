@@ -154,6 +154,7 @@ def test_the_hub_tells_two_halves_two_lists(guarded: bool, monkeypatch: pytest.M
             monkeypatch.setattr(module, "quorum", lambda sites: sites // 2)
         monkeypatch.setattr(graph, "FEWEST", 2)
         graph.neighbourhood.cache_clear()
+        graph.graph_of.cache_clear()
         quorum = lambda sites: sites // 2  # noqa: E731 - the guard, taken away
     try:
         people = cohort(11)
@@ -167,6 +168,7 @@ def test_the_hub_tells_two_halves_two_lists(guarded: bool, monkeypatch: pytest.M
         vector, left = hub.bare(VICTIM, quorum(11))
     finally:
         graph.neighbourhood.cache_clear()
+        graph.graph_of.cache_clear()
     got = agreement(vector, hub.values[VICTIM]["n"])
     tell(f"two lists to two halves of 10 with a quorum of {quorum(11)}: {left} masks stay on", got)
     if guarded:
@@ -236,7 +238,9 @@ def test_the_hub_asks_a_round_once_more_with_other_weights(guarded: bool, monkey
     """If the masks were the same, the difference of two answers would be the difference of two updates, unmasked."""
     if not guarded:
         real = stream.seed
-        monkeypatch.setattr(member, "seed", lambda secret, *words: real(secret, *words[:2], *words[4:]))
+        monkeypatch.setattr(
+            member, "seed", lambda secret, *words: real(secret, words[0], *words[2:] if words[0] == "pair" else ())
+        )
     hub = Hub(cohort(5))
     truth = hub.values[VICTIM]["n"]
     other = {"n": np.zeros_like(truth)}
@@ -255,7 +259,7 @@ def test_the_hub_replays_a_round_to_a_site_that_does_not_learn_the_same_twice(
         real = stream.seed
 
         def forgetful(secret: bytes, *words: str | bytes) -> stream.Seed:
-            return real(secret, *(words[:3] if words[0] == "self" else words))
+            return real(secret, *(words[:2] if words[0] == "self" else words))
 
         monkeypatch.setattr(member, "seed", forgetful)
     hub = Hub(cohort(5))
@@ -302,12 +306,12 @@ def test_even_with_all_self_masks_off_sites_that_were_asked_differently_do_not_c
     for name in people.names:
         keys = people.members[name]._own("run", people.session)
         question = b"one" if name == VICTIM else b"other"
-        terms, about = collector.terms.digest, hashlib.sha256(question).digest()
+        about = member.context(collector.terms, hashlib.sha256(question).digest())
         _, arrays = people.members[name].masked(collector.opening_for(name), values[name], asked=question)
         plain = ring.encoded(values[name], sites=5, bits=collector.terms.bits)
         stream.add_stream(
             arrays["masked"],
-            stream.seed(keys.secret, "self", terms, about, hashlib.sha256(plain.data).digest()),
+            stream.seed(keys.secret, "self", about, hashlib.sha256(plain.data).digest()),
             negative=True,
         )
         total += arrays["masked"]
@@ -350,13 +354,13 @@ def test_the_hub_brings_its_own_keys_in_the_sites_names(guarded: bool) -> None:
 def _read_with(keys: dict[str, X25519PrivateKey], people: Cohort, terms: Terms, arrays: Any, content: Json) -> Array:
     """Take off a vector all masks, being everybody else."""
     public = people.members[VICTIM]._own("run", people.session).key.public_key()
-    about, names = bytes.fromhex(content["asked"]), people.names
+    about, names = member.context(terms, bytes.fromhex(content["asked"])), people.names
     vector: Array = arrays["masked"].copy()
     held = {}
     for name, key in keys.items():
         pair = stream.extracted(key.exchange(public))
-        stream.add_stream(vector, stream.seed(pair, "pair", terms.digest, about, VICTIM, name), negative=True)
-        reader = member._Round(bytes(32), name, terms.digest, about)
+        stream.add_stream(vector, stream.seed(pair, "pair", about, VICTIM, name), negative=True)
+        reader = member._Round(bytes(32), name, about)
         held[names.index(name)] = reader.opened(VICTIM, arrays["bundles"][names.index(name)], {VICTIM: pair})
     places = sorted(held)[: graph.quorum(len(names))]
     own = shamir.together(np.stack([held[place][:1] for place in places]), shamir.weights(places))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from medfl.errors import SecureError, TooFewError
 from medfl.learn.statistic import Array
-from medfl.messages import Arrays
+from medfl.messages import Arrays, Json, Reply, from_bytes, to_bytes
 from medfl.privacy.secure import ring
 from medfl.privacy.secure.graph import Graph, quorum
 from medfl.privacy.secure.member import Member
@@ -251,6 +252,26 @@ def test_a_masked_vector_looks_like_chance() -> None:
         assert ((cells - difference.size / 256) ** 2 / (difference.size / 256)).sum() < 256 + 6 * math.sqrt(512)
 
 
+def test_everything_that_travels_is_a_message_like_any_other() -> None:
+    people = cohort(4)
+    values = values_of(people.names)
+    collector = people.collector()
+
+    def over_the_wire(content: Json, arrays: Arrays) -> tuple[Json, Arrays]:
+        message = from_bytes(to_bytes(Reply(request="r", site="s", content=content, arrays=arrays)))
+        assert isinstance(message, Reply)
+        return message.content, message.arrays
+
+    for name in people.names[:-1]:
+        opening, _ = over_the_wire(collector.opening_for(name), {})
+        answer = people.members[name].masked(opening, values[name], asked=b"asked")
+        collector.take(name, *over_the_wire(*answer))
+    for name in collector.survivors:
+        closing = over_the_wire(*collector.closing_for(name))
+        collector.take_shares(name, *over_the_wire(*people.members[name].shares(*closing)))
+    require_sum_of(collector.total(), values, people.names[:-1])
+
+
 def test_upload_of_a_large_model() -> None:
     people = cohort(10)
     size = 200_000
@@ -269,4 +290,28 @@ def test_nothing_that_is_said_in_clear_depends_on_the_numbers() -> None:
     assert one[0] == two[0]
     assert {name: (array.dtype, array.shape) for name, array in one[1].items()} == {
         name: (array.dtype, array.shape) for name, array in two[1].items()
+    }
+
+
+def test_no_key_and_nonce_seal_two_texts() -> None:
+    """Other numbers under the same terms have other shares, and these are sealed with another nonce to every holder."""
+    people = cohort(4)
+    opening = people.collector().opening_for("s000")
+    nonces = set()
+    for value in range(3):
+        _, arrays = people.members["s000"].masked(opening, {"n": np.array([value])}, asked=b"asked")
+        nonces |= {bundle[:12].tobytes() for bundle in arrays["bundles"]}
+    assert len(nonces) == 3 * 4
+
+
+def test_other_versions_would_send_the_same_bits() -> None:
+    """What two sites with different versions must agree on; if this changes, name the protocol anew."""
+    people = cohort(4)
+    values = {"n": np.arange(5), "x": np.arange(3.0) / 7, "w": np.arange(ring.SHORT + 1) / 3}
+    _, arrays = people.members["s001"].masked(people.collector().opening_for("s001"), values, asked=b"asked")
+    digests = {name: hashlib.sha256(array.tobytes()).hexdigest()[:16] for name, array in arrays.items()}
+    assert digests == {
+        "masked": "712ff7462feb7db6",
+        "bundles": "5089c7aee761ba8d",
+        "commitments": "684c1ba8f19da314",
     }

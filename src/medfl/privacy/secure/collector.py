@@ -10,7 +10,7 @@ import numpy as np
 from medfl.errors import SecureError, TooFewError, listed
 from medfl.learn.statistic import Array
 from medfl.messages import Arrays, Json
-from medfl.privacy.secure.graph import Graph
+from medfl.privacy.secure.graph import graph_of
 from medfl.privacy.secure.member import NONCE, TAG
 from medfl.privacy.secure.ring import (
     FINEST,
@@ -62,7 +62,7 @@ class Collector:
             )
         self.terms = terms
         self._keys = keys
-        self._graph = Graph(terms.cohort, terms.session)
+        self._graph = graph_of(terms.cohort, terms.session)
         self._tight = frozenset(tight)
         self._sum = _Sum(terms)
         self._needs: dict[str, int] = {}
@@ -263,7 +263,7 @@ class Collector:
         places = sorted(held)[:quorum]
         found = together(np.stack([held[place] for place in places]), self._sum.factors(tuple(places)))
         lost = self._lost_around(site)
-        rows = [0, *(row for row, peer in enumerate(self._graph.neighbours(site), 1) if peer in set(lost))]
+        rows = [0, *(row for row, peer in enumerate(self._graph.neighbours(site), 1) if peer not in self._in)]
         for row, one in zip(rows, found, strict=True):
             if committed(one) != self._in[site].commitments[row].tobytes():
                 raise SecureError(

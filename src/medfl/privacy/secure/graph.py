@@ -119,26 +119,34 @@ class Graph:
     def __init__(self, cohort: Sequence[str], session: str) -> None:
         self.kind = neighbourhood(len(cohort))
         complete = self.kind.holders == len(cohort)
-        self._order = tuple(cohort) if complete else _shuffled(cohort, session)
-        self._half = None if complete else self.kind.degree // 2
-        self._place = {site: place for place, site in enumerate(self._order)}
+        # Complete: one list of holders for all. Else a ring, written down far enough to cut every list out of it.
+        order = tuple(cohort) if complete else _shuffled(cohort, session)
+        self._half = 0 if complete else self.kind.degree // 2
+        self._size = len(order)
+        self._ring = order[self._size - self._half :] + order + order[: self._half]
+        self._place = {site: place for place, site in enumerate(order)}
 
     def holders(self, site: str) -> tuple[str, ...]:
         """Return a site and its neighbours, in the order in which they hold its shares."""
-        if self._half is None:
-            return self._order
-        first, size = self._place[site] - self._half, len(self._order)
-        return tuple(self._order[(first + step) % size] for step in range(self.kind.holders))
+        start = self._place[site] if self._half else 0
+        return self._ring[start : start + self.kind.holders]
 
     def neighbours(self, site: str) -> tuple[str, ...]:
         """Return a site's neighbours, in the same order."""
-        return tuple(holder for holder in self.holders(site) if holder != site)
+        holders, own = self.holders(site), self.place(site, of=site)
+        return holders[:own] + holders[own + 1 :]
 
     def place(self, holder: str, *, of: str) -> int:
         """Return which holder of a site's shares another site is, from 0."""
-        if self._half is None:
+        if not self._half:
             return self._place[holder]
-        return (self._place[holder] - self._place[of] + self._half) % len(self._order)
+        return (self._place[holder] - self._place[of] + self._half) % self._size
+
+
+@lru_cache(maxsize=16)
+def graph_of(cohort: tuple[str, ...], session: str) -> Graph:
+    """Return the graph of a cohort; simulated sites of one process look at the same one."""
+    return Graph(cohort, session)
 
 
 def _shuffled(cohort: Sequence[str], session: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from medfl.errors import SecureError, TooFewError, listed
 from medfl.learn.statistic import Array
 from medfl.messages import Arrays, Json
-from medfl.privacy.secure.graph import Graph
+from medfl.privacy.secure.graph import Graph, graph_of
 from medfl.privacy.secure.identity import Identity, signed_key, verified_key
 from medfl.privacy.secure.ring import encoded, layout_of, layout_to_json, needed_bits
 from medfl.privacy.secure.shamir import dealt
@@ -102,7 +102,7 @@ class Member:
         if needs := needed_bits(arrays, bits=terms.bits):
             return {"asked": about.hex(), "needs": needs}, {}
         vector = encoded(arrays, sites=len(terms.cohort), bits=terms.bits)
-        round = _Round(self._own(terms.run, terms.session).secret, self.site, terms.digest, about)
+        round = _Round(self._own(terms.run, terms.session).secret, self.site, context(terms, about))
         sealed, commitments = round.mask(vector, pairs, graph)
         layout = layout_to_json(layout_of(arrays))
         return {"asked": about.hex(), "layout": layout}, {
@@ -140,7 +140,7 @@ class Member:
         self._require_hidden(graph, givers, survivors, terms)
         bundles = _bundles(arrays, len(givers), graph.kind.holders, terms)
         pairs = self._pairs(terms, graph, closing.get("keys"), [giver for giver in givers if giver != self.site])
-        round = _Round(self._own(terms.run, terms.session).secret, self.site, terms.digest, about)
+        round = _Round(self._own(terms.run, terms.session).secret, self.site, context(terms, about))
         opened = [round.opened(giver, bundle, pairs) for giver, bundle in zip(givers, bundles, strict=True)]
         chosen = [
             shares[[0, *(row for row, peer in enumerate(graph.neighbours(giver), 1) if peer not in survivors)]]
@@ -156,7 +156,7 @@ class Member:
             raise SecureError(
                 "this site is asked for a sum that it is not part of", where=terms.where, remedy="ask its cohort only"
             )
-        return terms, Graph(terms.cohort, terms.session)
+        return terms, graph_of(terms.cohort, terms.session)
 
     def _survivors(self, closing: Json, terms: Terms) -> frozenset[str]:
         """Return the sites in the sum, where the hub's two lists are clean."""
@@ -240,23 +240,22 @@ class _Keys:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """A site's secrets of one sum."""
+    """A site's secrets of one sum: of these terms, and of answers to one question."""
 
     secret: bytes
     site: str
-    terms: bytes
-    about: bytes
+    context: bytes
 
     def mask(self, vector: Ring, pairs: Mapping[str, bytes], graph: Graph) -> tuple[Array, Array]:
         """Mask a vector in place; return a sealed bundle for each holder and commitments to the seeds."""
         numbers = hashlib.sha256(vector.data).digest()
-        seeds = [seed(self.secret, "self", self.terms, self.about, numbers)]
+        seeds = [seed(self.secret, "self", self.context, numbers)]
         add_stream(vector, seeds[0])
         for peer in graph.neighbours(self.site):
             low, high = sorted((self.site, peer))
-            seeds.append(seed(pairs[peer], "pair", self.terms, self.about, low, high))
+            seeds.append(seed(pairs[peer], "pair", self.context, low, high))
             add_stream(vector, seeds[-1], negative=self.site == high)
-        secret = derived(self.secret, "shares", self.terms, self.about, numbers)
+        secret = derived(self.secret, "shares", self.context, numbers)
         kind = graph.kind
         shares = dealt(np.stack(seeds), secret, holders=kind.holders, quorum=kind.quorum)
         sealed = [
@@ -267,7 +266,7 @@ class _Round:
         return _rows(b"".join(sealed), kind.holders), _rows(commitments, kind.holders)
 
     def _sealed(self, holder: str, shares: bytes, pairs: Mapping[str, bytes], numbers: bytes) -> bytes:
-        nonce = derived(self.secret, "nonce", self.terms, self.about, numbers, holder)[:NONCE]
+        nonce = derived(self.secret, "nonce", self.context, numbers, holder)[:NONCE]
         key = self._key(self.site, holder, pairs)
         return nonce + ChaCha20Poly1305(key).encrypt(nonce, shares, self._name(self.site, holder))
 
@@ -289,10 +288,15 @@ class _Round:
     def _key(self, giver: str, holder: str, pairs: Mapping[str, bytes]) -> bytes:
         peer = holder if giver == self.site else giver
         shared = self.secret if peer == self.site else pairs[peer]
-        return derived(shared, "bundle", self.terms, self.about, giver, holder)
+        return derived(shared, "bundle", self.context, giver, holder)
 
     def _name(self, giver: str, holder: str) -> bytes:
-        return worded(self.terms, giver, holder)
+        return worded(self.context, giver, holder)
+
+
+def context(terms: Terms, about: bytes) -> bytes:
+    """Return what every secret of a sum belongs to: its terms, and a digest of what was asked."""
+    return hashlib.sha256(worded("medfl secure sum", terms.digest, about)).digest()
 
 
 def _rows(body: bytes, rows: int) -> Array:

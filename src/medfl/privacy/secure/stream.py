@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from numpy.typing import NDArray
 
 PRIME = 65_521
@@ -32,7 +34,7 @@ def worded(*words: str | bytes) -> bytes:
 
 
 def derived(secret: bytes, *words: str | bytes) -> bytes:
-    """Return 32 bytes for a name: HKDF-Expand with SHA-256 (RFC 5869, section 2.3), of which this is the first block.
+    """Return 32 bytes for a name (HKDF-Expand with SHA-256, RFC 5869, section 2.3).
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ def derived(secret: bytes, *words: str | bytes) -> bytes:
     words
         What the bytes are for; other words give unrelated bytes.
     """
-    return hmac.digest(secret, worded(*words) + b"\x01", "sha256")
+    return HKDFExpand(SHA256(), 32, worded(*words)).derive(secret)
 
 
 def extracted(shared: bytes) -> bytes:

@@ -94,7 +94,9 @@ class Terms:
                 received=f"{self.threshold} of {len(names)}",
                 remedy=f"the threshold must be from {quorum(len(names))}, more than two thirds, to {len(names)}",
             )
-        sensible = all(type(b) is int and FINEST <= b <= WIDEST for b in self.bits.values())
+        sensible = all(
+            type(name) is str and type(bits) is int and FINEST <= bits <= WIDEST for name, bits in self.bits.items()
+        )
         if self.round < 0 or self.attempt < 0 or OTHERS not in self.bits or not sensible:
             raise _malformed("a number is out of its range", self.where)
 
