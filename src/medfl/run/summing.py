@@ -6,7 +6,6 @@ of their sum. It is the same voice, engine and fold as without; only what a repl
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -23,8 +22,8 @@ from medfl.run.asking import Answers, Asked, Asking, said, template
 
 ATTEMPTS = 6
 """How often a sum is asked for before it is given up: with fewer sites, or with bits that fit."""
-ROOM = 16
-"""Bits that a number may be above what one row of size 1 gives: changes of a weight up to 65 536 a row."""
+ROOM = 8
+"""Bits of the largest change of a weight, a row: up to 256. Larger ones are asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +32,12 @@ class InSums(Asking):
 
     Parameters
     ----------
-    session, keys
-        What the sites signed their keys of this run for, and the signed keys by site.
+    keys
+        The sites' signed keys of this run.
     rows
         Training rows of the largest site, as far as they are known.
     """
 
-    session: str = ""
     keys: Mapping[str, Json] = field(default_factory=dict)
     rows: int = 2**20
 
@@ -80,7 +78,7 @@ class InSums(Asking):
         requests = {site: request(site) for site in sorted(present)}
         terms = Terms(
             run=self.run,
-            session=self.session,
+            session=self.run,
             round=round,
             task=request("").sum,
             cohort=tuple(requests),
@@ -164,10 +162,10 @@ def in_sums(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, InSu
     MedflError
         If fewer sites answer than must.
     """
-    session = secrets.token_hex(16)
-    answers = yield from asking.ask("keys", sites, content={SECURE: {"session": session}})
+    # One session a run, however often it is taken up again: the same question then meets the same masks.
+    answers = yield from asking.ask("keys", sites, content={SECURE: {"session": asking.run}})
     own = {one.name: getattr(asking, one.name) for one in fields(asking)}
-    return InSums(**own, session=session, keys=said(answers, "key"))
+    return InSums(**own, keys=said(answers, "key"))
 
 
 def _names_only(content: Json | None) -> bool:

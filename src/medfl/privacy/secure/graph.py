@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
 from medfl.privacy.secure.stream import worded
 
@@ -96,12 +95,19 @@ def _assumed(share: float, sites: int) -> int:
 def _judged(sites: int, degree: int, colluding: int, dropping: int) -> Neighbourhood:
     holders, needed = degree + 1, quorum(degree + 1)
     # At least one honest holder must be in any two quorums; and if a site is lost itself, the others must suffice.
-    split = stats.hypergeom.sf(tolerated(holders), sites - 1, colluding, degree)
-    short = stats.hypergeom.sf(holders - 1 - needed, sites - 1, dropping, degree)
+    split = _more_than(tolerated(holders), sites - 1, colluding, degree)
+    short = _more_than(holders - 1 - needed, sites - 1, dropping, degree)
     # Honest sites that stay fall apart only if k/2 in a row are not among them.
     gone = min(colluding + dropping, sites)
-    apart = stats.hypergeom.sf(degree // 2 - 1, sites, gone, degree // 2)
+    apart = _more_than(degree // 2 - 1, sites, gone, degree // 2)
     return Neighbourhood(degree, needed, float(sites * (split + apart)), float(sites * short))
+
+
+def _more_than(least: int, population: int, marked: int, drawn: int) -> float:
+    """Return the probability that more than so many of those drawn are marked (the hypergeometric tail), exactly."""
+    counts = range(least + 1, min(marked, drawn) + 1)
+    ways = sum(math.comb(marked, count) * math.comb(population - marked, drawn - count) for count in counts)
+    return ways / math.comb(population, drawn)
 
 
 class Graph:

@@ -21,7 +21,7 @@ from medfl.errors import DataError, DivergedError, SecureError
 from medfl.learn.statistic import Array
 from medfl.privacy.secure.stream import Ring
 
-SHORT = 4096
+SHORT = 512
 """Entries up to which real numbers travel wide."""
 PRECISION = 1e-6
 """Error that a sum may have, relative to its largest entry."""
