@@ -2,7 +2,8 @@
 
 Runs the diabetes study's ``fedavg`` arm (10 sites, MLP 64-32, 10 rounds) and the same job as a plain PyTorch loop, one
 after the other on the same single core, and prints the ratio. Absolute times drift with the machine; ratios do not.
-The plain loop hides nothing, so secure aggregation is off for the ratio; what it costs is printed beside. Then: 100 sites against 10, rows × 10, memory of the whole process, and the time to the first round.
+The plain loop hides nothing, so secure aggregation is off for the ratio; what it costs is printed beside. Then: 100
+sites against 10, rows × 10, memory of the whole process, and the time to the first round.
 
 Reads ``../shared`` (the study, its data and the plain loop) and says so where it is absent.
 """
