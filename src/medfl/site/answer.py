@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from medfl import seeds
 from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError, WireError
 from medfl.learn.algorithm import Algorithm, Local, Stage
 from medfl.learn.data.sheet import Table
@@ -27,8 +26,10 @@ from medfl.learn.transfer import schedule
 from medfl.messages import Refusal, Reply, Request
 from medfl.site.breakdown import by_feature, by_group
 from medfl.site.desk import Desk, Prepared
+from medfl.site.judgement import told
+from medfl.site.looking import Looking
 from medfl.site.memory import Vault
-from medfl.site.policy import AllButRows, Policy, Verdict
+from medfl.site.policy import AllButRows, Policy, Release, Verdict
 from medfl.spec.study import Study
 from medfl.spec.training import LocalTraining
 
@@ -62,9 +63,9 @@ class Site:
         base: Path | None = None,
     ) -> None:
         self.name = name
-        self.desk = Desk(name, table, base or Path())
-        self._vault = vault
         self._policy = policy or AllButRows()
+        self.desk = Desk(name, table, base or Path(), columns=self._policy.columns)
+        self._vault = vault
 
     def answer(self, request: Request) -> Reply | Refusal:
         """Answer a request, or say why not.
@@ -74,27 +75,47 @@ class Site:
         """
         began = time.perf_counter()
         try:
-            _require(self._policy.admits(request), self.name)
-            content, statistic = self._work(request)
-            reply = Reply(
+            leaving = self._released(request)
+            return Reply(
                 request=request.id,
                 site=self.name,
-                content=content,
-                arrays=statistic.arrays,
+                content=leaving.content,
+                arrays=leaving.statistic.arrays,
                 seconds=time.perf_counter() - began,
             )
-            _require(self._policy.releases(reply), self.name)
-            return reply
         except MedflError as error:
-            return Refusal(request=request.id, site=self.name, code=error.code, complaints=error.complaints)
+            refusal = Refusal(request=request.id, site=self.name, code=error.code, complaints=error.complaints)
+            return self._policy.tells(refusal, request)
         except Exception as error:
             log.exception("site %s failed at %s", self.name, request.id)
             return Refusal(
                 request=request.id, site=self.name, code=SiteError.code, complaints=(_redacted(error, request),)
             )
 
-    def _work(self, request: Request) -> tuple[dict[str, Any], Statistic]:
+    def _released(self, request: Request) -> Release:
+        """Return what leaves: the policy has the first word and the last, on what is plain."""
+        if request.site != self.name:
+            raise WireError("a site was sent what is meant for another", received=repr(request.site[:80]))
         study, algorithm = self.desk.study(request.study)
+        facts = Looking(self.desk, study, request)
+        _require(self._policy.admits(request, study, facts=facts), self.name)
+        content, sums = self._work(study, algorithm, request)
+        release = Release(
+            request=request,
+            study=study,
+            content=content,
+            statistic=sums.without("kept"),
+            kept=sums.under("kept"),
+            facts=facts,
+        )
+        found = self._policy.releases(release)
+        if isinstance(found, Release):
+            return found
+        _require(found, self.name)
+        return release
+
+    def _work(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Return what the site would say, and the sums that would leave; and those that stay, under ``kept``."""
         match request.task:
             case "describe":
                 return {"schema": self.desk.schema(study).to_json()}, Statistic()
@@ -131,8 +152,8 @@ class Site:
         prepared = self.desk.prepared(study, request)
         trained = _local(prepared, study, request).train(request.arrays["weights"], seed=request.seed)
         _refuse_non_finite(Statistic({"weights": trained.weights}), study.training)
-        words, _ = self._judged(prepared, trained.weights, request)
-        return words, Statistic()
+        words, sums = self._judged(prepared, trained.weights, request)
+        return words, sums.prefixed("kept")
 
     def _fine_tuned(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Go on from the last global model by itself and keep the copy; only its metrics leave."""
@@ -142,8 +163,8 @@ class Site:
         trained = local.train(start, seed=request.seed, purpose="fine-tune")
         _refuse_non_finite(Statistic({"weights": trained.weights}), local.how, where="[evaluation.fine_tune]")
         self._vault.keep(f"{request.run}.fine-tuned", request.round, {"weights": trained.weights})
-        words, _ = self._judged(prepared, trained.weights, request)
-        return words, Statistic()
+        words, sums = self._judged(prepared, trained.weights, request)
+        return words, sums.prefixed("kept")
 
     def _evaluated(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the model; where it is the last one also by groups of patients and with features shuffled, if asked."""
@@ -168,19 +189,10 @@ class Site:
     def _judged(self, prepared: Prepared, weights: Floats, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge weights on the test rows: metrics for people, sums for the pooled figures."""
         how, outcome = request.content["judge"], prepared.agreement.outcome
-        samples, threshold = how["samples"], how["threshold"]
         scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
         truth = prepared.recipe.restored(prepared.test.outcome)
-        statistic = judge.measure(outcome, scores, truth, threshold=threshold, brief=how["brief"])
-        words: dict[str, Any] = {
-            "metrics": judge.metrics(outcome, statistic, threshold=threshold, brief=how["brief"]),
-            "intervals": {},
-        }
-        if samples:
-            generator = seeds.generator(request.seed, site=self.name, purpose="bootstrap")
-            words["intervals"] = judge.intervals(
-                outcome, statistic, samples=samples, generator=generator, threshold=threshold
-            )
+        statistic = judge.measure(outcome, scores, truth, threshold=how["threshold"], brief=how["brief"])
+        words = told(outcome, statistic, how=how, seed=request.seed, site=self.name)
         return words, statistic.prefixed("evaluation")
 
 
@@ -215,7 +227,7 @@ def _require(verdict: Verdict, site: str) -> None:
         raise RefusedError(
             f"the site's policy says no: {verdict.reason}",
             where=f"rule {verdict.rule}",
-            remedy=f"ask {site} to change its policy, or change the study",
+            remedy=verdict.remedy or f"ask {site} to change its policy, or change the study",
         )
 
 
