@@ -131,7 +131,7 @@ NONSENSE = [
 def test_a_request_that_makes_no_sense_is_an_answer_too(tmp_path: Path, request_: Request) -> None:
     answer = refused(site(tmp_path).answer(request_))
     assert answer.request == request_.id
-    assert answer.code == "site"
+    assert answer.code in ("site", "wire")
 
 
 @pytest.mark.parametrize("column", ["age", "sick"])

@@ -30,6 +30,7 @@ from medfl.site.judgement import told
 from medfl.site.looking import Looking
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Release, Verdict
+from medfl.site.sound import require_sound
 from medfl.spec.study import Study
 from medfl.spec.training import LocalTraining
 
@@ -97,6 +98,7 @@ class Site:
         if request.site != self.name:
             raise WireError("a site was sent what is meant for another", received=repr(request.site[:80]))
         study, algorithm = self.desk.study(request.study)
+        require_sound(request, study)
         facts = Looking(self.desk, study, request)
         _require(self._policy.admits(request, study, facts=facts), self.name)
         content, sums = self._work(study, algorithm, request)
