@@ -27,6 +27,7 @@ from medfl.privacy.suppression import Counts
 from medfl.site.judgement import coarse, told
 from medfl.site.policy import Release, Verdict
 from medfl.site.rules import ANY, Rules
+from medfl.spec.study import Study
 
 FEWEST_BINS = 10
 """With fewer bins of scores than this, what depends on their order is not told."""
@@ -97,6 +98,13 @@ def _rare_class(rules: Rules, release: Release) -> Verdict | None:
     )
 
 
+def _named(study: Study) -> Iterator[str]:
+    """Yield columns that a study names, besides features: that they are there may be told."""
+    yield from study.data.categorical
+    yield from study.data.units
+    yield from (how.column for how in (study.evaluation.subgroups or {}).values())
+
+
 @dataclass(frozen=True, slots=True)
 class _Leaving:
     """One release under the rules; the notes say what was changed."""
@@ -113,7 +121,8 @@ class _Leaving:
 
     def schema(self, schema: Schema) -> Schema:
         details, known = self.rules.releases.details, self.rules.accepts.columns
-        unused = schema.unused if "other-columns" in details else ()
+        named = {*_named(self.release.study)}
+        unused = tuple(name for name in schema.unused if "other-columns" in details or name in named)
         columns = [one for one in schema.columns if known == ANY or one.name in known]
         seen = tuple(self._column(one, schema.rows) for one in columns)
         return Schema(seen, max(2, self._count(schema.rows, "rows")), unused)

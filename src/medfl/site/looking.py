@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from medfl.learn.data import positive
-from medfl.learn.data.cells import Rows
 from medfl.learn.data.clean import Clean
+from medfl.learn.data.schema import MOST_CATEGORIES
 from medfl.messages import Request
 from medfl.site.desk import Desk
 from medfl.site.policy import Prints
@@ -49,8 +49,13 @@ class Looking:
     def used(self) -> Mapping[str, Prints]:
         """Return the rows that an answer is about, by ``kind/name``."""
         train, test = self.desk.parts(self.study, self.request)
-        sets = {"rows/train": train.kept, "rows/test": test.kept}
-        sets |= {f"class/{name}": rows for name, rows in (*_by_class(train, "train"), *_by_class(test, "test"))}
+        # Both together, too: what is told of each part can be added up, and the same of all rows but one taken away.
+        parts = {"train": [train], "test": [test], "all": [train, test]}
+        sets = {f"rows/{name}": np.concatenate([part.kept for part in of]) for name, of in parts.items()}
+        for name, of in parts.items():
+            for label in sorted({label for part in of for label in _labels(part)}):
+                members = [part.kept[part.outcome == label] for part in of if part.outcome is not None]
+                sets[f"class/{name}/{label:g}"] = np.concatenate(members)
         for grouping, groups in self.desk.groups(self.study, self.request).items():
             for place, name in enumerate(groups.names):
                 sets[f"group/{grouping}/{name}"] = test.kept[groups.codes == place]
@@ -58,13 +63,7 @@ class Looking:
         return {name: prints[rows] for name, rows in sets.items()}
 
 
-def _by_class(part: Clean, name: str) -> Iterator[tuple[str, Rows]]:
-    """Yield the rows of each class; none where the outcome is a number with many values."""
-    if part.outcome is None:
-        return
-    found = np.unique(part.outcome)
-    if len(found) <= MOST_CLASSES:
-        yield from ((f"{name}/{value:g}", part.kept[part.outcome == value]) for value in found.tolist())
-
-
-MOST_CLASSES = 64
+def _labels(part: Clean) -> list[float]:
+    """Return the classes of these rows; none where the outcome is a number with many values."""
+    found: list[float] = [] if part.outcome is None else np.unique(part.outcome).tolist()
+    return found if len(found) <= MOST_CATEGORIES else []
