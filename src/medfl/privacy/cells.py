@@ -119,8 +119,10 @@ def outward(low: float, high: float) -> tuple[float, float]:
     itself where all values are one.
     """
     width = high - low or abs(high) or 1.0
-    step = float(10.0 ** np.floor(np.log10(width)))
+    step = max(float(10.0 ** np.floor(np.log10(width))), float(np.finfo(np.float64).tiny))
     below, above = float(np.floor(low / step) * step), float(np.ceil(high / step) * step)
+    # What is far smaller than the step was rounded to nothing.
+    below, above = below - step * (below > low), above + step * (above < high)
     return (below, above) if np.isfinite([below, above]).all() else (low, high)
 
 

@@ -284,8 +284,10 @@ class _Leaving:
             case "sums":
                 return Statistic(dict(self._prepared(part)))
             case "evaluation":
-                self.note("counts.minimum", "histograms of scores were coarsened")
-                return self._coarse(part, self._test_rows)
+                safe = self._coarse(part, self._test_rows)
+                if any((safe[name] != array).any() for name, array in part.arrays.items()):
+                    self.note("counts.minimum", "histograms of scores were coarsened")
+                return safe
             case "subgroups":
                 return self._each_coarse(part, self.rules.counts.minimum)
             case "importance":
