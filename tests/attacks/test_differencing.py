@@ -10,7 +10,7 @@ the documentation says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def told(
     return [answer for request, answer in heard if request.site == "east" and request.task != "describe"]
 
 
-def asking(name: str, **changes: Mapping[str, Any]) -> Study:
+def asking(name: str, **changes: dict[str, Any]) -> Study:
     changes = {"data": FEATURES, "evaluation": {"test_fraction": 0.3, "split_seed": 1}, **changes}
     return study(study={"name": name}, **changes)
 

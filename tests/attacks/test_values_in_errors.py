@@ -79,7 +79,7 @@ OPEN = parse(
 )
 
 
-def in_cell(frame: pd.DataFrame, column: str, row: int, value: object) -> pd.DataFrame:
+def in_cell(frame: pd.DataFrame, column: str, row: int, value: Any) -> pd.DataFrame:
     frame = frame.astype({column: object})
     frame.at[row % len(frame), column] = value
     return frame
@@ -118,18 +118,15 @@ CELLS = (
 
 @dataclass(frozen=True)
 class Damage:
-    """A table with the secret in a cell, and something wrong with it beside."""
+    """A table with the secret in one cell, and something wrong with it beside."""
 
     column: str
     row: int
     value: object
     kind: str
-    many: bool
 
     def table(self) -> pd.DataFrame:
         frame = in_cell(table(60, 0), self.column, self.row, self.value)
-        if self.many:
-            frame.loc[frame.index[::3], self.column] = self.value
         return pd.DataFrame(SAME[self.kind](frame))
 
 
@@ -139,8 +136,6 @@ damages = st.builds(
     st.integers(0, 59),
     st.sampled_from(CELLS),
     st.sampled_from(sorted(SAME)),
-    # A value that many have is a category like any other, and may be told.
-    st.just(False),
 )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfl.privacy.suppression import Counts, Mask, suppressed
 
-Array = NDArray[np.generic]
+_Number = TypeVar("_Number", bound=np.number)
 
 
 def tellable(counts: Counts, *, fewest: int) -> bool:
@@ -81,7 +82,7 @@ def merged(counts: Counts, *, fewest: int) -> Counts:
     return places
 
 
-def moved(sums: NDArray[np.number], places: Counts) -> NDArray[np.number]:
+def moved(sums: NDArray[_Number], places: Counts) -> NDArray[_Number]:
     """Return sums by bin, shape (…, bins), after the rows of each bin were moved to another."""
     result = np.zeros_like(sums)
     np.add.at(result.T, places, sums.T)
