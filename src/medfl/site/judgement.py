@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from medfl import seeds
-from medfl.learn.metrics import judge
+from medfl.learn.metrics import judge, ranking
 from medfl.learn.model import Outcome
 from medfl.learn.statistic import Array, Statistic
 from medfl.privacy import cells
@@ -40,6 +40,42 @@ def told(outcome: Outcome, statistic: Statistic, *, how: Mapping[str, Any], seed
     return words
 
 
+RATES = frozenset({"accuracy", "sensitivity", "specificity", "ppv", "npv", "f1"})
+"""Metrics that are counts of right and wrong decisions over others: of few patients, they are a count of one."""
+
+
+def enough(outcome: Outcome, statistic: Statistic, *, fewest: int, test_rows: int) -> bool:
+    """Say whether there are enough test rows, and none or enough of each class, to tell how a model does."""
+    classes = _classes(outcome, statistic)
+    return int(classes.sum()) >= test_rows and cells.tellable(classes, fewest=fewest)
+
+
+def secret_rates(outcome: Outcome, statistic: Statistic, metrics: Mapping[str, Any], *, fewest: int) -> frozenset[str]:
+    """Return the rates that give away a small count of right or wrong decisions: all of them, or none.
+
+    Of two, a third could be computed. What depends on all scores at once, such as an AUC, gives no count away.
+
+    Parameters
+    ----------
+    outcome, statistic
+        What is predicted, and what was counted of it.
+    metrics
+        What was read from it; says at which threshold.
+    fewest
+        The smallest count that may be told.
+    """
+    rates = RATES & metrics.keys()
+    if not rates:
+        return frozenset()
+    if outcome.kind == "multiclass":
+        counts = statistic["confusion"]
+    else:
+        at = metrics["threshold"]
+        edge = ranking.edge_near(at) if at is not None else 1
+        counts = statistic.arrays.get(f"confusion@{at!r}", ranking.split_at(statistic["scores"], edge))
+    return frozenset() if cells.tellable(counts, fewest=fewest) else rates
+
+
 def coarse(outcome: Outcome, statistic: Statistic, *, fewest: int, test_rows: int) -> Statistic:
     """Return the sums with histogram bins merged so that no small count of patients is in them, nor follows from them.
 
@@ -54,8 +90,7 @@ def coarse(outcome: Outcome, statistic: Statistic, *, fewest: int, test_rows: in
     test_rows
         Rows without which, and classes below `fewest` with which, all is zero: nothing is told.
     """
-    classes = _classes(outcome, statistic)
-    if int(classes.sum()) < test_rows or not cells.tellable(classes, fewest=fewest):
+    if not enough(outcome, statistic, fewest=fewest, test_rows=test_rows):
         return Statistic({name: np.zeros_like(array) for name, array in statistic.arrays.items()})
     arrays: dict[str, Array] = dict(statistic.arrays)
     match outcome.kind:

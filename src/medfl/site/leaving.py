@@ -24,14 +24,10 @@ from medfl.learn.model import Outcome
 from medfl.learn.statistic import Array, Statistic, total
 from medfl.privacy import cells
 from medfl.privacy.suppression import Counts
-from medfl.site.judgement import coarse, told
+from medfl.site.judgement import coarse, enough, secret_rates
 from medfl.site.policy import Release, Verdict
 from medfl.site.rules import ANY, Rules
 from medfl.spec.study import Study
-
-FEWEST_BINS = 10
-"""With fewer bins of scores than this, what depends on their order is not told."""
-_OF_ORDER = frozenset({"auc", "auprc", "calibration_slope", "calibration_intercept"})
 
 
 def held_back(rules: Rules, release: Release) -> Verdict | None:
@@ -210,32 +206,29 @@ class _Leaving:
     # -- how a model does
 
     def metrics(self) -> dict[str, Any]:
-        """Return the site's own metrics, read from what may be told of its sums."""
-        release, request = self.release, self.release.request
+        """Return those of the site's own metrics that give no small count away."""
+        release, fewest = self.release, self.rules.counts.minimum
         measured = release.statistic.under("evaluation")
-        safe = self._coarse(measured if measured.arrays else release.kept.under("evaluation"), self._test_rows)
-        how = request.content["judge"]
-        words = told(self._outcome, safe, how=how, seed=request.seed, site=request.site)
+        measured = measured if measured.arrays else release.kept.under("evaluation")
+        words = {name: release.content[name] for name in ("metrics", "intervals")}
         listed = self.rules.releases.metrics if "metrics" in self.rules.releases.details else ()
         allowed = {name for name in words["metrics"] if listed == ANY or name in listed}
         if len(allowed) < len(words["metrics"]):
             self.note("releases.metrics", "some of the site's own metrics stayed")
-        if self._too_coarse(safe):
-            self.note("counts.minimum", "metrics of the order of scores stayed: too few test rows for them")
-            allowed -= _OF_ORDER
+        if not enough(self._outcome, measured, fewest=fewest, test_rows=self._test_rows):
+            self.note(
+                "counts.minimum_test_rows", "metrics stayed: there are too few test rows, or too few of an outcome"
+            )
+            allowed.clear()
+        elif secret := secret_rates(self._outcome, measured, words["metrics"], fewest=fewest):
+            self.note("counts.minimum", "metrics of right and wrong decisions stayed: some decision was met too rarely")
+            allowed -= secret
         metrics = {name: value if name in allowed else None for name, value in words["metrics"].items()}
         spread = "intervals" in self.rules.releases.details
         return {
             "metrics": metrics,
             "intervals": {name: limits for name, limits in words["intervals"].items() if spread and name in allowed},
         }
-
-    def _too_coarse(self, safe: Statistic) -> bool:
-        """Say whether so many scores were put together that their order means little, and an AUC would mislead."""
-        if self._outcome.kind == "regression" or self.rules.counts.minimum == 1:
-            return False
-        by_bin = safe["scores"].any(axis=-2)
-        return bool((np.count_nonzero(by_bin, axis=-1) < FEWEST_BINS).any())
 
     def groups(self, said: Mapping[str, Any]) -> dict[str, Any]:
         if "subgroups" not in self.rules.releases.statistics:

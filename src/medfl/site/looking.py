@@ -47,7 +47,7 @@ class Looking:
         return dict(zip(texts.distinct, texts.counts.tolist(), strict=True))
 
     def used(self) -> Mapping[str, Prints]:
-        """Return the rows that an answer is about, by ``kind/name``."""
+        """Return the rows that an answer is about, by ``rows/part``, ``class/part/name`` and ``group/part/name``."""
         train, test = self.desk.parts(self.study, self.request)
         # Both together, too: what is told of each part can be added up, and the same of all rows but one taken away.
         parts = {"train": [train], "test": [test], "all": [train, test]}
@@ -58,7 +58,7 @@ class Looking:
                 sets[f"class/{name}/{label:g}"] = np.concatenate(members)
         for grouping, groups in self.desk.groups(self.study, self.request).items():
             for place, name in enumerate(groups.names):
-                sets[f"group/{grouping}/{name}"] = test.kept[groups.codes == place]
+                sets[f"group/test/{grouping}/{name}"] = test.kept[groups.codes == place]
         prints = self.prints()
         return {name: prints[rows] for name, rows in sets.items()}
 

@@ -54,7 +54,7 @@ class Facts(Protocol):
         ...
 
     def used(self) -> Mapping[str, Prints]:
-        """Return the rows that an answer is about, by ``kind/name``; the kinds are rows, class and group."""
+        """Return the rows that an answer is about, by ``rows/part``, ``class/part/name`` and ``group/part/name``."""
         ...
 
 

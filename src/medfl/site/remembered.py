@@ -49,7 +49,8 @@ class Remembered:
         Parameters
         ----------
         sets
-            Rows by ``kind/name``; sets of fewer than `fewest` rows are not looked at, as nothing is told of them alone.
+            Rows by ``rows/part``, ``class/part/name`` and ``group/part/name``. Classes and groups are compared within
+            the same part; sets of fewer than `fewest` rows not at all, as nothing is told of them alone.
         fewest
             How many rows two sets of one kind must differ by, if they differ.
 
@@ -58,7 +59,7 @@ class Remembered:
         StoreError
             If the memory cannot be read or written; then nothing may leave.
         """
-        large = [(name.partition("/")[0], prints) for name, prints in sets.items() if len(prints) >= fewest]
+        large = [(_kind(name, sets), prints) for name, prints in sets.items() if len(prints) >= fewest]
         new = {(kind, _digest(prints)): prints for kind, prints in large}
         new = {key: prints for key, prints in new.items() if "/".join(key) not in self._known}
         if not new:
@@ -75,7 +76,7 @@ class Remembered:
             ) from error
         if near is None:
             self._known |= {"/".join(key) for key in new}
-        return near
+        return near.partition(" ")[0] if near is not None else None
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -93,6 +94,13 @@ class Remembered:
                 done = True
             finally:
                 file.execute("COMMIT" if done else "ROLLBACK")
+
+
+def _kind(name: str, sets: Mapping[str, Prints]) -> str:
+    """Return what a set is compared with: parts with parts, classes and groups with those of the same part."""
+    kind, part = name.split("/")[:2]
+    whole = sets.get(f"rows/{part}")
+    return kind if kind == "rows" or whole is None else f"{kind} of {_digest(whole)}"
 
 
 def _taken_up(file: sqlite3.Connection, new: Mapping[tuple[str, str], Prints], fewest: int) -> str | None:

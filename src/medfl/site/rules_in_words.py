@@ -62,7 +62,7 @@ def _leaves(rules: Rules) -> Iterator[str]:
     yield from (_STATISTICS[name] for name in releases.statistics)
     yield from (_DETAILS[name] for name in releases.details)
     if "metrics" in releases.details:
-        yield f"Of the metrics: {_names(releases.metrics)}. They are read from counts that were protected first."
+        yield f"Of the metrics: {_names(releases.metrics)}. One that gives a small count away stays."
     yield _RANGES[releases.ranges]
     yield _CATEGORIES[releases.categories]
     if releases.errors == "details":
