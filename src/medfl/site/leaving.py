@@ -214,7 +214,7 @@ class _Leaving:
         listed = self.rules.releases.metrics if "metrics" in self.rules.releases.details else ()
         allowed = {name for name in words["metrics"] if listed == ANY or name in listed}
         if len(allowed) < len(words["metrics"]):
-            self.note("releases.metrics", "some of the site's own metrics stayed")
+            self.note("releases.metrics", "metrics stayed: not all are released")
         if not enough(self._outcome, measured, fewest=fewest, test_rows=self._test_rows):
             self.note(
                 "counts.minimum_test_rows", "metrics stayed: there are too few test rows, or too few of an outcome"
