@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from medfl.errors import RefusedError
+from medfl.learn.data.prints import Prints
 from medfl.learn.statistic import Statistic
 from medfl.messages import Refusal, Request
-from medfl.site.policy import RELEASED_ARRAYS, RELEASED_WORDS, AllButRows, Facts, Prints, Release, Verdict
+from medfl.site.policy import RELEASED_ARRAYS, RELEASED_WORDS, AllButRows, Facts, Release, Verdict
 from medfl.spec.study import Study
 from medfl.testing.federation import in_process, overheard, rehearse, sites, study
 

@@ -136,7 +136,7 @@ def _statistics(rules: Rules, study: Study) -> Verdict:
 def _ranges(rules: Rules, study: Study) -> Verdict:
     if rules.releases.ranges != "withheld":
         return Verdict(True, "releases.ranges", f"ranges of columns leave: {rules.releases.ranges}")
-    if _protection(study) is not None:
+    if protection(study) is not None:
         return Verdict(True, "releases.ranges", "ranges of columns leave only where the study declares them")
     return Verdict(
         False,
@@ -169,7 +169,7 @@ def _secure(rules: Rules, study: Study) -> Verdict:
 
 
 def _epsilon(rules: Rules, study: Study) -> Verdict:
-    required, rule, asked = rules.requires.epsilon, "requires.epsilon", _protection(study)
+    required, rule, asked = rules.requires.epsilon, "requires.epsilon", protection(study)
     if required is None:
         return Verdict(True, rule, "a study need not be differentially private")
     most = {unit: value for unit, value in required.model_dump().items() if value is not None}
@@ -187,7 +187,7 @@ def _epsilon(rules: Rules, study: Study) -> Verdict:
     )
 
 
-def _protection(study: Study) -> Any:
+def protection(study: Study) -> Any:
     """Return what a study asks for in ``[privacy.dp]``; None where it does not ask."""
     return getattr(study.privacy, "dp", None)
 

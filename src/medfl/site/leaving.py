@@ -24,6 +24,7 @@ from medfl.learn.model import Outcome
 from medfl.learn.statistic import Array, Statistic, total
 from medfl.privacy import cells
 from medfl.privacy.suppression import Counts
+from medfl.site.admission import protection
 from medfl.site.judgement import coarse, enough, secret_rates
 from medfl.site.policy import Release, Verdict
 from medfl.site.rules import ANY, Rules
@@ -39,8 +40,6 @@ def held_back(rules: Rules, release: Release) -> Verdict | None:
             "the hub would see this site's own sums, which may leave only in the total over sites",
             "run the study with secure aggregation, or write secure_aggregation = false in [requires]",
         )
-    if "agreement" in release.request.content:
-        return _too_few_rows(rules, release)
     return _rare_class(rules, release)
 
 
@@ -65,7 +64,8 @@ def changed(rules: Rules, release: Release) -> Release:
     return replace(release, content=content, statistic=statistic)
 
 
-def _too_few_rows(rules: Rules, release: Release) -> Verdict | None:
+def too_few_rows(rules: Rules, release: Release) -> Verdict | None:
+    """Return a no where a study has dropped too many of the rows."""
     least = rules.accepts.minimum_rows
     if len(release.facts.used()["rows/train"]) >= least:
         return None
@@ -131,8 +131,13 @@ class _Leaving:
         elif column.missing:
             self.note("releases.details", "counts of missing values stayed")
         column = replace(column, missing=missing, categories=self._categories(column))
-        if self.rules.releases.ranges == "exact" or column.minimum is None or column.maximum is None:
+        asked = protection(self.release.study)
+        is_declared = column.name in (getattr(asked, "ranges", None) or {})
+        if self.rules.releases.ranges == "exact" or is_declared or column.minimum is None or column.maximum is None:
             return column
+        if self.rules.releases.ranges == "withheld":
+            self.note("releases.ranges", "ranges of columns stayed")
+            return replace(column, minimum=None, maximum=None)
         self.note("releases.ranges", "ranges of columns were widened to round numbers")
         low, high = cells.outward(column.minimum, column.maximum)
         return replace(column, minimum=low, maximum=high)

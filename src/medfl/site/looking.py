@@ -9,10 +9,10 @@ import numpy as np
 
 from medfl.learn.data import positive
 from medfl.learn.data.clean import Clean
+from medfl.learn.data.prints import Prints
 from medfl.learn.data.schema import MOST_CATEGORIES
 from medfl.messages import Request
 from medfl.site.desk import Desk
-from medfl.site.policy import Prints
 from medfl.spec.study import Study
 
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from medfl.learn.data.prints import Prints
 from medfl.learn.statistic import ZERO, Statistic
 from medfl.messages import Json, Refusal, Request
 from medfl.spec.study import Study
-
-Prints: TypeAlias = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)

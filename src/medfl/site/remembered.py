@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfl.errors import StoreError
-from medfl.site.policy import Prints
+from medfl.learn.data.prints import Prints
 
 FILE = "told.db"
 _Bits = NDArray[np.uint8]
@@ -42,6 +42,15 @@ class Remembered:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: set[str] = set()
+        self._answered: set[str] = set()
+
+    def has_answered(self, question: str) -> bool:
+        """Say whether this very question, about the table as it was read, has passed before in this process."""
+        return question in self._answered
+
+    def answered(self, question: str) -> None:
+        """Note that a question has passed."""
+        self._answered.add(question)
 
     def too_near(self, sets: Mapping[str, Prints], *, fewest: int) -> str | None:
         """Return the kind of a set that differs from an earlier one by too few rows; else keep all, durably.

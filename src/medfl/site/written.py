@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -51,7 +52,7 @@ class Written:
 
     def releases(self, release: Release) -> Release | Verdict:
         """Return what of it may leave, or the no of a rule."""
-        no = unknown(release) or leaving.held_back(self.rules, release) or self._too_near(release)
+        no = unknown(release) or leaving.held_back(self.rules, release) or self._about_rows(release)
         return no or leaving.changed(self.rules, release)
 
     def tells(self, refusal: Refusal, request: Request) -> Refusal:
@@ -65,10 +66,23 @@ class Written:
         )
         return replace(refusal, complaints=(told,))
 
+    def _about_rows(self, release: Release) -> Verdict | None:
+        """Return a no where the rows that are asked about are too few, or nearly those of an earlier answer."""
+        request = release.request
+        if "agreement" not in request.content:
+            return None
+        # All rounds of a run ask about the same rows: they are looked at once.
+        question = json.dumps([request.study, request.seed, request.content["agreement"]])
+        if self.memory.has_answered(question):
+            return None
+        no = leaving.too_few_rows(self.rules, release) or self._too_near(release)
+        if no is None:
+            self.memory.answered(question)
+        return no
+
     def _too_near(self, release: Release) -> Verdict | None:
-        """Refuse to tell something about rows that are nearly those of an earlier answer."""
         fewest = self.rules.counts.minimum_difference
-        if fewest == 1 or "agreement" not in release.request.content:
+        if fewest == 1:
             return None
         near = self.memory.too_near(release.facts.used(), fewest=fewest)
         if near is None:

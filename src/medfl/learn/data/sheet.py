@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from medfl.learn.data import cells
 from medfl.learn.data.cells import Cells, Numbers, Rows, Texts
+from medfl.learn.data.prints import Prints, prints_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ class Sheet:
         self._frame = frame
         self._cells: dict[tuple[str, tuple[str, ...]], Cells] = {}
         self._texts: dict[tuple[str, tuple[str, ...]], Texts] = {}
-        self._prints: list[NDArray[np.uint64]] = []
+        self._prints: list[Prints] = []
 
     def __len__(self) -> int:
         return len(self._frame)
@@ -49,17 +49,10 @@ class Sheet:
         other.names = tuple(one for one in self.names if one in names)
         return other
 
-    def prints(self) -> NDArray[np.uint64]:
-        """Return a number for each row that is the same wherever the same cells stand in a row; shape (rows,).
-
-        Rows that are alike to the last cell are numbered through, in the order of the table.
-        """
-        import pandas as pd
-
+    def prints(self) -> Prints:
+        """Return a number for each row, by which it is known again, as :func:`prints_of` does; shape (rows,)."""
         if not self._prints:
-            texts = self._frame.astype(str)
-            prints = pd.util.hash_pandas_object(texts[sorted(texts.columns)], index=False)
-            self._prints.append(_numbered_through(np.asarray(prints, np.uint64)))
+            self._prints.append(prints_of(self._frame))
         return self._prints[0]
 
     def raw(self, name: str) -> NDArray[Any]:
@@ -99,7 +92,7 @@ class Part(Sheet):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def prints(self) -> NDArray[np.uint64]:
+    def prints(self) -> Prints:
         """Return a number for each row, as the sheet does."""
         return self._whole.prints()[self._rows]
 
@@ -125,13 +118,3 @@ Table: TypeAlias = "pd.DataFrame | Sheet"
 def sheet_of(table: Table) -> Sheet:
     """Return the table as a sheet."""
     return table if isinstance(table, Sheet) else Sheet(table)
-
-
-def _numbered_through(prints: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Tell equal numbers apart by how many of them came before."""
-    order = np.argsort(prints, kind="stable")
-    first = np.flatnonzero(np.diff(prints[order], prepend=~prints[order[:1]]))
-    before = np.empty(len(prints), np.uint64)
-    before[order] = np.arange(len(prints)) - np.repeat(first, np.diff(first, append=len(prints)))
-    with np.errstate(over="ignore"):
-        return prints + before * np.uint64(0x9E3779B97F4A7C15)
