@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from medfl.publish.parting import in_parts
+from medfl.publish.policies import held_back
 from medfl.publish.verdicts import apart, margin_verdicts, verdicts
 from medfl.publish.ways import Mark, Way, arms, ways
 from medfl.publish.wording import (
@@ -221,9 +222,8 @@ def _held_back(judged: Sequence[Way]) -> Iterator[str]:
 
 def _policies(judged: Sequence[Way], what: str = "") -> list[str]:
     """Return the sites whose policy changed something of this kind."""
-    notices = (notice for way in judged for run in way.runs for notice in run.notices)
-    found = {notice.site for notice in notices if "the site's policy" in notice.text and notice.text.startswith(what)}
-    return sorted(found)
+    kept = held_back(notice for way in judged for run in way.runs for notice in run.notices)
+    return sorted({site for told, sites in kept.items() if told.startswith(what) for site in sites})
 
 
 def _of_chance(execution: ExecutionView, judged: Sequence[Way]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from medfl.publish.federating import federation, settings_in_words
 from medfl.publish.methods_of_parts import methods_of_parts
 from medfl.publish.normalising import normalisation_in_words
+from medfl.publish.policies import held_back, methods_of_policies
 from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
@@ -49,6 +50,8 @@ class Setting:
         "binary", "multiclass", "regression", or empty where not known.
     versions
         Of Python and the packages.
+    kept
+        What policies held back or changed, and where.
     """
 
     sites: tuple[str, ...] = ()
@@ -56,6 +59,7 @@ class Setting:
     features: tuple[str, ...] = ()
     outcome: str = ""
     versions: Mapping[str, str] | None = None
+    kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]:
@@ -70,6 +74,7 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Preprocessing", _by_arm(each, _preprocessing)),
         Paragraph("Model and local training", f"{_by_arm(each, _model)} {_by_arm(each, _training)}"),
         Paragraph("Federation", f"{_by_arm(each, federation)} {_privacy(first)}"),
+        Paragraph("Disclosure control", methods_of_policies(known.kept)),
         Paragraph("Comparators", _baselines(first)),
         Paragraph("Evaluation", _evaluation(first, known)),
         Paragraph("Statistics", _statistics(spec, each, first)),
@@ -89,6 +94,7 @@ def setting_of(run: RunView) -> Setting:
         features=tuple(str(each["name"]) if isinstance(each, Mapping) else str(each) for each in features),
         outcome=outcome_of(run),
         versions=run.versions,
+        kept=held_back(run.notices),
     )
 
 

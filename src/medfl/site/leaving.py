@@ -221,9 +221,7 @@ class _Leaving:
         if len(allowed) < len(words["metrics"]):
             self.note("releases.metrics", "metrics stayed: not all are released")
         if not enough(self._outcome, measured, fewest=fewest, test_rows=self._test_rows):
-            self.note(
-                "counts.minimum_test_rows", "metrics stayed: there are too few test rows, or too few of an outcome"
-            )
+            self.note("counts.minimum_test_rows", "metrics stayed: too few test rows, or too few of an outcome")
             allowed.clear()
         elif secret := secret_rates(self._outcome, measured, words["metrics"], fewest=fewest):
             self.note("counts.minimum", "metrics of right and wrong decisions stayed: some decision was met too rarely")
