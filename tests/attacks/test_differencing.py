@@ -11,7 +11,9 @@ the documentation says so.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -178,6 +180,21 @@ def test_the_memory_outlives_the_program_and_the_order_of_rows(tmp_path: Path) -
     assert isinstance(refused[0], Refusal)
     prints = [np.sort(Sheet(frame).prints()) for frame in (everybody(), shuffled)]
     assert (prints[0] == prints[1]).all()
+
+
+def test_two_studies_at_the_same_moment_are_not_both_answered(tmp_path: Path) -> None:
+    """Eight studies that differ by one patient each, asked at once by processes of their own memory of the one file."""
+    rows = np.arange(300, dtype=np.uint64)
+    start = Barrier(8)
+
+    def asked(number: int) -> str | None:
+        memory = Remembered(tmp_path)
+        start.wait(timeout=60)
+        return memory.too_near({"rows/train": np.delete(rows, number)}, fewest=5)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(asked, range(8))]
+    assert sorted(map(str, found)) == ["None", *["rows"] * 7]
 
 
 def test_a_refused_set_is_not_remembered_as_told(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 from medfl.learn.data.prints import Prints
 from medfl.learn.statistic import ZERO, Statistic
 from medfl.messages import Json, Refusal, Request
+from medfl.site.rules import BudgetRule
 from medfl.spec.study import Study
 
 
@@ -89,6 +90,11 @@ class Policy(Protocol):
         """The only columns of the table that studies may know of; all where None."""
         ...
 
+    @property
+    def budget(self) -> BudgetRule | None:
+        """How much privacy all studies together may spend on the table; None where nothing is said."""
+        ...
+
     def admits(self, request: Request, study: Study, *, facts: Facts) -> Verdict:
         """Say whether the site takes the request up at all."""
         ...
@@ -122,6 +128,11 @@ class AllButRows:
     @property
     def columns(self) -> tuple[str, ...] | None:
         """All columns of the table."""
+        return None
+
+    @property
+    def budget(self) -> BudgetRule | None:
+        """No budget beyond a study's own."""
         return None
 
     def admits(self, request: Request, study: Study, *, facts: Facts) -> Verdict:
