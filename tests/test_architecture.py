@@ -25,7 +25,18 @@ MAY_IMPORT = {
     "publish": {"spec", "events", "store", "errors"},
     "hub": {"spec", "events", "store", "publish", "errors"},
 }
-FRONT_DOORS = {"simulate", "execution", "inspection", "cli", "console", "testing", "__init__", "__main__"}
+FRONT_DOORS = {
+    "simulate",
+    "execution",
+    "inspection",
+    "policing",
+    "cli",
+    "console",
+    "console_policy",
+    "testing",
+    "__init__",
+    "__main__",
+}
 BROAD = {("site/answer.py", "answer")}
 
 

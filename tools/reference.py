@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: the spec, its JSON Schema, the events, the errors, the command line.
+"""Writes docs/reference from the code: the spec, its JSON Schema, the policy, the events, the errors, the command line.
 
 ``python tools/reference.py`` writes; with ``--check`` it only says which files are outdated, and fails if any is.
 """
@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from medfl import errors, events
 from medfl.cli import main as command_line
+from medfl.site.rules import Rules
 from medfl.spec.anatomy import kind_of, named, parts_of, tag_of
 from medfl.spec.expected import expected
 from medfl.spec.finding import toml
@@ -36,6 +37,7 @@ def main() -> None:
         "study.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
         "events.md": events_page(),
         "errors.md": errors_page(),
+        "policy.md": policy_page(),
         "cli.md": cli_page(),
     }
     outdated = [name for name, text in pages.items() if _text(FOLDER / name) != text]
@@ -132,6 +134,23 @@ def _part_sections(part: type[Part], path: tuple[str, ...]) -> Iterator[str]:
             continue
         for one in parts:
             yield from _part_sections(one, inner)
+
+
+POLICY_INTRODUCTION = """\
+# A site's policy
+
+A policy is one TOML file, owned by the site. `medfl policy init` writes one to start from, with every key and a comment
+on each; `medfl policy check` says what is wrong with one, or what it would say to a study; `medfl policy explain` says
+in plain words what leaves. How to write one: [recipe](../how-to/write-a-policy.md); what the rules do and cannot do:
+[explanation](../explanation/disclosure-control.md).
+
+What is not named is not accepted and not released: lists are empty where they are left out. An unknown key is refused.
+"""
+
+
+def policy_page() -> str:
+    """Return the page of a site's policy."""
+    return "\n".join([NOTE + POLICY_INTRODUCTION, *_part_sections(Rules, ())])
 
 
 def _header(path: tuple[str, ...]) -> str:
@@ -279,10 +298,20 @@ def _tree(kind: type[errors.MedflError], depth: int = 0) -> Iterator[tuple[type[
 def cli_page() -> str:
     """Return the page of the command line."""
     context = click.Context(command_line, info_name="medfl")
-    commands = [command_line.get_command(context, name) for name in command_line.list_commands(context)]
     head = f"# The command line\n\n{_plain_help(command_line)}\n"
     tail = "\n`medfl --help` and `medfl COMMAND --help` say the same.\n"
-    return "\n".join([NOTE + head + tail, *(_command(command, context) for command in commands if command is not None)])
+    return "\n".join([NOTE + head + tail, *_commands(command_line, context)])
+
+
+def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
+    """Yield a section for each command, and for each that lies in it."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None:
+            continue
+        yield _command(command, context)
+        if isinstance(command, click.Group):
+            yield from _commands(command, click.Context(command, info_name=name, parent=context))
 
 
 def _command(command: click.Command, parent: click.Context) -> str:

@@ -63,15 +63,23 @@ def check(study: Path, home: Path | None, plugin: tuple[Path, ...], as_json: boo
 @click.option("--engine", type=click.Choice(["in-process", "processes"]), default="in-process", show_default=True,
               help="All sites in this process, or one worker process a core.")  # fmt: skip
 @click.option("--arm", help="Run this arm only, without baselines.")
+@click.option("--policy", type=click.Path(path_type=Path, dir_okay=False),
+              help="Policy of every site that has none of its own.")  # fmt: skip
 @PLUGIN
 @JSON
 def run(
-    study: Path, home: Path | None, engine: EngineName, arm: str | None, plugin: tuple[Path, ...], as_json: bool
+    study: Path,
+    home: Path | None,
+    engine: EngineName,
+    arm: str | None,
+    policy: Path | None,
+    plugin: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """Run a study: every arm, every repeat, every baseline."""
     from medfl import console
 
-    console.run(study, home, engine=engine, arm=arm, plugins=plugin, as_json=as_json)
+    console.run(study, home, engine=engine, arm=arm, policy=policy, plugins=plugin, as_json=as_json)
 
 
 @main.command()
@@ -146,6 +154,44 @@ def predict(model: Path, table: Path, output: Path | None, plugin: tuple[Path, .
     from medfl import console
 
     console.predict(model, table, output, plugins=plugin)
+
+
+@main.group()
+def policy() -> None:
+    """Write a site's policy, check it, say what it means."""
+
+
+POLICY = click.argument("policy", type=click.Path(path_type=Path))
+
+
+@policy.command()
+@click.argument("policy", type=click.Path(path_type=Path, dir_okay=False), default="policy.toml")
+def init(policy: Path) -> None:
+    """Write a policy to start from, with a comment on every key."""
+    from medfl import console_policy
+
+    console_policy.init(policy)
+
+
+@policy.command("check")
+@POLICY
+@click.option("--study", type=click.Path(path_type=Path, dir_okay=False), help="Say what it would say to this study.")
+@JSON
+def check_policy(policy: Path, study: Path | None, as_json: bool) -> None:
+    """Say whether a policy is well written, and what it would say to a study, rule by rule."""
+    from medfl import console_policy
+
+    console_policy.check(policy, study, as_json=as_json)
+
+
+@policy.command("explain")
+@POLICY
+@JSON
+def explain_policy(policy: Path, as_json: bool) -> None:
+    """Say in plain words what leaves a site under this policy, and what never does."""
+    from medfl import console_policy
+
+    console_policy.explain(policy, as_json=as_json)
 
 
 if __name__ == "__main__":

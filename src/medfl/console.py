@@ -34,7 +34,7 @@ def guarded(command: click.Command, debug: bool) -> int:
         command.main(standalone_mode=False, prog_name="medfl", color=_colour())
     except click.ClickException as error:
         if "--json" in sys.argv:
-            _print_json(_error_json(UserError(error.format_message(), remedy="see what there is: medfl --help")))
+            print_json(_error_json(UserError(error.format_message(), remedy="see what there is: medfl --help")))
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -52,18 +52,18 @@ def guarded(command: click.Command, debug: bool) -> int:
 
 def _tell(error: MedflError) -> None:
     count = len(error.complaints)
-    _say("Error:" if count == 1 else f"{count} things are wrong:", fg="red", bold=True)
+    say("Error:" if count == 1 else f"{count} things are wrong:", fg="red", bold=True)
     for complaint in error.complaints:
         place = click.style(complaint.where + ": ", bold=True) if complaint.where else ""
         found = f" (found: {complaint.received})" if complaint.received else ""
-        _say(f"  {place}{complaint.what}{found}")
+        say(f"  {place}{complaint.what}{found}")
         if complaint.remedy:
-            _say(f"    → {complaint.remedy}", fg="cyan")
+            say(f"    → {complaint.remedy}", fg="cyan")
     for note in getattr(error, "__notes__", ()):
-        _say(note, dim=True)
+        say(note, dim=True)
 
 
-def _say(text: str, **style: Any) -> None:
+def say(text: str, **style: Any) -> None:
     """Write a line for people: on standard error, and in colour only where that is wanted."""
     click.echo(click.style(text, **style) if style else text, err=True, color=_colour())
 
@@ -79,7 +79,8 @@ def _leave(pipe: IO[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """Write a value for programs."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
@@ -91,13 +92,13 @@ def _error_json(error: MedflError) -> dict[str, Any]:
 
 
 @contextmanager
-def _failing_in_json(as_json: bool) -> Iterator[None]:
+def failing_in_json(as_json: bool) -> Iterator[None]:
     """Print an error as JSON, where that is asked for, before it goes on to be told."""
     try:
         yield
     except MedflError as error:
         if as_json:
-            _print_json(_error_json(error))
+            print_json(_error_json(error))
         raise
 
 
@@ -113,11 +114,11 @@ def check(study: Path, home: Path | None, *, plugins: tuple[Path, ...], as_json:
             found = inspect(study, home=home)
     except MedflError as error:
         if as_json:
-            _print_json({"ok": False} | _error_json(error))
+            print_json({"ok": False} | _error_json(error))
         raise
     if as_json:
         sections = {section.title: list(section.sentences) for section in found.sections}
-        _print_json({"ok": True, "study": found.study.study.name, "digest": found.study.digest, "explained": sections})
+        print_json({"ok": True, "study": found.study.study.name, "digest": found.study.digest, "explained": sections})
         return
     click.echo(click.style(found.study.study.name, bold=True) + f"  ({found.study.digest[:12]})")
     for section in found.sections:
@@ -128,7 +129,14 @@ def check(study: Path, home: Path | None, *, plugins: tuple[Path, ...], as_json:
 
 
 def run(
-    study: Path, home: Path | None, *, engine: EngineName, arm: str | None, plugins: tuple[Path, ...], as_json: bool
+    study: Path,
+    home: Path | None,
+    *,
+    engine: EngineName,
+    arm: str | None,
+    policy: Path | None,
+    plugins: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """Run a study and show its results."""
     from medfl.execution import lay_down
@@ -137,16 +145,17 @@ def run(
     from medfl.site.sources import Sources
     from medfl.spec.placing import placing
 
-    with _failing_in_json(as_json):
+    with failing_in_json(as_json):
         load(plugins)
         asked, base = opened(study)
         place = _home(home)
         with placing(study):
-            execution = lay_down(asked, place, sources=Sources(base, place.folder / "sites"), engine=engine, arm=arm)
+            sources = Sources(base, place.folder / "sites", policy=policy)
+            execution = lay_down(asked, place, sources=sources, engine=engine, arm=arm)
     weighed = ("the contributions of sites",) if asked.evaluation.contributions else ()
     if arm is not None and (asked.evaluation.baselines or weighed):
         left_out = " and ".join((*asked.evaluation.baselines, *weighed))
-        _say(f"Arm {arm} only: {left_out} are run with the whole study, without --arm.", dim=True)
+        say(f"Arm {arm} only: {left_out} are run with the whole study, without --arm.", dim=True)
     _carry_on(execution, home, plugins=plugins, as_json=as_json, study=study)
 
 
@@ -155,7 +164,7 @@ def resume(run: str, home: Path | None, *, plugins: tuple[Path, ...], as_json: b
     from medfl.site.plugins import load
     from medfl.store.shelf import whole_run
 
-    with _failing_in_json(as_json):
+    with failing_in_json(as_json):
         load(plugins)
         place = _home(home)
         execution = whole_run(place, run).execution
@@ -173,13 +182,13 @@ def _carry_on(
     from medfl.store.shelf import whole_execution
 
     place, option = _home(home), _option(home)
-    with _failing_in_json(as_json):
+    with failing_in_json(as_json):
         display = progress(whole_execution(place, execution), _console(err=True))
     try:
         with placing(study), logged(place.folder / "sites") as log, display as shown:
             carry_on(place, execution, display=shown, plugins=plugins)
     except MedflError as error:
-        with _failing_in_json(as_json):
+        with failing_in_json(as_json):
             view = whole_execution(place, execution)
         _show_results(view, as_json=as_json, error=error)
         if error.code == SiteError.code:
@@ -190,11 +199,11 @@ def _carry_on(
     except KeyboardInterrupt:
         view = whole_execution(place, execution)
         _show_results(view, as_json=as_json, error=None)
-        _say(f"Stopped. Every finished round is stored; go on with: medfl resume {_unfinished(view)}{option}")
+        say(f"Stopped. Every finished round is stored; go on with: medfl resume {_unfinished(view)}{option}")
         raise click.Abort from None
     view = whole_execution(place, execution)
     _show_results(view, as_json=as_json, error=None)
-    _say(f"Stored in {place.folder}. To read it as a page: medfl report {shlex.quote(view.study)}{option}", dim=True)
+    say(f"Stored in {place.folder}. To read it as a page: medfl report {shlex.quote(view.study)}{option}", dim=True)
 
 
 def _show_results(view: ExecutionView, *, as_json: bool, error: MedflError | None) -> None:
@@ -202,7 +211,7 @@ def _show_results(view: ExecutionView, *, as_json: bool, error: MedflError | Non
     from medfl.store.summary import summary
 
     if as_json:
-        _print_json(summary(view) | (_error_json(error) if error is not None else {}))
+        print_json(summary(view) | (_error_json(error) if error is not None else {}))
     elif any(run.final is not None for run in view.every):
         _show(results(view))
 
@@ -240,11 +249,11 @@ def runs(home: Path | None, *, baselines: bool, as_json: bool) -> None:
     from medfl.store.shelf import outlines
     from medfl.store.summary import listing
 
-    with _failing_in_json(as_json):
+    with failing_in_json(as_json):
         place = _home(home)
         entries = listing(outlines(place), baselines=baselines)
     if as_json:
-        _print_json(entries)
+        print_json(entries)
     elif entries:
         _show(runs_table(entries))
     else:
@@ -257,12 +266,12 @@ def show(run: str, home: Path | None, *, as_json: bool) -> None:
     from medfl.store.shelf import whole_execution, whole_run
     from medfl.store.summary import summary
 
-    with _failing_in_json(as_json):
+    with failing_in_json(as_json):
         place = _home(home)
         view = whole_run(place, run)
         whole = summary(whole_execution(place, view.execution))
     if as_json:
-        _print_json(next((entry for entry in whole["runs"] if entry["run"] == view.run), whole))
+        print_json(next((entry for entry in whole["runs"] if entry["run"] == view.run), whole))
     else:
         _show(run_details(view))
 
@@ -300,13 +309,13 @@ def predict(model: Path, table: Path, output: Path | None, *, plugins: tuple[Pat
     exported = load_model(model)
     predicted, notes = exported.predict(exported.read(table))
     for note in notes:
-        _say(f"Note: {note}")
+        say(f"Note: {note}")
     text = predicted.to_csv(index=False, lineterminator="\n")
     if output is None:
         click.echo(text, nl=False)
     else:
         save(output, text)
-        _say(f"Predictions: {output}")
+        say(f"Predictions: {output}")
 
 
 def _home(folder: Path | None) -> Home:

@@ -34,7 +34,9 @@ from medfl.run.provenance import machine, versions
 from medfl.run.starting import Find
 from medfl.site import worker
 from medfl.site.pooled import pooled
+from medfl.site.rules_reading import parse
 from medfl.site.sources import Sources
+from medfl.spec.reading import text_of
 from medfl.spec.start import Start
 from medfl.spec.study import Study
 from medfl.store.home import Home
@@ -62,6 +64,8 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
     ------
     PlanError
         With every reason why the study cannot be carried out as asked.
+    SpecError
+        If the policy is none.
     """
     if engine == "processes" and sources.tables is not None:
         raise PlanError(
@@ -75,6 +79,8 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
     if arm is None:
         plans = with_coalitions(plans, lambda asked: tuple(sources.sites(asked)))
     execution = secrets.token_hex(4)
+    if sources.policy is not None:
+        _keep_policy(home, execution, sources.policy)
     planned = [
         RunPlanned(
             run=f"{execution}-{number}",
@@ -365,4 +371,18 @@ def _stored_sources(home: Home, run: RunView) -> Sources:
             where=run.run,
             remedy="call medfl.simulate again with the same study and frames",
         )
-    return Sources(Path(run.base), home.folder / "sites")
+    policy = _policy_of(home, run.execution)
+    return Sources(Path(run.base), home.folder / "sites", policy=policy if policy.is_file() else None)
+
+
+def _keep_policy(home: Home, execution: str, policy: Path) -> None:
+    """Keep a copy of the policy, so that a run that is resumed goes on under the same."""
+    text = text_of(policy, "policy")
+    parse(text, source=policy.name)
+    kept = _policy_of(home, execution)
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    kept.write_text(text, encoding="utf-8")
+
+
+def _policy_of(home: Home, execution: str) -> Path:
+    return home.folder / "policies" / f"{execution}.toml"

@@ -76,6 +76,7 @@ def simulate(
     home: str | Path | None = None,
     engine: EngineName = "in-process",
     arm: str | None = None,
+    policy: str | Path | None = None,
     progress: bool = True,
 ) -> Results:
     """Carry out a study on this machine: every arm, every repeat, every baseline.
@@ -93,6 +94,8 @@ def simulate(
         ``"in-process"``, or ``"processes"`` for one worker a core: the results are the same bit for bit.
     arm
         The one arm to run, without baselines.
+    policy
+        File of the policy of every site that has none of its own, as ``medfl policy init`` writes one.
     progress
         Whether to show a progress bar, on a terminal or in a notebook.
 
@@ -111,7 +114,7 @@ def simulate(
 
     place = Home(Path(home) if home is not None else None)
     asked, base = opened(study)
-    sources = Sources(base, place.folder / "sites", tables)
+    sources = Sources(base, place.folder / "sites", tables, None if policy is None else Path(policy))
     with placing(study):
         execution = lay_down(asked, place, sources=sources, engine=engine, arm=arm)
         with shown(whole_execution(place, execution)) if progress else nullcontext() as display:

@@ -129,7 +129,7 @@ TABLES = {
         ("site west, column 'dose'", "too large: 1 of 120"), west=spelled("dose", 9.87125e250)
     ),
     "duplicate column names": Fault(
-        ("site west", "west.csv", "duplicate column names: 'age'", "a name of its own"),
+        ("site west", "west.csv", "duplicate column names: those of columns 1 and 2", "a name of its own"),
         west=lambda rows: rows.to_csv(index=False).replace("age,dose", "age,age"),
     ),
     "an identifier as feature": Fault(

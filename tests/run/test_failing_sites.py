@@ -12,7 +12,7 @@ import pytest
 from medfl.errors import DataError, MedflError, RefusedError, SiteError, WireError
 from medfl.events import Event, RoundFinished, RoundStarted, RunFinished, SiteAnswered, SiteFailed
 from medfl.messages import Refusal, Reply, Request
-from medfl.site.policy import AllButRows, Verdict
+from medfl.site.policy import AllButRows, Facts, Verdict
 from medfl.spec.study import Study
 from medfl.testing.federation import NAMES, Through, in_process, rehearse, sites, study
 
@@ -24,7 +24,7 @@ class NotNow(AllButRows):
     task: str
     rounds: tuple[int, ...] = ()
 
-    def admits(self, request: Request) -> Verdict:
+    def admits(self, request: Request, study: Study, *, facts: Facts) -> Verdict:
         if request.task == self.task and (not self.rounds or request.round in self.rounds):
             return Verdict(False, "not-now", "the ethics board has not answered")
         return Verdict(True, "open", "")

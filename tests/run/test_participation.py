@@ -21,7 +21,7 @@ from medfl.messages import Refusal, Reply
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.sampling import drawn
 from medfl.site.answer import Site
-from medfl.site.policy import AllButRows, Verdict
+from medfl.site.policy import AllButRows, Facts, Verdict
 from medfl.spec.study import Study
 from medfl.testing.federation import Kept, Through, in_process, rehearse, sites, study, table
 
@@ -111,7 +111,7 @@ def lost_after(round: int, answers: list[Reply | Refusal]) -> Iterator[Reply | R
 class Gone(AllButRows):
     """Is not there for training."""
 
-    def admits(self, request: object) -> Verdict:
+    def admits(self, request: object, study: object, *, facts: Facts) -> Verdict:
         gone = getattr(request, "task", "") == "train"
         return Verdict(not gone, "gone" if gone else "open", "nobody is in today")
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from medfl.errors import RefusedError
-from medfl.messages import Refusal, Reply, Request
-from medfl.site.policy import RELEASED_ARRAYS, RELEASED_WORDS, AllButRows, Verdict
+from medfl.learn.data.prints import Prints
+from medfl.learn.statistic import Statistic
+from medfl.messages import Refusal, Request
+from medfl.site.policy import RELEASED_ARRAYS, RELEASED_WORDS, AllButRows, Facts, Release, Verdict
+from medfl.spec.study import Study
 from medfl.testing.federation import in_process, overheard, rehearse, sites, study
 
 REQUEST = Request(run="a", round=1, site="east", task="train", study="{}", seed=7)
@@ -25,11 +28,11 @@ class Strict(AllButRows):
     training: bool = True
     losses: bool = True
 
-    def admits(self, request: Request) -> Verdict:
+    def admits(self, request: Request, study: Study, *, facts: Facts) -> Verdict:
         return Verdict(self.training or request.task != "train", "no-training", "the data may be counted only")
 
-    def releases(self, reply: Reply) -> Verdict:
-        return Verdict(self.losses or "loss" not in reply.content, "no-losses", "a loss says too much")
+    def releases(self, release: Release) -> Verdict:
+        return Verdict(self.losses or "loss" not in release.content, "no-losses", "a loss says too much")
 
 
 @pytest.mark.parametrize(
@@ -57,34 +60,54 @@ def test_what_the_work_found_does_not_leave_with_a_no(tmp_path: Path) -> None:
 
 
 def test_the_default_takes_part_in_every_study() -> None:
-    verdict = AllButRows().admits(REQUEST)
+    verdict = AllButRows().admits(REQUEST, study(), facts=Nothing())
     assert (verdict.allowed, verdict.rule) == (True, "open")
     assert verdict.reason
 
 
-def reply(arrays: Mapping[str, Any] | None = None, **content: object) -> Reply:
-    return Reply(request=REQUEST.id, site="east", content=content, arrays=arrays or {})
+class Nothing:
+    """Facts that nobody asks for."""
+
+    def prints(self) -> Prints:
+        raise NotImplementedError
+
+    def counted(self, column: str) -> Mapping[str, int]:
+        raise NotImplementedError
+
+    def used(self) -> Mapping[str, Prints]:
+        raise NotImplementedError
+
+
+def release(arrays: Mapping[str, Any] | None = None, **content: object) -> Release:
+    statistic = Statistic(arrays or {})
+    return Release(request=REQUEST, study=study(), content=content, statistic=statistic, facts=Nothing())
+
+
+def verdict_on(odd: Release) -> Verdict:
+    found = AllButRows().releases(odd)
+    assert isinstance(found, Verdict)
+    return found
 
 
 @pytest.mark.parametrize("name", RELEASED_ARRAYS)
 def test_the_default_releases_what_is_known_to_hold_no_rows(name: str) -> None:
     words = dict.fromkeys(RELEASED_WORDS, 1)
-    verdict = AllButRows().releases(reply({f"{name}/delta": np.ones(1)}, **words))
+    verdict = verdict_on(release({f"{name}/delta": np.ones(1)}, **words))
     assert (verdict.allowed, verdict.rule) == (True, "all-but-rows")
 
 
 @pytest.mark.parametrize(
     ("odd", "named"),
     [
-        (reply({"features": np.ones((3, 2))}), "features"),
-        (reply({"updates/delta": np.ones(1)}), "updates/delta"),
-        (reply({"update/delta": np.ones(1), "rows/age": np.ones(1), "ids": np.ones(1)}), "ids, rows/age"),
-        (reply(patients=["Jane Roe"]), "patients"),
-        (reply({"table": np.ones(1)}, loss=1, trace="…"), "table, trace"),
+        (release({"features": np.ones((3, 2))}), "features"),
+        (release({"updates/delta": np.ones(1)}), "updates/delta"),
+        (release({"update/delta": np.ones(1), "rows/age": np.ones(1), "ids": np.ones(1)}), "ids, rows/age"),
+        (release(patients=["Jane Roe"]), "patients"),
+        (release({"table": np.ones(1)}, loss=1, trace="…"), "table, trace"),
     ],
 )
-def test_the_default_holds_back_what_it_does_not_know(odd: Reply, named: str) -> None:
-    verdict = AllButRows().releases(odd)
+def test_the_default_holds_back_what_it_does_not_know(odd: Release, named: str) -> None:
+    verdict = verdict_on(odd)
     assert (verdict.allowed, verdict.rule) == (False, "all-but-rows")
     assert verdict.reason == f"not known to be free of rows: {named}"
 

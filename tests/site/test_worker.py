@@ -69,6 +69,7 @@ def test_the_opening_says_where_and_not_what(first: bytes, tiny: Path, asked: St
         "study": asked.canonical,
         "base": str(tiny.parent),
         "vaults": str(tiny.parent / "vaults"),
+        "policy": None,
         "plugins": [],
     }
 

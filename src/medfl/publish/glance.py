@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from medfl.publish.parting import in_parts
+from medfl.publish.policies import held_back
 from medfl.publish.verdicts import apart, margin_verdicts, verdicts
 from medfl.publish.ways import Mark, Way, arms, ways
 from medfl.publish.wording import (
@@ -188,6 +189,7 @@ def _worst(execution: ExecutionView, metric: str) -> Iterator[str]:
 
 def _cautions(execution: ExecutionView, judged: Sequence[Way], metric: str) -> Iterator[str]:
     yield from _undefined(judged, metric)
+    yield from _held_back(judged)
     yield from _of_chance(execution, judged)
     yield from _few_rows(judged[0])
     if not execution.baselines:
@@ -200,9 +202,28 @@ def _cautions(execution: ExecutionView, judged: Sequence[Way], metric: str) -> I
 def _undefined(judged: Sequence[Way], metric: str) -> Iterator[str]:
     sites = judged[0].finished[0].sites
     nowhere = [site for site in sites if all(across(way.finished, metric, site=site) is None for way in judged)]
-    if nowhere:
-        where = listed(nowhere, at_most=4)
+    kept = _policies(judged, "metrics")
+    if told := [site for site in nowhere if site not in kept]:
+        where = listed(told, at_most=4)
         yield sentence(f"{label(metric)} is not defined at {where}: the test rows there do not have both outcomes")
+    if secret := [site for site in nowhere if site in kept]:
+        yield sentence(f"{label(metric)} of {listed(secret, at_most=4)} was not told: a policy there keeps it")
+
+
+def _held_back(judged: Sequence[Way]) -> Iterator[str]:
+    """Say that numbers were changed by rules that protect patients."""
+    if sites := _policies(judged):
+        who = listed(sites, at_most=4)
+        yield sentence(
+            f"Policies of {who} held back or changed part of what was sent, and the numbers of all sites together are "
+            "less exact for it; the notices say what"
+        )
+
+
+def _policies(judged: Sequence[Way], what: str = "") -> list[str]:
+    """Return the sites whose policy changed something of this kind."""
+    kept = held_back(notice for way in judged for run in way.runs for notice in run.notices)
+    return sorted({site for told, sites in kept.items() if told.startswith(what) for site in sites})
 
 
 def _of_chance(execution: ExecutionView, judged: Sequence[Way]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -15,6 +15,7 @@ from medfl.publish.federating import federation, settings_in_words
 from medfl.publish.guarding import guards
 from medfl.publish.methods_of_parts import methods_of_parts
 from medfl.publish.normalising import normalisation_in_words
+from medfl.publish.policies import held_back, methods_of_policies
 from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
@@ -53,6 +54,8 @@ class Setting:
         Of Python and the packages.
     secure
         Whether secure aggregation was in force where the spec does not say.
+    kept
+        What policies held back or changed, and where.
     """
 
     sites: tuple[str, ...] = ()
@@ -61,6 +64,7 @@ class Setting:
     outcome: str = ""
     versions: Mapping[str, str] | None = None
     secure: bool = False
+    kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]:
@@ -75,6 +79,7 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Preprocessing", _by_arm(each, _preprocessing)),
         Paragraph("Model and local training", f"{_by_arm(each, _model)} {_by_arm(each, _training)}"),
         Paragraph("Federation", f"{_by_arm(each, federation)} {_by_arm(each, partial(_privacy, known))}"),
+        Paragraph("Disclosure control", methods_of_policies(known.kept)),
         Paragraph("Comparators", _baselines(first)),
         Paragraph("Evaluation", _evaluation(first, known)),
         Paragraph("Statistics", _statistics(spec, each, first)),
@@ -95,6 +100,7 @@ def setting_of(run: RunView) -> Setting:
         outcome=outcome_of(run),
         versions=run.versions,
         secure=run.secure,
+        kept=held_back(run.notices),
     )
 
 

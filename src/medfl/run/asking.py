@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code, listed
-from medfl.events import Event, SiteAnswered, SiteFailed
+from medfl.events import Event, Noticed, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic, stacked
 from medfl.messages import Arrays, Json, Refusal, Reply, Request, Task, nbytes
 from medfl.run.engine import Engine
@@ -297,3 +297,10 @@ class _Queue:
 def said(answers: Answers, key: str) -> Mapping[str, Any]:
     """Return what each site said under a key."""
     return {site: content[key] for site, content in answers.said.items()}
+
+
+def changed_by_policy(run: str, answers: Answers) -> Iterator[Event]:
+    """Tell what sites held back or changed because their policies say so: it bears on the results."""
+    for site, content in answers.said.items():
+        for text in content.get("policy", ()):
+            yield Noticed(run=run, site=site, text=str(text))

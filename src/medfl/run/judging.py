@@ -16,7 +16,7 @@ from medfl.learn.metrics.subgroups import Read, by_group
 from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic
 from medfl.messages import Task
-from medfl.run.asking import Answers, Asking, said
+from medfl.run.asking import Answers, Asking, changed_by_policy, said
 from medfl.run.preparing import Setting
 from medfl.spec.evaluation import Evaluation
 
@@ -68,6 +68,7 @@ class Judge:
             how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
         parts = yield from self._named(round, weights, how | self._parts)
         answers = yield from self._ask(round, weights, parts)
+        yield from changed_by_policy(self.asking.run, answers)
         yield self._told(round, answers, answers.total.under("evaluation"), how)
         return how
 

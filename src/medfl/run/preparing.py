@@ -15,7 +15,7 @@ from medfl.learn.data.recipe import Recipe, explain
 from medfl.learn.data.schema import Schema
 from medfl.learn.model import Model
 from medfl.learn.models import build
-from medfl.run.asking import Answers, Asking, said
+from medfl.run.asking import Answers, Asking, changed_by_policy, said
 from medfl.spec.model import Model as ModelPart
 from medfl.spec.study import Study
 
@@ -60,6 +60,7 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
     study = Study.model_validate_json(asking.study)
     described = yield from asking.ask("describe", sites)
     agreement = _agree(study, described)
+    yield from changed_by_policy(asking.run, described)
     yield DataDescribed(run=asking.run, sites=_fingerprints(described), agreement=agreement.to_json())
     content: dict[str, Any] = {"agreement": agreement.to_json()}
     summed = yield from asking.ask("prepare", described.sites, content=content)
@@ -68,6 +69,7 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
         run=asking.run, sites=said(summed, "rows"), recipe=recipe.to_json(), explained=tuple(explain(recipe))
     )
     yield from _notices(asking.run, study, summed)
+    yield from changed_by_policy(asking.run, summed)
     largest = max(rows["train_rows"] for rows in said(summed, "rows").values())
     return Setting(summed.sites, agreement, recipe, content | {"recipe": recipe.to_json()}, largest)
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from medfl import seeds
 from medfl.errors import Complaint, DivergedError, MedflError, RefusedError, SiteError, WireError
 from medfl.learn.algorithm import Algorithm, Local, Stage
 from medfl.learn.data.sheet import Table
@@ -28,9 +27,12 @@ from medfl.messages import SECURE, Refusal, Reply, Request
 from medfl.privacy.secure.member import Member
 from medfl.site.breakdown import by_feature, by_group, shown
 from medfl.site.desk import Desk, Prepared
+from medfl.site.judgement import told
+from medfl.site.looking import Looking
 from medfl.site.memory import Vault
-from medfl.site.policy import AllButRows, Policy, Verdict
+from medfl.site.policy import AllButRows, Policy, Release, Verdict
 from medfl.site.secrecy import PROTOCOL, masked, require_seen, taken_part
+from medfl.site.sound import require_sound
 from medfl.spec.study import Study
 from medfl.spec.training import LocalTraining
 
@@ -64,11 +66,11 @@ class Site:
         base: Path | None = None,
     ) -> None:
         self.name = name
-        self.desk = Desk(name, table, base or Path())
-        self._vault = vault
         self.member: Member | None = None
         """Its part in secure aggregation; the pool of all rows in a simulation has none."""
         self._policy = policy or AllButRows()
+        self.desk = Desk(name, table, base or Path(), columns=self._policy.columns)
+        self._vault = vault
 
     def answer(self, request: Request) -> Reply | Refusal:
         """Answer a request, or say why not.
@@ -78,33 +80,54 @@ class Site:
         """
         began = time.perf_counter()
         try:
-            _require(self._policy.admits(request), self.name)
-            reply = self._hidden(request) if request.task in PROTOCOL else self._worked(request)
-            return replace(reply, seconds=time.perf_counter() - began)
+            return replace(self._reply(request), seconds=time.perf_counter() - began)
         except MedflError as error:
-            return Refusal(request=request.id, site=self.name, code=error.code, complaints=error.complaints)
+            refusal = Refusal(request=request.id, site=self.name, code=error.code, complaints=error.complaints)
+            return self._policy.tells(refusal, request)
         except Exception as error:
             log.exception("site %s failed at %s", self.name, request.id)
             return Refusal(
                 request=request.id, site=self.name, code=SiteError.code, complaints=(_redacted(error, request),)
             )
 
-    def _worked(self, request: Request) -> Reply:
-        """Do the work, ask the policy what of it may leave, and mask what may be read in a sum only."""
-        content, statistic = self._work(request)
-        reply = Reply(request=request.id, site=self.name, content=content, arrays=statistic.arrays)
-        _require(self._policy.releases(reply), self.name)
-        if SECURE in request.content:
-            return masked(self._member_or_refuse(), request, reply)
+    def _reply(self, request: Request) -> Reply:
+        """Do the work; the policy has the first word, and the last on what is plain. Then it is masked, where asked."""
+        if request.site != self.name:
+            raise WireError("a site was sent what is meant for another", received=repr(request.site[:80]))
+        study, algorithm = self.desk.study(request.study)
+        require_sound(request, study)
+        facts = Looking(self.desk, study, request)
+        _require(self._policy.admits(request, study, facts=facts), self.name)
+        if request.task in PROTOCOL:
+            return taken_part(self._identified(), request)
+        content, sums = self._work(study, algorithm, request)
+        release = self._released(
+            Release(
+                request=request,
+                study=study,
+                content=content,
+                statistic=sums.without("kept"),
+                kept=sums.under("kept"),
+                facts=facts,
+                secure=SECURE in request.content,
+            )
+        )
+        reply = Reply(request=request.id, site=self.name, content=release.content, arrays=release.statistic.arrays)
+        if release.secure:
+            return masked(self._identified(), request, reply)
         if self.member is not None:
-            require_seen(self.desk.study(request.study)[0], reply, request)
+            require_seen(study, reply, request)
         return reply
 
-    def _hidden(self, request: Request) -> Reply:
-        """Take part in secure aggregation; nothing of it is about a row."""
-        return taken_part(self._member_or_refuse(), request)
+    def _released(self, release: Release) -> Release:
+        """Return what the policy makes of what is about to leave."""
+        found = self._policy.releases(release)
+        if isinstance(found, Release):
+            return found
+        _require(found, self.name)
+        return release
 
-    def _member_or_refuse(self) -> Member:
+    def _identified(self) -> Member:
         if self.member is None:
             raise RefusedError(
                 "the site has no identity, and so no part in secure aggregation",
@@ -113,8 +136,8 @@ class Site:
             )
         return self.member
 
-    def _work(self, request: Request) -> tuple[dict[str, Any], Statistic]:
-        study, algorithm = self.desk.study(request.study)
+    def _work(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
+        """Return what the site would say, and the sums that would leave; and those that stay, under ``kept``."""
         match request.task:
             case "describe":
                 return {"schema": self.desk.schema(study).to_json()}, Statistic()
@@ -153,8 +176,8 @@ class Site:
         prepared = self.desk.prepared(study, request)
         trained = _local(prepared, study, request).train(request.arrays["weights"], seed=request.seed)
         _refuse_non_finite(Statistic({"weights": trained.weights}), study.training)
-        words, _ = self._judged(prepared, trained.weights, request)
-        return words, Statistic()
+        words, sums = self._judged(prepared, trained.weights, request)
+        return words, sums.prefixed("kept")
 
     def _fine_tuned(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Go on from the last global model by itself and keep the copy; only its metrics leave."""
@@ -164,24 +187,24 @@ class Site:
         trained = local.train(start, seed=request.seed, purpose="fine-tune")
         _refuse_non_finite(Statistic({"weights": trained.weights}), local.how, where="[evaluation.fine_tune]")
         self._vault.keep(f"{request.run}.fine-tuned", request.round, {"weights": trained.weights})
-        words, _ = self._judged(prepared, trained.weights, request)
-        return words, Statistic()
+        words, sums = self._judged(prepared, trained.weights, request)
+        return words, sums.prefixed("kept")
 
     def _evaluated(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the model; where it is the last one also by groups of patients and with features shuffled, if asked."""
         prepared, how = self.desk.prepared(study, request), request.content["judge"]
         asked = how.get("subgroups")
         groupings = shown(prepared, self.desk.groups(study, request), fewest=study.evaluation.fewest) if asked else {}
-        told = {"subgroups": {name: may.words for name, may in groupings.items()}} if asked else {}
+        named = {"subgroups": {name: may.words for name, may in groupings.items()}} if asked else {}
         if asked == "names":
-            return told, Statistic()
+            return named, Statistic()
         weights = self._completed(prepared, request)
         words, statistic = self._judged(prepared, weights, request)
         if asked:
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
             names = asked if isinstance(asked, dict) else None
             sums = by_group(prepared, scores, groupings, threshold=how["threshold"], names=names)
-            words, statistic = words | told, statistic + sums.prefixed("subgroups")
+            words, statistic = words | named, statistic + sums.prefixed("subgroups")
         if repeats := how.get("importance"):
             sums = by_feature(prepared, weights, repeats=repeats, seed=request.seed, site=self.name)
             statistic += sums.prefixed("importance")
@@ -195,19 +218,10 @@ class Site:
     def _judged(self, prepared: Prepared, weights: Floats, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge weights on the test rows: metrics for people, sums for the pooled figures."""
         how, outcome = request.content["judge"], prepared.agreement.outcome
-        samples, threshold = how["samples"], how["threshold"]
         scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
         truth = prepared.recipe.restored(prepared.test.outcome)
-        statistic = judge.measure(outcome, scores, truth, threshold=threshold, brief=how["brief"])
-        words: dict[str, Any] = {
-            "metrics": judge.metrics(outcome, statistic, threshold=threshold, brief=how["brief"]),
-            "intervals": {},
-        }
-        if samples:
-            generator = seeds.generator(request.seed, site=self.name, purpose="bootstrap")
-            words["intervals"] = judge.intervals(
-                outcome, statistic, samples=samples, generator=generator, threshold=threshold
-            )
+        statistic = judge.measure(outcome, scores, truth, threshold=how["threshold"], brief=how["brief"])
+        words = told(outcome, statistic, how=how, seed=request.seed, site=self.name)
         return words, statistic.prefixed("evaluation")
 
 
@@ -242,7 +256,7 @@ def _require(verdict: Verdict, site: str) -> None:
         raise RefusedError(
             f"the site's policy says no: {verdict.reason}",
             where=f"rule {verdict.rule}",
-            remedy=f"ask {site} to change its policy, or change the study",
+            remedy=verdict.remedy or f"ask {site} to change its policy, or change the study",
         )
 
 

@@ -57,8 +57,10 @@ class Prepared:
 class Desk:
     """Reads the table once and keeps the last preparation, which all rounds of a run share."""
 
-    def __init__(self, name: str, table: Callable[[], Table], base: Path) -> None:
-        self._name, self._open, self._base = name, table, base
+    def __init__(
+        self, name: str, table: Callable[[], Table], base: Path, *, columns: tuple[str, ...] | None = None
+    ) -> None:
+        self._name, self._open, self._base, self._columns = name, table, base, columns
         self._studies: dict[str, tuple[Study, Algorithm]] = {}
         self._sheet: Sheet | None = None
         self._split: tuple[object, tuple[Clean, Clean]] | None = None
@@ -74,9 +76,9 @@ class Desk:
         return self._studies[text]
 
     def sheet(self) -> Sheet:
-        """Return the site's table."""
+        """Return the site's table, as far as anybody may know of it."""
         if self._sheet is None:
-            self._sheet = sheet_of(self._open())
+            self._sheet = sheet_of(self._open()).showing(self._columns)
         return self._sheet
 
     def schema(self, study: Study) -> Schema:
@@ -105,6 +107,10 @@ class Desk:
         _, test = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
         sheet = self.sheet().without(study.evaluation.id_column)
         return {name: groups(sheet, how, test.kept, missing=study.data.missing) for name, how in asked.items()}
+
+    def parts(self, study: Study, request: Request) -> tuple[Clean, Clean]:
+        """Return the usable rows to train on and to test on."""
+        return self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
 
     def prepared(self, study: Study, request: Request) -> Prepared:
         """Return the rows as numbers, by the agreed recipe."""
@@ -162,7 +168,7 @@ class Desk:
                 received=f"lists for {', '.join(sorted(files))}",
                 remedy=f'add {self._name} = "FILE" with one ID a line',
             )
-        path = self._base / files[self._name]
+        path = self._inside(files[self._name])
         try:
             return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
@@ -172,6 +178,18 @@ class Desk:
                 received=type(error).__name__,
                 remedy="give a UTF-8 text file with one ID a line",
             ) from error
+
+    def _inside(self, file: str) -> Path:
+        """Return the path of a file that the study names: whoever wrote the study must not read elsewhere."""
+        base = self._base.resolve()
+        path = (base / file).resolve() if "\0" not in file else base
+        if path == base or not path.is_relative_to(base):
+            raise DataError(
+                "the list of test IDs lies outside the folder that studies may read from",
+                where=f"[evaluation] test_ids, {self._name}",
+                remedy="put the list into the study's folder at the site, and name it by a path inside that",
+            )
+        return path
 
 
 def _class_weights(study: Study, recipe: Recipe) -> Floats | None:

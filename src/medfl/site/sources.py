@@ -17,13 +17,22 @@ from medfl.privacy.secure.member import Member
 from medfl.privacy.secure.unmasked import UnmaskedHere
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
+from medfl.site.policy import Policy
 from medfl.site.pooled import NAME as POOL
+from medfl.site.remembered import Remembered
+from medfl.site.rules_reading import read
+from medfl.site.written import Written
 from medfl.spec.checks import SITE as SITE_NAME
 from medfl.spec.data import Data, Simulate
 from medfl.spec.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
+
+POLICY = "policy.toml"
+"""What a site's own policy is called, in its folder."""
+MEMORY = ".policy"
+"""Where a policy remembers what was told; no run can be called so."""
 
 Tables = Mapping[str, object] | object
 """A data frame for each site by name, or one data frame to be dealt out."""
@@ -41,11 +50,14 @@ class Sources:
         Folder where simulated sites keep what they never send.
     tables
         Data frames passed from Python, instead of files.
+    policy
+        A policy for every site that has none of its own: a file ``policy.toml`` in its folder of `vaults`.
     """
 
     base: Path
     vaults: Path
     tables: Tables | None = None
+    policy: Path | None = None
 
     def sites(self, study: Study) -> dict[str, Site]:
         """Return the study's sites by name, sorted.
@@ -56,6 +68,8 @@ class Sources:
             If the one table to be dealt out cannot be read or dealt. (A site's own file is opened by the site.)
         PlanError
             If the study does not say where the rows are.
+        SpecError
+            If a policy is none.
         """
         openers = self._openers(study)
         _require_names(openers)
@@ -64,7 +78,14 @@ class Sources:
         return sites
 
     def _site(self, name: str, table: Callable[[], Table]) -> Site:
-        return Site(name, table, vault=FolderVault(self.vaults / name), base=self.base)
+        folder = self.vaults / name
+        return Site(name, table, vault=FolderVault(folder), policy=self._policy(folder), base=self.base)
+
+    def _policy(self, folder: Path) -> Policy | None:
+        """Return the policy that a site has written or, where it has none, the one for all."""
+        own = folder / POLICY
+        path = own if own.is_file() else self.policy
+        return None if path is None else Written(read(path), Remembered(folder / MEMORY))
 
     def _openers(self, study: Study) -> dict[str, Callable[[], Table]]:
         data = study.data

@@ -25,6 +25,7 @@ def opening(study: Study, sources: Sources, files: Iterable[Path] = ()) -> bytes
         "study": study.canonical,
         "base": str(sources.base),
         "vaults": str(sources.vaults),
+        "policy": None if sources.policy is None else str(sources.policy.absolute()),
         "plugins": [str(file.absolute()) for file in files],
     }
     return json.dumps(words).encode()
@@ -50,10 +51,13 @@ def _answer(request: Request, words: dict[str, Any], sites: dict[str, Site]) -> 
     try:
         if not sites:
             plugins.load(map(Path, words["plugins"]))
-            sources = Sources(Path(words["base"]), Path(words["vaults"]))
+            policy = None if words["policy"] is None else Path(words["policy"])
+            sources = Sources(Path(words["base"]), Path(words["vaults"]), policy=policy)
             sites.update(sources.sites(Study.model_validate_json(words["study"])))
     except MedflError as error:
         return Refusal(request=request.id, site=request.site, code=error.code, complaints=error.complaints)
+    if request.site not in sites:
+        raise SiteError("a worker was asked for a site that the study does not have", received=repr(request.site[:80]))
     return sites[request.site].answer(request)
 
 

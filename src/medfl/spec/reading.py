@@ -54,7 +54,7 @@ def read(path: str | Path) -> Loaded:
         If it is no text, no TOML or no study; with all that is wrong at once.
     """
     path = Path(path)
-    text = _text(path)
+    text = text_of(path)
     return Loaded(parse(text, source=path.name), path, path.resolve().parent, text)
 
 
@@ -73,7 +73,7 @@ def parse(text: str, *, source: str) -> Study:
     SpecError
         With everything that is wrong at once.
     """
-    data = _data(text, source)
+    data = data_of(text, source)
     if problem := _version_problem(data):
         raise refusal([problem], data, source=source, lines=lines(text))
     study, found = examined(data)
@@ -97,14 +97,30 @@ def _version_problem(data: Mapping[str, Any]) -> Finding | None:
     return None
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path, what: str = "study") -> str:
+    """Return a file's text.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What it should be, for what must be said about it.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    SpecError
+        If it is no UTF-8 text or cannot be read.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise NotFoundError("there is no such file", where=str(path), remedy=_neighbour(path)) from None
     except IsADirectoryError:
         raise SpecError(
-            "this is a folder, not a study", where=str(path), remedy=_neighbour(path / "study.toml")
+            f"this is a folder, not a {what}", where=str(path), remedy=_neighbour(path / f"{what}.toml")
         ) from None
     except UnicodeDecodeError as error:
         line = 1 + error.object.count(b"\n", 0, error.start)
@@ -128,12 +144,19 @@ def _neighbour(path: Path) -> str:
     return f"{folder} has {', '.join(studies[:10])}" if studies else f"check the path: {folder} has no .toml file"
 
 
-def _data(text: str, source: str) -> dict[str, Any]:
+def data_of(text: str, source: str, what: str = "study") -> dict[str, Any]:
+    """Return what a TOML text says, as plain data.
+
+    Raises
+    ------
+    SpecError
+        If it is no TOML, with the line and what to write instead.
+    """
     try:
         data = tomllib.loads(text)
         deep = _depth(data) > DEEPEST
     except ValueError as error:
-        raise _syntax_error(str(error), text, source=source) from None
+        raise _syntax_error(str(error), text, source=source, kind=what) from None
     except RecursionError:
         deep = True
     if deep:
@@ -149,10 +172,10 @@ def _depth(value: object) -> int:
 _PLACED = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL)
 
 
-def _syntax_error(message: str, text: str, *, source: str) -> SpecError:
+def _syntax_error(message: str, text: str, *, source: str, kind: str) -> SpecError:
     if "=" not in text:
         # Not one key: most likely a table, whose lines are patients and must not be quoted.
-        return SpecError("this is not a study", where=source, remedy="give the .toml file that describes the study")
+        return SpecError(f"this is not a {kind}", where=source, remedy=f"give the .toml file that describes the {kind}")
     found = _PLACED.fullmatch(message)
     what, line, column = found.group("what", "line", "column") if found else (message, None, None)
     rows = text.rstrip().split("\n")

@@ -63,7 +63,11 @@ FILES = [
     Fault("empty file", file(""), ("ward.csv", "empty", "header line and rows")),
     Fault("blank file", file("\n \n"), ("empty",)),
     Fault("no rows", file("age,sick\n"), ("header but no rows", "at least one row")),
-    Fault("duplicate columns", file("age,sick,age\n1,2,3\n"), ("duplicate column names: 'age'", "of its own")),
+    Fault(
+        "duplicate columns",
+        file("age,sick,age\n1,2,3\n"),
+        ("duplicate column names: those of columns 1 and 3", "of its own"),
+    ),
     Fault("too few names", file("1,2,3\n", columns=["a", "b"]), ("2 names", "3 columns", "every column")),
     Fault("same name twice", file("1,2\n", columns=["a", "a"]), ("duplicate column names: 'a'",)),
     Fault("header repeated", file("a,b\n1,2\n", columns=["a", "b"]), ("has a header line", "remove data.columns")),

@@ -25,6 +25,9 @@ Rows = NDArray[np.int64]
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 """Spellings of a missing value that always count; a study may add its own."""
 
+OTHER = "(other)"
+"""The category of those whose own one is too rare at their site to be told."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUTH = MappingProxyType({"true": "True", "false": "False"})
 _EXACT = 2**53

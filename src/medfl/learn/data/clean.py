@@ -135,9 +135,10 @@ def _numbers(column: Column, found: cells.Numbers | Texts) -> NDArray[np.float64
 
 
 def _codes(column: Column, found: Texts, unseen: dict[str, int]) -> NDArray[np.int64]:
-    """Translate a site's codes into the agreed ones; a category nobody agreed on counts as missing."""
+    """Translate a site's codes into the agreed ones; one nobody agreed on is "(other)" if that is one, else missing."""
     agreed = {text: index for index, text in enumerate(column.categories)}
-    table = np.array([*(agreed.get(text, -1) for text in found.distinct), -1], dtype=np.int64)
+    other = agreed.get(cells.OTHER, -1)
+    table = np.array([*(agreed.get(text, other) for text in found.distinct), -1], dtype=np.int64)
     codes: NDArray[np.int64] = table[found.codes]
     strange = int(((codes < 0) & (found.codes >= 0)).sum())
     if strange:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from medfl.learn.data import cells
 from medfl.learn.data.cells import Cells, Numbers, Rows, Texts
+from medfl.learn.data.prints import Prints, prints_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ class Sheet:
         self._frame = frame
         self._cells: dict[tuple[str, tuple[str, ...]], Cells] = {}
         self._texts: dict[tuple[str, tuple[str, ...]], Texts] = {}
+        self._prints: list[Prints] = []
 
     def __len__(self) -> int:
         return len(self._frame)
@@ -38,6 +40,20 @@ class Sheet:
         other = copy(self)
         other.names = tuple(one for one in self.names if one != name)
         return other
+
+    def showing(self, names: Collection[str] | None) -> Self:
+        """Return the same sheet with these columns only; all where None."""
+        if names is None:
+            return self
+        other = copy(self)
+        other.names = tuple(one for one in self.names if one in names)
+        return other
+
+    def prints(self) -> Prints:
+        """Return a number for each row, by which it is known again, as :func:`prints_of` does; shape (rows,)."""
+        if not self._prints:
+            self._prints.append(prints_of(self._frame))
+        return self._prints[0]
 
     def raw(self, name: str) -> NDArray[Any]:
         """Return a column as it stands."""
@@ -75,6 +91,10 @@ class Part(Sheet):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def prints(self) -> Prints:
+        """Return a number for each row, as the sheet does."""
+        return self._whole.prints()[self._rows]
 
     def raw(self, name: str) -> NDArray[Any]:
         """Return a column as it stands."""

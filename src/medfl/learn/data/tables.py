@@ -126,7 +126,7 @@ def _csv(path: Path, columns: Sequence[str] | None, missing: Sequence[str]) -> p
     delimiter = _delimiter(body)
     first = [name.strip() for name in next(_records(path, body, delimiter))[1]]
     names = _checked_names(path, first) if columns is None else _fitting_names(path, first, columns)
-    _require_unique(names, str(path))
+    _require_unique(names, str(path), quoted=columns is not None)
     ragged = _first_ragged(path, body, delimiter=delimiter, width=len(names))
     if ragged is not None:
         line, found = ragged
@@ -256,12 +256,14 @@ def _with_unique_text_names(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return frame if names == list(frame.columns) else frame.set_axis(names, axis=1)
 
 
-def _require_unique(names: Sequence[str], where: str) -> None:
-    twice = [repr(name) for name, times in Counter(names).items() if times > 1]
+def _require_unique(names: Sequence[str], where: str, *, quoted: bool = True) -> None:
+    """Refuse names that stand twice. Those of a file are told by their places: its first line may be a patient."""
+    times = Counter(names)
+    twice = [repr(name) for name in times if times[name] > 1]
     if twice:
-        raise DataError(
-            f"duplicate column names: {listed(twice)}", where=where, remedy="give each column a name of its own"
-        )
+        places = [str(place) for place, name in enumerate(names, start=1) if times[name] > 1]
+        told = listed(twice) if quoted else f"those of columns {listed(places)}"
+        raise DataError(f"duplicate column names: {told}", where=where, remedy="give each column a name of its own")
 
 
 def _foreign(table: Any) -> pd.DataFrame:

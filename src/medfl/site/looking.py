@@ -1,0 +1,69 @@
+"""What a policy may look at of a site's table before it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from medfl.learn.data import positive
+from medfl.learn.data.clean import Clean
+from medfl.learn.data.prints import Prints
+from medfl.learn.data.schema import MOST_CATEGORIES
+from medfl.messages import Request
+from medfl.site.desk import Desk
+from medfl.spec.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Reads what a policy asks for from the desk, when it asks.
+
+    Parameters
+    ----------
+    desk
+        Has the table.
+    study, request
+        What is about to be answered.
+    """
+
+    desk: Desk
+    study: Study
+    request: Request
+
+    def prints(self) -> Prints:
+        """Return a number for each row of the table, by which it is known again."""
+        return self.desk.sheet().prints()
+
+    def counted(self, column: str) -> Mapping[str, int]:
+        """Return how many rows have each category of a column; for the target, each class."""
+        sheet, data = self.desk.sheet(), self.study.data
+        if column == data.target and data.positive is not None:
+            rule = positive.parse(data.positive)
+            yes = rule.holds(sheet.cells(column, data.missing), column)
+            return {label: int((yes == value).sum()) for value, label in enumerate(rule.classes(column))}
+        texts = sheet.texts(column, data.missing)
+        return dict(zip(texts.distinct, texts.counts.tolist(), strict=True))
+
+    def used(self) -> Mapping[str, Prints]:
+        """Return the rows that an answer is about, by ``rows/part``, ``class/part/name`` and ``group/part/name``."""
+        train, test = self.desk.parts(self.study, self.request)
+        # Both together, too: what is told of each part can be added up, and the same of all rows but one taken away.
+        parts = {"train": [train], "test": [test], "all": [train, test]}
+        sets = {f"rows/{name}": np.concatenate([part.kept for part in of]) for name, of in parts.items()}
+        for name, of in parts.items():
+            for label in sorted({label for part in of for label in _labels(part)}):
+                members = [part.kept[part.outcome == label] for part in of if part.outcome is not None]
+                sets[f"class/{name}/{label:g}"] = np.concatenate(members)
+        for grouping, groups in self.desk.groups(self.study, self.request).items():
+            for place, name in enumerate(groups.names):
+                sets[f"group/test/{grouping}/{name}"] = test.kept[groups.codes == place]
+        prints = self.prints()
+        return {name: prints[rows] for name, rows in sets.items()}
+
+
+def _labels(part: Clean) -> list[float]:
+    """Return the classes of these rows; none where the outcome is a number with many values."""
+    found: list[float] = [] if part.outcome is None else np.unique(part.outcome).tolist()
+    return found if len(found) <= MOST_CATEGORIES else []

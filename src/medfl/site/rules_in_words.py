@@ -1,0 +1,147 @@
+"""Says in plain language what a policy lets leave a site, and what never does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from medfl.errors import listed
+from medfl.site.rules import ANY, CountRules, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Sentences under a heading."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+def explained(rules: Rules) -> tuple[Said, ...]:
+    """Return what the policy says, as sections of sentences."""
+    return (
+        Said("Who is answered", tuple(_answered(rules))),
+        Said("What leaves", tuple(_leaves(rules))),
+        Said("How counts of patients are protected", tuple(_counts(rules.counts))),
+        Said("What does not leave", tuple(_stays(rules))),
+        Said("What this policy cannot prevent", _CANNOT),
+    )
+
+
+def _answered(rules: Rules) -> Iterator[str]:
+    accepts = rules.accepts
+    yield f"Studies: {_names(accepts.studies)}. Models: {_names(accepts.models)}. Rules: {_names(accepts.algorithms)}."
+    others = "" if accepts.columns == ANY else "; for it, there are no others"
+    yield f"Columns that a study may know of: {_names(accepts.columns)}{others}."
+    yield (
+        f"The site takes part only with {accepts.minimum_rows} rows or more, also after a study has dropped rows, and "
+        f"in studies of up to {accepts.maximum_rounds} rounds."
+    )
+    lists = "may name" if accepts.test_lists else "may not name"
+    yield f"A study {lists} a file with the IDs of its test rows; it is read only inside the study's folder."
+    if rules.requires.secure_aggregation:
+        yield "Sums leave only where the hub sees nothing but their total over the sites (secure aggregation)."
+    else:
+        yield "Sums may leave in clear: whoever runs the hub sees this site's own."
+    most = {} if rules.requires.epsilon is None else rules.requires.epsilon.model_dump(exclude_none=True)
+    if rules.requires.epsilon is None:
+        yield "A study need not be differentially private."
+    else:
+        bounds = [f"{value:g} where the unit is one {unit}" for unit, value in most.items()]
+        yield f"A study must be differentially private, with an ε of at most {listed(bounds)}."
+    if rules.budget is not None:
+        yield (
+            f"All studies of this table together may spend ε = {rules.budget.epsilon:g} and δ = {rules.budget.delta:g}."
+        )
+
+
+def _leaves(rules: Rules) -> Iterator[str]:
+    releases = rules.releases
+    yield "The study's columns by name, type and unit."
+    yield from (_STATISTICS[name] for name in releases.statistics)
+    yield from (_DETAILS[name] for name in releases.details)
+    if "metrics" in releases.details:
+        yield f"Of the metrics: {_names(releases.metrics)}. One that gives a small count away stays."
+    yield _RANGES[releases.ranges]
+    yield _CATEGORIES[releases.categories]
+    if releases.errors == "details":
+        yield "Of a failure, the sentence: it may name columns and say how many cells are wrong, and never a value."
+    else:
+        yield "Of a failure, only at which stage it happened and of which kind it is."
+    yield "Of a rule's no, the rule and its reason; how long the site worked; what the policy held back, in words."
+
+
+def _counts(counts: CountRules) -> Iterator[str]:
+    match counts.treatment:
+        case "suppress":
+            yield f"Counts from 1 to {counts.minimum - 1} are left out, and others from which they would follow."
+        case "round":
+            how = "up or down at random so that the mean stays" if counts.unbiased else "to the nearest"
+            yield f"Counts are rounded to multiples of {counts.base}, {how}."
+        case "noise":
+            yield f"Counts are blurred by about {counts.noise:g}; this is no differential privacy."
+    yield f"Histograms are coarsened until each bin has nobody or {counts.minimum} patients of each outcome."
+    yield (
+        f"An outcome that fewer than {counts.minimum} patients have keeps the site out; groups of patients leave from "
+        f"{counts.minimum} on; a model is judged on {counts.minimum_test_rows} test rows or more."
+    )
+    yield "What the hub sees only added up over sites is exact, as nothing else could be added up."
+    if counts.minimum_difference > 1:
+        yield (
+            f"The site remembers whom it told something about, and refuses what is about nearly the same patients: all "
+            f"but {counts.minimum_difference - 1} of them or fewer."
+        )
+
+
+def _stays(rules: Rules) -> Iterator[str]:
+    yield "A row, a patient's ID, the score of a single patient, the site's log."
+    named = {*rules.releases.statistics, *rules.releases.details}
+    stays = [name for name in (*_STATISTICS, *_DETAILS) if name not in named]
+    if stays:
+        yield f"Because the policy does not name it: {listed(stays, 20)}."
+
+
+_STATISTICS = MappingProxyType(
+    {
+        "sums": "Sums and counts over the training rows, from which columns are brought to one scale.",
+        "update": "Each round, how the model changed, times the number of training rows, and that number.",
+        "evaluation": "How many test patients with and without the outcome got which score, and sums of errors.",
+        "subgroups": "The same for groups of patients that are large enough.",
+        "importance": "The same with one feature shuffled.",
+    }
+)
+_DETAILS = MappingProxyType(
+    {
+        "rows": "How many rows the table has, and how many are for training and for testing.",
+        "classes": "How many of these have which outcome.",
+        "missing": "How many values of each column are missing.",
+        "other-columns": "The names of columns that the study does not use.",
+        "loss": "The loss in training, each round.",
+        "metrics": "The site's own metrics.",
+        "intervals": "Their intervals.",
+    }
+)
+_RANGES = MappingProxyType(
+    {
+        "exact": "The smallest and largest value of each column: values of single patients, without saying whose.",
+        "rounded": "The range of each column, widened to round numbers.",
+        "withheld": "No range of a column, unless the study itself declares it: others cannot run.",
+    }
+)
+_CATEGORIES = MappingProxyType(
+    {
+        "all": "The name of every category, also of one that a single patient has.",
+        "pooled": "The names of categories; rare ones together, as (other).",
+        "withheld": "The names of categories; rare ones are taken as missing values.",
+    }
+)
+_CANNOT = (
+    "Three or more answers that only together single out a patient; two tables that hold the same patients under other "
+    "policies; what somebody knows already. Differential privacy bounds these, and only it does.",
+    "Learning from updates seen in clear whether a known patient took part: require secure aggregation.",
+)
+
+
+def _names(names: tuple[str, ...] | str) -> str:
+    return "any" if names == ANY else listed(names, 20)
