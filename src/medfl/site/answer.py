@@ -120,6 +120,8 @@ class Site:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
+        if local.private is not None:
+            update = Statistic({name: array for name, array in update.arrays.items() if name != "loss"})
         _refuse_non_finite(update, study.training)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
