@@ -48,7 +48,7 @@ class SampledClipping:
 
     def __init__(self, model: TorchModel, task: Task, generator: np.random.Generator) -> None:
         self._model, self._task, self._generator = model, task, generator
-        self._module = model.loaded(np.zeros(model.layout.size, np.float32)).train()
+        self._module = model.loaded(model.init(np.random.default_rng(0))).train()
         freeze(self._module, model.layout, task.rates)
         require_rowwise(model, self._module)
         self._parameters = {name: value for name, value in self._module.named_parameters() if value.requires_grad}
@@ -93,7 +93,8 @@ class SampledClipping:
         for start in range(0, len(drawn.rows), at_once):
             part = slice(start, start + at_once)
             rows = drawn.rows[part]
-            scores = self._model.logits(self._sampled, torch.tensor(examples.features[rows]))
+            features = torch.tensor(examples.features[rows], requires_grad=True).clone()  # else Opacus's hooks warn
+            scores = self._model.logits(self._sampled, features)
             each = _losses(self._model.outcome, scores, truth=torch.tensor(examples.outcome[rows]))
             torch.autograd.backward((each * torch.from_numpy(importance[part])).sum())
             for name, parameter in self._parameters.items():
