@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,14 +110,17 @@ def dropping(features: int, outcomes: int) -> nn.Module:
     return nn.Sequential(nn.Linear(features, 8), nn.Dropout(0.5), nn.Linear(8, outcomes))
 
 
-def alone(kind: Callable[[], nn.Module], features: int, outcomes: int) -> nn.Module:
-    return kind()
+def alone(kind: Callable[[], nn.Module]) -> Callable[..., nn.Module]:
+    def factory(features: int, outcomes: int) -> nn.Module:
+        return kind()
+
+    return factory
 
 
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Iterator[None]:
     names: dict[str, Callable[..., nn.Module]] = {"normed": normed, "pictures": pictures, "dropping": dropping}
-    names |= {kind.__name__: partial(alone, kind) for kind in (Centred, Asleep, Recurrent, Tied, Counting)}
+    names |= {kind.__name__: alone(kind) for kind in (Centred, Asleep, Recurrent, Tied, Counting)}
     for name, factory in names.items():
         torch_model(name)(factory)
     yield
