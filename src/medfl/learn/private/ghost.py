@@ -181,6 +181,9 @@ class Place:
 
 def _pieces(drawn: Drawn) -> Iterator[Drawn]:
     """Yield the units in groups of so many rows as are worked on together, or one that is larger alone."""
+    if 0 < len(drawn.rows) <= AT_ONCE:
+        yield drawn
+        return
     first = 0
     while first < drawn.count:
         start = np.searchsorted(drawn.owners, first)
