@@ -46,7 +46,7 @@ def start(model: Model) -> Floats:
 
 def reconstructed(model: Model, change: np.ndarray) -> np.ndarray:
     """Return a candidate row for each unit of the first layer, shape (units, features), from the change it caused."""
-    parts = model.layout.split(change)  # type: ignore[arg-type]
+    parts = model.layout.split(change)
     bias = parts["layer1.bias"]
     alive = np.abs(bias) > 1e-12 * np.abs(bias).max()
     return np.asarray((parts["layer1.weight"][:, alive] / bias[alive]).T)

@@ -21,7 +21,7 @@ from medfl.learn.models.circuit import Circuit
 from medfl.learn.models.layers import Part
 from medfl.learn.models.losses import Loss
 from medfl.learn.models.network import Network
-from medfl.learn.private.units import Drawn, Task
+from medfl.learn.private.units import SLACK, Drawn, Task
 
 Doubles = NDArray[np.float64]
 
@@ -29,8 +29,6 @@ AT_ONCE = 512
 """Rows that are worked on together; a unit of more rows is worked on by itself."""
 ROOM = 16
 """Rows for which there is room come in multiples of this, so that few sizes of batch need buffers of their own."""
-SLACK = 1e-6
-"""Share by which a norm is taken for longer than it comes out: float32 rounds, and the bound must hold all the same."""
 
 
 class GhostClipping:

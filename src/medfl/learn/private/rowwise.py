@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,13 @@ def require_rowwise(model: TorchModel, module: nn.Module) -> None:
     PlanError
         With each of the reasons.
     """
+    if find_spec("opacus") is None:
+        raise MissingExtraError(
+            "differential privacy with a torch module needs Opacus, which is not installed",
+            where="[privacy.dp]",
+            received='[model] kind = "torch"',
+            remedy="pip install 'medfl[torch]'",
+        )
     if complaints := list(_complaints(model, module)):
         raise PlanError.of(complaints)
 
@@ -100,13 +108,6 @@ def _first_scores(model: TorchModel, module: nn.Module, features: np.ndarray) ->
 
 
 def _unknown_to_opacus(module: nn.Module) -> list[str]:
-    try:
-        from opacus.validators import ModuleValidator
-    except ImportError as error:
-        raise MissingExtraError(
-            "differential privacy with a torch module needs Opacus, which is not installed",
-            where="[privacy.dp]",
-            received='[model] kind = "torch"',
-            remedy="pip install 'medfl[torch]'",
-        ) from error
+    from opacus.validators import ModuleValidator
+
     return [str(error) for error in ModuleValidator.validate(module, strict=False)]
