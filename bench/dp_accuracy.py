@@ -50,7 +50,7 @@ class Way:
     model: str = "mlp"
     optimizer: str = "sgd"
     clip: float = 1.0
-    rate: float = 0.5
+    rate: float = 1.0
     batch: int = 256
     rounds: int = 10
     epochs: int = 1

@@ -114,6 +114,32 @@ def test_the_audit_of_noise_is_not_blind() -> None:
     assert proved[1] > 0.5
 
 
+VISITS = 5
+
+
+def test_a_patient_of_several_rows_is_held_only_where_patients_are_the_unit() -> None:
+    """The same noise, by rows and by patients: the first says nothing of somebody who was seen five times."""
+    spec, how, rate, steps = WAYS["logistic, whole batches"]
+    model = build(spec, features=FEATURES + CANARIES, outcome=OUTCOME)
+    included = np.random.default_rng(1).random(CANARIES) < 0.5
+    once = rows_with_canaries(included, 1)
+    numbers = np.concatenate([np.arange(PATIENTS), np.repeat(np.arange(PATIENTS, len(once)), VISITS)])
+    rows, start = Examples(once.features[numbers], once.outcome[numbers]), model.init(np.random.default_rng(0))
+    proved = {}
+    for unit, labels in (("record", None), ("patient", numbers)):
+        noise = seeds.generator(1, purpose="noise")
+        private = PrivateTraining(1.0, noise_for(1.0, rate, steps), rate, steps, labels, noise)
+        change = update_of_a_site(model, rows, how, private, start)
+        surer = model.scores(start + change, canary_rows()) - model.scores(start, canary_rows())
+        guesses = guessed(surer.astype(np.float64), included, made=GUESSES)
+        proved[unit] = one_run_bound(guesses, delta=DELTA, confidence=0.999)
+    print(
+        f"patients of {VISITS} rows, ε = 1: proved {proved['patient']:.2f} by patients, {proved['record']:.2f} by rows"
+    )
+    assert proved["patient"] < 1.0
+    assert proved["record"] > 1.0
+
+
 # -- one row, many trainings -------------------------------------------------------------------------------------------
 
 TRAININGS = 1200
