@@ -11,6 +11,7 @@ errors, and scaled errors make a scaled gradient: one way forward, one way backw
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,12 +146,12 @@ class Place:
     def _norms(self, drawn: Drawn) -> Doubles:
         """Return at least the norm of each unit's gradient, shape (units,)."""
         if drawn.count == len(drawn.rows):
-            squares = np.sum([_squares(part, live) for part, live in self._parts], axis=0)
-            return np.asarray(np.sqrt(squares[: len(drawn.rows)], dtype=np.float64) * (1.0 + SLACK))
+            summed = reduce(np.add, (_squares(part, live) for part, live in self._parts))
+            return np.asarray(np.sqrt(summed[: drawn.count], dtype=np.float64) * (1.0 + SLACK))
         if drawn.count == 1:
             return self._norm_of_all()
         rows = len(drawn.rows)
-        products = np.sum([_products(part, live, rows) for part, live in self._parts], axis=0)
+        products = reduce(np.add, (_products(part, live, rows) for part, live in self._parts))
         within = np.where(drawn.owners == drawn.owners[:, np.newaxis], products, 0.0).sum(axis=1)
         lengths = np.sqrt(np.diagonal(products))
         squares = np.bincount(drawn.owners, within, drawn.count)
