@@ -11,7 +11,7 @@ import pytest
 
 from medfl import seeds
 from medfl.errors import MissingExtraError, PlanError
-from medfl.learn.model import Floats, Model, PrivateTraining, Pull, Trained
+from medfl.learn.model import Examples, Floats, Model, PrivateTraining, Pull, Trained
 from medfl.learn.models import build
 from medfl.learn.private import sampled
 from medfl.learn.private.training import Privately
@@ -206,6 +206,17 @@ def test_dropout_is_drawn_from_the_generator_and_not_from_torch() -> None:
     first = trained(dropping)[1].weights
     torch.manual_seed(2)
     assert trained(dropping)[1].weights.tobytes() == first.tobytes()
+
+
+def test_a_row_that_is_not_finite_says_nothing() -> None:
+    module = model("dropping")
+    start, rows = module.init(np.random.default_rng(1)), examples(BINARY, rows=ROWS)
+    spoilt = Examples(rows.features.copy(), rows.outcome)
+    spoilt.features[3, 1] = np.inf
+    private = PrivateTraining(0.5, 0.0, 1.0, 3)
+    result = Privately(module, private).train(start, spoilt, SGD(), generator=np.random.default_rng(2))
+    assert np.isfinite(result.weights).all()
+    assert (result.weights != start).all()
 
 
 def test_small_pieces_make_the_same_sum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,6 @@ class Place:
             shares[~sound] = 0.0
             self._silence(np.flatnonzero(~sound[drawn.owners]))
         self._factors[:rows] = shares[drawn.owners]
-        self._factors[rows:] = 0.0
         for part, _ in self._parts:
             _write(part, self._factors)
 
