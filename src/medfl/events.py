@@ -185,6 +185,31 @@ class Noticed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacySpent(Event):
+    """Sites released something under differential privacy, each after it had written it down.
+
+    Parameters
+    ----------
+    round
+        From 1; 0 before the first.
+    stage
+        What they were asked to do.
+    unit
+        Whom the guarantee is about: record, patient or site.
+    sites
+        For each site, or for the hub under an empty name where it adds the noise: ``delta``, ``side`` (which units it
+        is about, train or test), ``released`` (noise multiplier, sample rate and count of each mechanism), ``lines`` and
+        ``head`` (how far its ledger has come); before the first round ``planned`` (noise, rate, steps and ε of the
+        whole run); with the last model ``epsilon`` (what the run has spent, by its accountant).
+    """
+
+    round: int
+    stage: str
+    unit: str
+    sites: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundStarted(Event):
     """The hub asked the sites for a round.
 
@@ -375,7 +400,7 @@ class RunInterrupted(Event):
 KINDS: Mapping[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
-        RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, RoundStarted,
+        RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, PrivacySpent, RoundStarted,
         SiteAnswered, SiteFailed, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed, RunInterrupted,
     )
 }  # fmt: skip

@@ -146,7 +146,7 @@ class Guard:
         """Spend the one judgement, and return metrics for people and the released numbers behind them."""
         how, bounds = self.request.content["judge"], bounds_of(self.study, self.dp)
         words = self._spend(self._now("test", self.budget.judging))
-        words["epsilon"] = self._spent()
+        words |= {"epsilon": self._spent(), "rows": self.units.rows[1]}
         numbers = scores.released(
             outcome,
             found,

@@ -64,9 +64,9 @@ def _within(study: Study) -> Iterator[Finding]:
     if rule.kind == "qfedavg":
         what = "qfedavg weighs sites by their training loss, which is released without noise"
         yield Finding(("algorithm", "kind"), what, "choose a rule that uses updates only, such as fedavg or fedyogi")
-    if getattr(study.model, "batch_norm", None) is not None:
+    if getattr(study.model, "batch_norm", None) in ("shared", "local"):
         what = "batch normalisation mixes the rows of a batch: one unit's gradient is not its own"
-        yield Finding(("model", "batch_norm"), what, "choose a module with group or layer normalisation")
+        yield Finding(("model", "batch_norm"), what, 'choose batch_norm = "group"')
 
 
 def _between(study: Study, dp: DifferentialPrivacy) -> Iterator[Finding]:
