@@ -237,7 +237,7 @@ def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | 
 class _Scribe:
     """Writes events down in batches; each batch ends where something durable was reached."""
 
-    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated")
+    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated", "PrivacySpent")
 
     def __init__(self, home: Home, display: Display | None) -> None:
         self._journal, self._display = home.journal, display

@@ -11,10 +11,12 @@ divided by their number, which counts as known.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
+
+from scipy.optimize import brentq
 
 from medfl.errors import MissingExtraError, PlanError
 
@@ -25,7 +27,7 @@ INTERVAL = 1e-3
 ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 512, 1024)
 """Rényi orders that are tried; whole ones, at which sampling has a closed form."""
 PRECISION = 1e-4
-"""Relative width of the bracket at which the search for the noise ends, at its safe side."""
+"""Relative error at which the search for the noise ends, at its safe side."""
 NOISIEST = 2.0**40
 
 
@@ -144,14 +146,19 @@ def _solved(
         return epsilon((*beside, Mechanism(noise, rate, count)), delta, accountant=accountant)
 
     low, high = _bracket(target, cost)
-    # ε falls steeply where there is little noise: the geometric middle keeps both halves alike.
-    while high > low * (1.0 + PRECISION):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if cost(middle) <= target else (middle, high)
-    return high
+
+    # Both on a logarithmic scale, where ε is nearly a line.
+    def excess(logarithm: float) -> float:
+        return math.log(cost(math.exp(logarithm)) / target)
+
+    found = math.exp(brentq(excess, math.log(low), math.log(high), xtol=PRECISION, rtol=PRECISION))
+    # A root is found from either side: the promise asks for the one with more noise.
+    while cost(found) > target:
+        found *= 1.0 + PRECISION
+    return min(found, high)
 
 
-def _bracket(target: float, cost: Any) -> tuple[float, float]:
+def _bracket(target: float, cost: Callable[[float], float]) -> tuple[float, float]:
     """Return a noise that is too little and one that is enough, a factor 2 apart."""
     noise = 1.0
     if cost(noise) <= target:

@@ -115,9 +115,7 @@ def budget(study: Study, dp: DifferentialPrivacy, *, units: int, smallest: int) 
     beside: tuple[Mechanism, ...] = ()
     if needs_statistics(study, dp):
         beside = (Mechanism(solve(dp.epsilon * dp.share, delta, accountant=dp.accountant)),)
-    noise = solve(
-        dp.epsilon, delta, sample_rate=rate, count=steps * rounds, beside=beside, accountant=dp.accountant
-    )
+    noise = solve(dp.epsilon, delta, sample_rate=rate, count=steps * rounds, beside=beside, accountant=dp.accountant)
     judging = Mechanism(solve(dp.epsilon, delta, accountant=dp.accountant))
     return Budget(delta, beside[0] if beside else None, Mechanism(noise, rate), steps, rounds, judging)
 

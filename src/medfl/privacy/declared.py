@@ -91,7 +91,7 @@ def _undeclared(name: str, dp: DifferentialPrivacy) -> Complaint:
         "neither a range nor categories are declared, and reading them from the data would tell of single patients",
         f"column {name!r}",
         "",
-        f"add {name} = [smallest, largest] to [privacy.dp.ranges] or {name} = [\"…\", \"…\"] to [privacy.dp.categories],"
+        f'add {name} = [smallest, largest] to [privacy.dp.ranges] or {name} = ["…", "…"] to [privacy.dp.categories],'
         " or leave it out of data.features",
     )
 

@@ -39,7 +39,9 @@ def by_place(kept: Rows, rows: int, *, fraction: float, seed: int, site: str) ->
     return np.asarray(draw[kept] < fraction)
 
 
-def by_patient(units: NDArray[np.int64], names: Sequence[str], *, fraction: float, seed: int, site: str) -> NDArray[Any]:
+def by_patient(
+    units: NDArray[np.int64], names: Sequence[str], *, fraction: float, seed: int, site: str
+) -> NDArray[Any]:
     """Say which rows are test rows: all of a patient, or none.
 
     Parameters
@@ -81,6 +83,6 @@ def divided(test: NDArray[np.bool_]) -> tuple[Rows, Rows]:
 
 def patients(ids: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
     """Return the number of each row's patient, and their IDs by that number; rows without an ID are one patient."""
-    names = ["" if one is None or one != one else spelled(one) for one in ids.tolist()]  # noqa: PLR0124 - NaN
+    names = ["" if one is None or one != one else spelled(one) for one in ids.tolist()]
     distinct, units = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
     return units.astype(np.int64), distinct.tolist()

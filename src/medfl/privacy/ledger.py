@@ -5,10 +5,10 @@ leaves, and is written under a lock, so that a process that is killed loses noth
 spend the last of a budget. A line is never changed or taken back. Why a file and no database: see
 ``docs/decisions/0021-privacy-ledger.md``.
 
-*What restoring an older file does.* The number of lines and the last hash are kept in a second place (the *anchor*) and
-are echoed in each reply, so that the hub's journal has them too and sends them back. A ledger that is behind its anchor,
-or does not contain the line that the hub remembers, is refused. Whoever restores both files, and works with a hub that
-has forgotten, is not caught.
+*What restoring an older file does.* The number of lines and the last hash are kept in a second place (the *anchor*)
+and are echoed in each reply, so that the hub's journal has them too and sends them back. A ledger that is behind its
+anchor, or does not contain the line that the hub remembers, is refused. Whoever restores both files, and works with a
+hub that has forgotten, is not caught.
 
 *Which data set it is.* The name that the site gave it, or the names of its columns: lines count where either is the
 same. A renamed copy, or a copy with a column more, is the same data set; one that differs in both is a new one, and it

@@ -20,8 +20,10 @@ from medfl.privacy.statistics import weights
 Reals = NDArray[np.float64]
 CELLS = 32
 """Cells of the released histogram, for each class; 16 on either side of even odds, finest there."""
-_EACH = ranking.BINS // CELLS
-_MIDDLES = np.arange(CELLS) * _EACH + _EACH // 2
+_EACH = 48
+_FIRST = (ranking.BINS - CELLS * _EACH) // 2
+"""Cells end at a logit of ±6, a chance of 1 in 400: noise in a cell further out would look like gross errors."""
+_MIDDLES = _FIRST + np.arange(CELLS) * _EACH + _EACH // 2
 NOISED = "noised"
 """What the released numbers are called in an evaluation; nothing else is in it."""
 
@@ -105,8 +107,9 @@ def complete(
 
 def _tally(logits: Reals, labels: NDArray[np.int64], weight: Reals) -> Reals:
     """Return the weight of the rows in each cell by label, shape (2, cells)."""
-    places = ranking.bins(logits) // _EACH + CELLS * labels
-    return np.bincount(places, weight, 2 * CELLS).reshape(2, CELLS)
+    places = np.clip((ranking.bins(logits) - _FIRST) // _EACH, 0, CELLS - 1)
+    counted = np.bincount(places + CELLS * labels, weight, 2 * CELLS)
+    return counted.astype(np.float64).reshape(2, CELLS)
 
 
 def _of_classes(scores: Floats, truth: NDArray[np.int64], weight: Reals) -> tuple[Reals, float]:
@@ -171,5 +174,3 @@ def _regression(noised: Reals, rows: int, bounds: tuple[float, float]) -> Statis
             "numbers": np.zeros((3, wide)),
         }
     )
-
-

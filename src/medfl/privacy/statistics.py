@@ -74,10 +74,10 @@ def asked_of(study: Study, dp: DifferentialPrivacy) -> Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One kind of sum: the sums of what each unit adds, the squared length of that, and its units."""
+    """One kind of sum: the sums of what each unit adds, the squared length of that, and its scale."""
 
     name: str
-    sums: Reals
+    sums: Array
     length: float
     scale: Reals | float = 1.0
 
@@ -197,7 +197,7 @@ def _parts(clean: Clean, agreement: Agreement, asked: Asked, weight: Reals) -> I
         yield _Part("classes", np.bincount(clean.outcome.astype(np.int64), weight, size), 1.0)
 
 
-def _weighted(bins: Bins, values: Reals, weight: Reals) -> Reals:
+def _weighted(bins: Bins, values: Reals, weight: Reals) -> Array:
     known = ~np.isnan(values)
     places = np.clip((values[known] - bins.low) / bins.width, 0, bins.number - 1).astype(np.int64)
     return np.bincount(places, weight[known], bins.number)
@@ -220,7 +220,8 @@ def _counted(counts: Reals, rows: float, *, full: bool) -> NDArray[np.int64]:
 def _rising(counts: Reals, rows: float) -> NDArray[np.int64]:
     """Return counts whose running sum is that of the noisy ones, made to rise: single bins clipped would pile up."""
     running = np.maximum.accumulate(np.clip(np.cumsum(counts), 0.0, rows))
-    return np.diff(np.rint(running).astype(np.int64), prepend=0)
+    whole: NDArray[np.int64] = np.rint(running).astype(np.int64)
+    return np.asarray(np.diff(whole, prepend=0), np.int64)
 
 
 def _joined(parts: list[Array]) -> Array:

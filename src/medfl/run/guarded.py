@@ -1,4 +1,4 @@
-"""The hub's part in differential privacy: it reads noisy sums, tells what was spent, and adds noise where it is trusted.
+"""The hub's part in differential privacy: it reads noisy sums, tells what was spent, adds noise where it is trusted.
 
 Nothing here protects anybody whose site did not: where the unit is a record or a patient, all noise is there already
 when an answer arrives.
@@ -19,7 +19,7 @@ from medfl.privacy.accountant import epsilon
 from medfl.privacy.budget import between, bounds_of, delta_between
 from medfl.privacy.noise import simulated, stream
 from medfl.privacy.updates import with_noise
-from medfl.run.asking import Answers, said
+from medfl.run.asking import Answers
 from medfl.run.plan import RunPlan
 from medfl.run.sampling import drawn
 from medfl.spec.privacy import DifferentialPrivacy

@@ -189,17 +189,22 @@ class Desk:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Draw each unit by itself, so that one more of them deals nobody anew."""
         how = study.evaluation
-        named = {"fraction": how.test_fraction, "seed": seed if how.split_seed is None else how.split_seed}
+        seed = seed if how.split_seed is None else how.split_seed
         if dp.patient_id is None:
-            return divided(by_place(rows.kept, len(self.sheet()), site=self._name, **named))
-        numbers, names = patients(self._ids(dp.patient_id, key="[privacy.dp] patient_id")[rows.kept])
-        return divided(by_patient(numbers, names, site=self._name, **named))
+            test = by_place(rows.kept, len(self.sheet()), fraction=how.test_fraction, seed=seed, site=self._name)
+        else:
+            numbers, names = patients(self._patients(dp.patient_id)[rows.kept])
+            test = by_patient(numbers, names, fraction=how.test_fraction, seed=seed, site=self._name)
+        return divided(test)
 
     def _units(self, dp: DifferentialPrivacy, part: Clean) -> NDArray[np.int64] | None:
         """Return the patient of each row; None where each row is a unit."""
         if dp.patient_id is None:
             return None
-        return patients(self._ids(dp.patient_id, key="[privacy.dp] patient_id")[part.kept])[0]
+        return patients(self._patients(dp.patient_id)[part.kept])[0]
+
+    def _patients(self, column: str) -> NDArray[Any]:
+        return self._ids(column, key="[privacy.dp] patient_id")
 
     def _division(self, study: Study, dp: DifferentialPrivacy, seed: int) -> str:
         """Return a name that two divisions into training and test units share only if they are the same."""

@@ -1,8 +1,8 @@
 """A site's answers under differential privacy: it spends first, then answers, with noise that only it can draw.
 
-How much noise follows from the study's text, the site's own rows and the rounds that the study has, so that a hub cannot
-talk a site into less of it. Each task of a run is answered once: again for the same content, the answer is the same and
-costs nothing; for another content it is refused.
+How much noise follows from the study's text, the site's own rows and the rounds that the study has, so that a hub
+cannot talk a site into less of it. Each task of a run is answered once: again for the same content, the answer is the
+same and costs nothing; for another content it is refused.
 """
 
 from __future__ import annotations
@@ -156,9 +156,7 @@ class Guard:
             multiplier=self.budget.judging.noise_multiplier,
             bounds=bounds,
         )
-        whole = scores.complete(
-            outcome, numbers, rows=self.units.rows[1], threshold=how["threshold"], bounds=bounds
-        )
+        whole = scores.complete(outcome, numbers, rows=self.units.rows[1], threshold=how["threshold"], bounds=bounds)
         metrics = judge.metrics(outcome, whole, threshold=how["threshold"], brief=how["brief"])
         return {"metrics": metrics, "intervals": {}, "privacy": words}, numbers.prefixed("evaluation")
 
@@ -184,9 +182,7 @@ class Guard:
 
     def _now(self, side: Side, released: Mechanism) -> Spend:
         request = self.request
-        return Spend(
-            task=request.task, place=request.round, digest=digest(request), side=side, released=(released,)
-        )
+        return Spend(task=request.task, place=request.round, digest=digest(request), side=side, released=(released,))
 
     def _preparation(self) -> Spend:
         """Return the spend of the statistics that go with what is asked: with another agreement it is another one."""
@@ -233,8 +229,7 @@ def as_promised(update: Statistic, study: Study, request: Request, purse: Purse 
 
 
 def require_private(study: Study, request: Request, purse: Purse | None) -> None:
-    """Refuse what would break the promise, whatever the hub has checked, and a study that promises nothing where a
-    budget is set.
+    """Refuse what would break the promise, and a study that promises nothing where a budget is set.
 
     Raises
     ------

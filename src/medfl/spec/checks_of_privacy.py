@@ -100,7 +100,9 @@ def _undeclared(study: Study, dp: DifferentialPrivacy) -> Iterator[Finding]:
             yield Finding(("data", "features", position), f"{_silent(name)}", _remedy(name))
     target = study.data.target
     if study.data.positive is None and target not in known:
-        yield Finding(("data", "target"), _silent(target), f"{_remedy(target)}, or say in positive what counts as a yes")
+        yield Finding(
+            ("data", "target"), _silent(target), f"{_remedy(target)}, or say in positive what counts as a yes"
+        )
 
 
 def _silent(name: str) -> str:

@@ -17,7 +17,7 @@ class DifferentialPrivacy(Part):
 
     unit: Literal["record", "patient", "site"]
     """Whom the guarantee is about: one row, all rows of one patient, or a whole site."""
-    epsilon: float = Field(gt=0.0, le=1000.0)
+    epsilon: float = Field(gt=0.0, le=100.0)
     """Largest ε of one whole run: with everything it releases besides weights."""
     delta: float | None = Field(default=None, gt=0.0, lt=1.0)
     """Chance that the bound fails; where left out the smaller of 1e-5 and a tenth of 1 / (units that a site trains on).

@@ -1,7 +1,7 @@
 """What can happen, as frozen dataclasses.
 
 A run is the list of its events; every page, table and report is a pure function of the spec and that list. Events are
-appended after what they speak of is durable, and are never changed. The event reference is generated from this file.
+appended after what they speak of is durable, and are never changed. The event reference is generated from here.
 
 One *execution* is one ``medfl run``: every arm of a study for every repeat, and the baselines, each of them a *run*.
 """
@@ -12,22 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
+from medfl.events.event import Event as Event
+from medfl.events.privacy import PrivacySpent as PrivacySpent
+
 Role = Literal["arm", "centralised", "local-only", "coalition"]
 Metrics: TypeAlias = Mapping[str, float | None]
 Intervals: TypeAlias = Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened in a run.
-
-    Parameters
-    ----------
-    run
-        The run's id.
-    """
-
-    run: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,31 +172,6 @@ class Noticed(Event):
 
     text: str
     site: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivacySpent(Event):
-    """Sites released something under differential privacy, each after it had written it down.
-
-    Parameters
-    ----------
-    round
-        From 1; 0 before the first.
-    stage
-        What they were asked to do.
-    unit
-        Whom the guarantee is about: record, patient or site.
-    sites
-        For each site, or for the hub under an empty name where it adds the noise: ``delta``, ``side`` (which units it
-        is about, train or test), ``released`` (noise multiplier, sample rate and count of each mechanism), ``lines`` and
-        ``head`` (how far its ledger has come); before the first round ``planned`` (noise, rate, steps and ε of the
-        whole run); with the last model ``epsilon`` (what the run has spent, by its accountant).
-    """
-
-    round: int
-    stage: str
-    unit: str
-    sites: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,8 +365,9 @@ class RunInterrupted(Event):
 KINDS: Mapping[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
-        RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, PrivacySpent, RoundStarted,
-        SiteAnswered, SiteFailed, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed, RunInterrupted,
+        RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, RoundStarted,
+        SiteAnswered, SiteFailed, PrivacySpent, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed,
+        RunInterrupted,
     )
 }  # fmt: skip
 
