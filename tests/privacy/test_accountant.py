@@ -63,9 +63,7 @@ def test_equal_mechanisms_are_counted_together_in_any_order() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    noise=st.floats(0.8, 8.0), rate=st.floats(0.01, 1.0), count=st.integers(1, 200), more=st.floats(1.05, 2.0)
-)
+@given(noise=st.floats(0.8, 8.0), rate=st.floats(0.01, 1.0), count=st.integers(1, 200), more=st.floats(1.05, 2.0))
 def test_more_noise_costs_less_and_more_rows_or_steps_cost_more(
     noise: float, rate: float, count: int, more: float
 ) -> None:

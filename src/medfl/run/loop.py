@@ -8,8 +8,8 @@ asked for. Nothing here knows where a site is or how it learns.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Federation:
         Reaches one site that has all rows, for the centralised baseline; in simulation only.
     find
         Finds weights that a study starts from.
+    ledgers
+        How far each site's privacy ledger had come when it was last heard of.
     secret
         The key of the noise that a trusted hub adds; None in a simulation, where it follows from the run's seed.
     """
@@ -54,6 +56,7 @@ class Federation:
     keep: Keep
     pool: Engine | None = None
     find: Find = nowhere
+    ledgers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     secret: bytes | None = None
 
 
@@ -90,7 +93,7 @@ def carry_out(
     sites = (start.sites if start is not None else ()) or tuple(federation.engine.sites())
     if start is None:
         yield RunStarted(run=run, versions=versions(plan.study.model.kind), platform=machine(), sites=sites)
-    asking = asking_for(run, plan, federation.engine)
+    asking = replace(asking_for(run, plan, federation.engine), ledgers=dict(federation.ledgers))
     setting = yield from prepare(asking, sites)
     model = setting.model(plan.study.model)
     course = _Course(plan, federation, asking, setting, model)
