@@ -36,7 +36,10 @@ PREPARED = {"record": {"impute": "drop"}, "site": {"impute": "drop", "scale": "m
 
 
 def asked(dp: dict[str, Any] = DP, **changes: Override) -> Study:
-    base = {"preprocess": PREPARED["site" if dp["unit"] == "site" else "record"], "privacy": {"dp": dp}}
+    base: dict[str, Override] = {
+        "preprocess": PREPARED["site" if dp["unit"] == "site" else "record"],
+        "privacy": {"dp": dp},
+    }
     spec = study().model_dump(mode="json", exclude_none=True)
     return Study.model_validate(merge(merge(spec, {"evaluation": {"baselines": []}, **base}), changes))
 
@@ -110,7 +113,7 @@ def test_engines_agree_bit_for_bit_and_tell_what_was_in_force(unit: str, tmp_pat
     files = {"sites": {name: str(tmp_path / f"{name}.csv") for name in tables()}}
     one = asked(dp, data=files)
     found = [
-        simulate(one, home=tmp_path / engine, engine=engine, progress=False).summary["runs"][0]  # type: ignore[arg-type]
+        simulate(one, home=tmp_path / engine, engine=engine, progress=False).summary["runs"][0]
         for engine in ("in-process", "processes")
     ]
     assert found[0]["model"] == found[1]["model"]

@@ -40,6 +40,8 @@ class Budget:
         Rounds in which the site may be asked: all of them, whoever is drawn.
     judging
         Noise of the one judgement of the last model.
+    units
+        Records or patients that are trained on.
     """
 
     delta: float
@@ -48,6 +50,7 @@ class Budget:
     steps: int
     rounds: int
     judging: Mechanism
+    units: int
 
     @property
     def training(self) -> tuple[Mechanism, ...]:
@@ -74,6 +77,7 @@ class Budget:
             "delta": self.delta,
             "noise_multiplier": self.step.noise_multiplier,
             "sample_rate": self.step.sample_rate,
+            "units": self.units,
             "steps": self.steps * self.rounds,
             "statistics_noise": None if self.statistics is None else self.statistics.noise_multiplier,
             "judging_noise": self.judging.noise_multiplier,
@@ -117,7 +121,7 @@ def budget(study: Study, dp: DifferentialPrivacy, *, units: int, smallest: int) 
         beside = (Mechanism(solve(dp.epsilon * dp.share, delta, accountant=dp.accountant)),)
     noise = solve(dp.epsilon, delta, sample_rate=rate, count=steps * rounds, beside=beside, accountant=dp.accountant)
     judging = Mechanism(solve(dp.epsilon, delta, accountant=dp.accountant))
-    return Budget(delta, beside[0] if beside else None, Mechanism(noise, rate), steps, rounds, judging)
+    return Budget(delta, beside[0] if beside else None, Mechanism(noise, rate), steps, rounds, judging, units)
 
 
 def steps_a_round(study: Study, units: int) -> int:
