@@ -1,4 +1,4 @@
-"""What a study promised under differential privacy and what it spent, as sentences of report, methods and model card."""
+"""What a study promised under differential privacy and what it spent: for report, methods and model card."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def _within(dp: Spec) -> tuple[str, ...]:
         f"Sites trained by DP-SGD (Abadi et al. 2016) with Poisson sampling, gradients of each {dp['unit']} clipped to "
         f"a Euclidean norm of {dp['clip_norm']:g} and Gaussian noise in every step, each site's noise solved from its "
         "own rows",
-        "sums for preprocessing and the histograms that metrics are read from were released with Gaussian noise, within "
-        "ranges and categories declared beforehand",
+        "sums for preprocessing and the histograms that metrics are read from were released with Gaussian noise, "
+        "within ranges and categories declared beforehand",
     )
 
 

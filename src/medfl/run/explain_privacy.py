@@ -32,7 +32,7 @@ def leaves_privately(study: Study, dp: DifferentialPrivacy, *, size: str) -> Ite
         f"Each round: the change of the model's weights{size}, learned by DP-SGD: {_sampled(dp)}, no gradient longer "
         f"than {dp.clip_norm:g}, with noise in every step. No training loss leaves."
     )
-    yield "For judging, once, of the last model: a coarse histogram of its scores by outcome, with noise; metrics of it."
+    yield "For judging, once, of the last model: a coarse histogram of its scores by outcome, with noise."
 
 
 def promised(study: Study, dp: DifferentialPrivacy, *, told: Iterable[Event], size: int | None) -> Iterator[str]:
@@ -73,8 +73,8 @@ def _trusted(study: Study, dp: DifferentialPrivacy) -> Iterator[str]:
         return
     if dp.at_hub:
         yield (
-            "The hub adds the noise: it sees each site's update and has to be trusted. The promise is about the models, "
-            "for whoever gets them; what the hub sees, numbers of rows and metrics have no part in it."
+            "The hub adds the noise: it sees each site's update and has to be trusted. The promise is about the "
+            "models, for whoever gets them; what the hub sees, numbers of rows and metrics have no part in it."
         )
         return
     yield (

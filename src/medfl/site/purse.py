@@ -72,6 +72,13 @@ def purse_in(folder: Path, name: str) -> Purse:
     return Purse(name, Ledger(folder / ".ledgers" / name, folder / ".anchors" / f"{name}.json"))
 
 
+def purses_in(folder: Path) -> tuple[Purse, ...]:
+    """Return the purses of the simulated sites that have spent anything, by name."""
+    place = folder / ".ledgers"
+    names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    return tuple(purse_in(folder, name) for name in names)
+
+
 def secret_in(path: Path) -> bytes:
     """Return a site's secret, drawn and written when it is first asked for, readable by its owner only.
 
