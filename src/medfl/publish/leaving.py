@@ -9,6 +9,7 @@ from typing import Any
 from medfl.publish.federating import sent_by
 from medfl.publish.methods import arms_of
 from medfl.publish.normalising import left_of_normalisation
+from medfl.publish.promises import dp_of, seen
 from medfl.publish.wording import counted, listed, sentence, size, whole
 from medfl.store.views import ExecutionView, RunView
 
@@ -35,7 +36,7 @@ def leaving(execution: ExecutionView) -> Leaving:
     """Return what left the sites of an execution, from its spec and from what was counted."""
     arms = arms_of(execution.spec)
     first = next(iter(arms.values()))
-    return Leaving(_setting(execution), tuple(_items(first, arms)), _amount(execution), _seen(first))
+    return Leaving(_setting(execution), tuple(_items(first, arms)), _amount(execution), _seen(first, execution))
 
 
 def _setting(execution: ExecutionView) -> str:
@@ -50,6 +51,9 @@ def _setting(execution: ExecutionView) -> str:
 
 
 def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> Iterator[Left]:
+    if dp := dp_of(spec):
+        yield from _privately(dp)
+        return
     yield Left(
         "Before training",
         "Names, types, units and categories of its columns, the number of its rows and of missing values in each "
@@ -74,6 +78,18 @@ def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> It
         )
     if any(how.get("fine_tune") is not None for how in judged):
         yield Left("For fine-tuning at each site", "Once: the metrics of the site's copy and their intervals.")
+    yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
+
+
+def _privately(dp: Mapping[str, Any]) -> Iterator[Left]:
+    yield Left("Before training", "Names of its columns and the number of its rows; ranges were declared beforehand.")
+    if dp["unit"] == "site":
+        yield Left("In each round", "The change of the model's weights, scaled down where it was too long.")
+        yield Left("For judging", "Histograms of scores by outcome, sums of errors, its own metrics, without noise.")
+    else:
+        yield Left("For preprocessing", "Sums over its training rows, with noise.")
+        yield Left("In each round", "The change of the model's weights, learned with noise in every step.")
+        yield Left("For judging", "Once, for the last model: a coarse histogram of scores by outcome, with noise.")
     yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
 
 
@@ -128,7 +144,10 @@ def _received(run: RunView) -> int:
     return sum(line.received for line in run.table)
 
 
-def _seen(spec: Mapping[str, Any]) -> str:
+def _seen(spec: Mapping[str, Any], execution: ExecutionView) -> str:
+    dp = dp_of(spec)
+    if dp is not None:
+        return seen(dp, execution.runs)
     if (spec.get("privacy") or {}).get("secure_aggregation"):
         return (
             "Secure aggregation was on: whoever runs the hub sees the sum over the sites, not a site's own part of it."

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from medfl.publish.federating import federation, settings_in_words
 from medfl.publish.methods_of_parts import methods_of_parts
 from medfl.publish.normalising import normalisation_in_words
+from medfl.publish.promises import dp_of, method
 from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
@@ -69,7 +70,7 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Data", _data(first, known)),
         Paragraph("Preprocessing", _by_arm(each, _preprocessing)),
         Paragraph("Model and local training", f"{_by_arm(each, _model)} {_by_arm(each, _training)}"),
-        Paragraph("Federation", f"{_by_arm(each, federation)} {_privacy(first)}"),
+        Paragraph("Federation", f"{_by_arm(each, federation)} {_by_arm(each, _privacy)}"),
         Paragraph("Comparators", _baselines(first)),
         Paragraph("Evaluation", _evaluation(first, known)),
         Paragraph("Statistics", _statistics(spec, each, first)),
@@ -273,6 +274,9 @@ def _weights(weights: Any) -> str:
 
 
 def _privacy(spec: Spec) -> str:
+    dp = dp_of(spec)
+    if dp is not None:
+        return method(dp)
     return sentence(
         "No row was part of what a site sent; secure aggregation and differential privacy were not in force"
         if not (spec.get("privacy") or {}).get("secure_aggregation")

@@ -57,6 +57,9 @@ class Asking:
         How many sites must answer; all that are asked where None.
     single
         Whether updates are stacked, one above the other, instead of added up.
+    ledgers
+        How far each site's privacy ledger had come when it was last heard of; it grows with what sites say, and each
+        site is sent what is known of its own.
     """
 
     run: str
@@ -65,6 +68,7 @@ class Asking:
     engine: Engine
     min_sites: int | None
     single: bool = False
+    ledgers: dict[str, Json] = field(default_factory=dict)
 
     def ask(
         self,
@@ -94,6 +98,7 @@ class Asking:
                 fold.add(answer)
                 yield from self._told(answer, task, round, arrays or {})
         answers, refusals = fold.result()
+        self.ledgers.update(pins(answers.said))
         self._judge(refusals, len(fold.requests), round)
         return answers
 
@@ -139,6 +144,7 @@ class Asking:
 
 def _template(asking: Asking, task: Task, round: int, content: Json, arrays: Arrays) -> Callable[[str], Request]:
     def request(site: str) -> Request:
+        known = {"ledgers": {site: asking.ledgers[site]}} if site in asking.ledgers else {}
         return Request(
             run=asking.run,
             round=round,
@@ -146,7 +152,7 @@ def _template(asking: Asking, task: Task, round: int, content: Json, arrays: Arr
             task=task,
             study=asking.study,
             seed=asking.seed,
-            content=content,
+            content={**content, **known},
             arrays=arrays,
         )
 
@@ -230,6 +236,12 @@ class _Fold:
             self._answers.total = self._answers.total + stacked(self._updates).prefixed(UPDATE)
             self._updates.clear()
         return self._answers, self._refusals
+
+
+def pins(told: Mapping[str, Json]) -> dict[str, Json]:
+    """Return how far the ledgers have come of the sites that said so."""
+    known = {site: words["privacy"] for site, words in told.items() if "privacy" in words}
+    return {site: {"lines": words["lines"], "head": words["head"]} for site, words in known.items() if "head" in words}
 
 
 def said(answers: Answers, key: str) -> Mapping[str, Any]:

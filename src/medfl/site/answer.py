@@ -27,8 +27,10 @@ from medfl.learn.transfer import schedule
 from medfl.messages import Refusal, Reply, Request
 from medfl.site.breakdown import by_feature, by_group
 from medfl.site.desk import Desk, Prepared
+from medfl.site.guard import as_promised, require_private
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Verdict
+from medfl.site.purse import Purse
 from medfl.spec.study import Study
 from medfl.spec.training import LocalTraining
 
@@ -50,6 +52,8 @@ class Site:
         What it allows.
     base
         Folder that the study's relative paths start from at this site.
+    purse
+        What it has to spend on studies with differential privacy; without one it takes part in none.
     """
 
     def __init__(
@@ -60,9 +64,11 @@ class Site:
         vault: Vault,
         policy: Policy | None = None,
         base: Path | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.name = name
-        self.desk = Desk(name, table, base or Path())
+        self.desk = Desk(name, table, base or Path(), purse)
+        self._purse = purse
         self._vault = vault
         self._policy = policy or AllButRows()
 
@@ -95,6 +101,7 @@ class Site:
 
     def _work(self, request: Request) -> tuple[dict[str, Any], Statistic]:
         study, algorithm = self.desk.study(request.study)
+        require_private(study, request, self._purse)
         match request.task:
             case "describe":
                 return {"schema": self.desk.schema(study).to_json()}, Statistic()
@@ -116,12 +123,15 @@ class Site:
         evaluation = Statistic()
         memory = self._vault.recall(request.run, request.round - 1)
         layout = prepared.model.layout
-        if "judge" in request.content:
+        guard = self.desk.guard(study, request)
+        if "judge" in request.content and guard is None:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
+        if guard is not None:
+            private, words["privacy"] = guard.training()
+            local = replace(local, private=private)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
-        if local.private is not None:
-            update = Statistic({name: array for name, array in update.arrays.items() if name != "loss"})
+        update = as_promised(update, study, request, self._purse)
         _refuse_non_finite(update, study.training)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
@@ -151,6 +161,11 @@ class Site:
         """Judge the model; where it is the last one also by groups of patients and with features shuffled, if asked."""
         prepared, how = self.desk.prepared(study, request), request.content["judge"]
         weights = self._completed(prepared, request)
+        guard = self.desk.guard(study, request)
+        if guard is not None:
+            scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
+            truth = prepared.recipe.restored(prepared.test.outcome)
+            return guard.judged(scores, truth, prepared.agreement.outcome)
         words, statistic = self._judged(prepared, weights, request)
         if how.get("subgroups"):
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))

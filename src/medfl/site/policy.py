@@ -40,7 +40,7 @@ class Policy(Protocol):
 
 
 RELEASED_ARRAYS = ("sums", "update", "evaluation", "subgroups", "importance")
-RELEASED_WORDS = frozenset({"schema", "rows", "loss", "metrics", "intervals", "subgroups"})
+RELEASED_WORDS = frozenset({"schema", "rows", "loss", "metrics", "intervals", "subgroups", "privacy"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from medfl.learn.data.tables import as_frame, bundled, read_table
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.pooled import NAME as POOL
+from medfl.site.purse import purse_in
 from medfl.spec.checks import SITE as SITE_NAME
 from medfl.spec.data import Data, Simulate
 from medfl.spec.study import Study
@@ -59,7 +60,8 @@ class Sources:
         return {name: self._site(name, openers[name]) for name in sorted(openers)}
 
     def _site(self, name: str, table: Callable[[], Table]) -> Site:
-        return Site(name, table, vault=FolderVault(self.vaults / name), base=self.base)
+        vault, purse = FolderVault(self.vaults / name), purse_in(self.vaults, name)
+        return Site(name, table, vault=vault, base=self.base, purse=purse)
 
     def _openers(self, study: Study) -> dict[str, Callable[[], Table]]:
         data = study.data
