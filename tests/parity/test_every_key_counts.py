@@ -262,6 +262,7 @@ FLIPS: dict[str, Flip] = {
     "DifferentialPrivacy.delta": dp("delta", 1e-7),
     "DifferentialPrivacy.patient_id": dp("patient_id", "stage", OF_PATIENTS),
     "DifferentialPrivacy.clip_norm": dp("clip_norm", 0.1),
+    "DifferentialPrivacy.clip_quantile": dp("clip_quantile", 0.5, OF_SITES),
     "DifferentialPrivacy.accountant": dp("accountant", "rdp"),
     "DifferentialPrivacy.noise": dp("noise", "distributed", OF_SITES, refused=True),
     "DifferentialPrivacy.ranges": dp("ranges", {"age": [50, 70]}),

@@ -83,11 +83,25 @@ def test_the_noise_that_is_solved_for_keeps_to_the_budget_and_no_more(target: fl
     assert epsilon([Mechanism(noise * 0.99, rate, count)], 1e-5) > target
 
 
+@pytest.mark.parametrize("target", [0.001, 0.05, 60.0])
+def test_budgets_at_either_end_are_kept_too(target: float) -> None:
+    for sampled, count in ((1.0, 1), (0.1, 200)):
+        noise = solve(target, 1e-5, sample_rate=sampled, count=count)
+        assert epsilon([Mechanism(noise, sampled, count)], 1e-5) <= target
+
+
 def test_what_is_released_besides_leaves_less() -> None:
     beside = (Mechanism(6.0),)
     alone, shared = (solve(2.0, 1e-5, count=20, beside=other) for other in ((), beside))
     assert shared > alone
     assert epsilon([Mechanism(shared, count=20), *beside], 1e-5) <= 2.0
+
+
+def test_what_the_looser_bound_sees_no_way_for_is_solved_all_the_same() -> None:
+    beside = (Mechanism(solve(1.9, 1e-5)),)
+    with pytest.raises(PlanError):
+        solve(2.0, 1e-5, beside=beside, accountant="rdp")
+    assert epsilon([Mechanism(solve(2.0, 1e-5, beside=beside)), *beside], 1e-5) <= 2.0
 
 
 def test_a_budget_that_is_used_up_is_said_so() -> None:

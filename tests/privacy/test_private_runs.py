@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from medfl.console import budget
 from medfl.errors import RefusedError
 from medfl.events import Evaluated, Event, PrivacySpent, RunFinished, SiteAnswered
+from medfl.inspection import spendings
 from medfl.messages import Refusal, Reply, Request
 from medfl.privacy.accountant import Mechanism, epsilon
 from medfl.privacy.ledger import Limit
@@ -210,3 +212,16 @@ def test_noise_of_a_site_with_a_secret_is_not_that_of_the_seed(tmp_path: Path) -
     hidden, _ = carried(asked(), sites(tmp_path / "hidden", secret=bytes(32)))
     models = [[event.model for event in run if isinstance(event, RunFinished)] for run in (known, hidden)]
     assert models[0] != models[1]
+
+
+def test_the_budget_of_all_runs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two runs with two splits: what they cost together is less than twice one, and more than one."""
+    simulate(asked(), tables(), home=tmp_path, progress=False)
+    (first, *_) = spendings(tmp_path, delta=1e-5)
+    simulate(asked(study={"seed": 8}), tables(), home=tmp_path, progress=False)
+    both = spendings(tmp_path, delta=1e-5)
+    assert [one.dataset for one in both] == sorted(tables())
+    assert first.epsilon < both[0].epsilon < 2 * first.epsilon
+    assert both[0].runs == 2
+    budget(tmp_path, 1e-5, as_json=False)
+    assert f"east: ε = {both[0].epsilon:.3g} at δ = 1e-05, over 2 runs" in capsys.readouterr().out

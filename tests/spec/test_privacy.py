@@ -104,6 +104,7 @@ def test_an_arm_may_promise_what_baselines_beside_it_do_not() -> None:
         ({"unit": "patient"}, "set patient_id"),
         ({"patient_id": "who"}, 'belongs to unit = "patient"'),
         ({"noise": "central"}, 'belongs to unit = "site"'),
+        ({"clip_quantile": 0.5}, 'belongs to unit = "site"'),
         ({"unit": "site", "statistics_share": 0.2}, "leave statistics_share out"),
         ({"ranges": {"age": [5, 5]}}, "does not rise"),
         ({"categories": {"colour": ["a", "a"]}}, "has one twice"),

@@ -28,7 +28,8 @@ ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 512, 1024)
 """Rényi orders that are tried; whole ones, at which sampling has a closed form."""
 PRECISION = 1e-4
 """Relative error at which the search for the noise ends, at its safe side."""
-NOISIEST = 2.0**40
+NOISIEST, QUIETEST = 2.0**40, 2.0**-10
+TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -145,11 +146,12 @@ def _solved(
     def cost(noise: float) -> float:
         return epsilon((*beside, Mechanism(noise, rate, count)), delta, accountant=accountant)
 
-    low, high = _bracket(target, cost)
+    start, factor = (1.0, 2.0) if accountant == "rdp" else _near(target, delta, often, beside)
+    low, high = _bracket(target, cost, start, factor)
 
     # Both on a logarithmic scale, where ε is nearly a line.
     def excess(logarithm: float) -> float:
-        return math.log(cost(math.exp(logarithm)) / target)
+        return math.log(max(cost(math.exp(logarithm)), TINY) / target)
 
     found = math.exp(brentq(excess, math.log(low), math.log(high), xtol=PRECISION, rtol=PRECISION))
     # A root is found from either side: the promise asks for the one with more noise.
@@ -158,17 +160,24 @@ def _solved(
     return min(found, high)
 
 
-def _bracket(target: float, cost: Callable[[float], float]) -> tuple[float, float]:
-    """Return a noise that is too little and one that is enough, a factor 2 apart."""
-    noise = 1.0
+def _near(target: float, delta: float, often: tuple[float, int], beside: tuple[Mechanism, ...]) -> tuple[float, float]:
+    """Return where to begin, and in what steps: the Rényi bound is a tenth of the work, and its answer is near."""
+    try:
+        return _solved(target, delta, often, beside, "rdp"), 1.2
+    except PlanError:
+        return 1.0, 2.0  # The looser bound may see no way where there is one.
+
+
+def _bracket(target: float, cost: Callable[[float], float], noise: float, factor: float) -> tuple[float, float]:
+    """Return a noise that is too little and one that is enough, this factor apart."""
     if cost(noise) <= target:
-        while noise > 2.0**-6 and cost(noise / 2.0) <= target:
-            noise /= 2.0
-        return noise / 2.0, noise
+        while noise > QUIETEST and cost(noise / factor) <= target:
+            noise /= factor
+        return noise / factor, noise
     while noise < NOISIEST:
-        noise *= 2.0
+        noise *= factor
         if cost(noise) <= target:
-            return noise / 2.0, noise
+            return noise / factor, noise
     raise PlanError(
         "no noise is enough for this budget: what is released besides uses it up",
         where="[privacy.dp]",

@@ -10,11 +10,12 @@ import numpy as np
 
 from medfl.learn.statistic import Array, Statistic
 from medfl.privacy.budget import between
+from medfl.privacy.clipping import DEARER, HALVES, SHORT
 from medfl.spec.privacy import DifferentialPrivacy
 
 
 def outgoing(
-    update: Statistic, dp: DifferentialPrivacy, *, rounds: int, fewest: int | None, noise: np.random.Generator
+    update: Statistic, dp: DifferentialPrivacy, *, norm: float, share: float, noise: np.random.Generator
 ) -> Statistic:
     """Return what leaves of a site's update: no training loss; where the unit is a site, clipped and with its noise.
 
@@ -24,21 +25,26 @@ def outgoing(
         What the algorithm would send: ``delta`` times ``weight``, ``weight``, ``loss``.
     dp
         The study's differential privacy.
-    rounds
-        Rounds in which the site may be asked.
-    fewest
-        Sites that must answer for a round to count; each adds so many-th of the variance.
+    norm
+        The clip norm of the round.
+    share
+        Noise multiplier of the noise that the site adds itself; 0 for none.
     noise
-        Draws a site's share, where each adds its own.
+        Draws it.
     """
     kept = Statistic({name: array for name, array in update.arrays.items() if name != "loss"})
     if dp.within_sites:
         return kept
-    delta = clipped(kept["delta"] / kept["weight"], dp.clip_norm)
-    if not dp.at_hub:
-        share = deviation(dp, times=rounds) / max(fewest or 1, 1) ** 0.5
-        delta = delta + share * noise.standard_normal(delta.shape)
-    return Statistic({"delta": delta, "weight": np.array(1.0)})
+    delta = kept["delta"] / kept["weight"]
+    arrays: dict[str, Array] = {"delta": clipped(delta, norm), "weight": np.array(1.0)}
+    if dp.clip_quantile is not None:
+        arrays[SHORT] = np.array(0.5 if np.linalg.norm(delta) <= norm else -0.5)
+    return with_noise(Statistic(arrays), norm=norm, multiplier=share, noise=noise) if share else Statistic(arrays)
+
+
+def share_of(dp: DifferentialPrivacy, *, rounds: int, fewest: int | None) -> float:
+    """Return the noise multiplier of a site's own share, if so many sites must answer; 0 where the hub adds it all."""
+    return 0.0 if dp.at_hub else between(dp, times=rounds).noise_multiplier / max(fewest or 1, 1) ** 0.5
 
 
 def clipped(delta: Array, most: float) -> Array:
@@ -47,12 +53,13 @@ def clipped(delta: Array, most: float) -> Array:
     return delta if norm <= most else delta * (most / norm)
 
 
-def with_noise(total: Statistic, dp: DifferentialPrivacy, *, times: int, noise: np.random.Generator) -> Statistic:
-    """Return the sum of clipped updates with the whole noise, as a trusted hub adds it."""
-    delta = total["delta"] + deviation(dp, times=times) * noise.standard_normal(total["delta"].shape)
-    return Statistic({**total.arrays, "delta": delta})
+def with_noise(sent: Statistic, *, norm: float, multiplier: float, noise: np.random.Generator) -> Statistic:
+    """Return one clipped update, or a sum of several, with noise of this multiplier of the clip norm.
 
-
-def deviation(dp: DifferentialPrivacy, *, times: int) -> float:
-    """Return the standard deviation of the noise in the sum of the sites' updates, for so many rounds."""
-    return between(dp, times=times).noise_multiplier * dp.clip_norm
+    Where the clip norm follows the updates, what is sent for that has noise of its own, and the update 5 % more.
+    """
+    arrays, dearer = dict(sent.arrays), DEARER if SHORT in sent.arrays else 1.0
+    arrays["delta"] = arrays["delta"] + dearer * multiplier * norm * noise.standard_normal(arrays["delta"].shape)
+    if SHORT in arrays:
+        arrays[SHORT] = arrays[SHORT] + HALVES * multiplier * noise.standard_normal()
+    return Statistic(arrays)

@@ -35,8 +35,28 @@ class Leaving:
 def leaving(execution: ExecutionView) -> Leaving:
     """Return what left the sites of an execution, from its spec and from what was counted."""
     arms = arms_of(execution.spec)
-    first = next(iter(arms.values()))
-    return Leaving(_setting(execution), tuple(_items(first, arms)), _amount(execution), _seen(first, execution))
+    open_, guarded = _parted(arms)
+    items: list[Left] = []
+    if open_:
+        items += _items(next(iter(open_.values())), open_)
+    for names, dp in guarded:
+        items += _privately(dp, f" (arm{'s' * (len(names) > 1)} {listed(names)})" if len(arms) > 1 else "")
+    items.append(Left("Never", "A row, a patient's identifier, or the score of a single patient."))
+    seen_by_hub = [_seen(one) for one in [*open_.values()][:1]]
+    seen_by_hub += [seen(dp, [run for run in execution.runs if run.arm in (*names, "base")]) for names, dp in guarded]
+    return Leaving(_setting(execution), tuple(items), _amount(execution), " ".join(dict.fromkeys(seen_by_hub)))
+
+
+def _parted(
+    arms: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, Mapping[str, Any]], list[tuple[list[str], Mapping[str, Any]]]]:
+    """Return the arms without differential privacy, and the names of those that have the same unit of it."""
+    plain = {name: arm for name, arm in arms.items() if dp_of(arm) is None}
+    by_unit: dict[str, tuple[list[str], Mapping[str, Any]]] = {}
+    for name, arm in arms.items():
+        if (dp := dp_of(arm)) is not None:
+            by_unit.setdefault(dp["unit"], ([], dp))[0].append(name)
+    return plain, list(by_unit.values())
 
 
 def _setting(execution: ExecutionView) -> str:
@@ -51,9 +71,6 @@ def _setting(execution: ExecutionView) -> str:
 
 
 def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> Iterator[Left]:
-    if dp := dp_of(spec):
-        yield from _privately(dp)
-        return
     yield Left(
         "Before training",
         "Names, types, units and categories of its columns, the number of its rows and of missing values in each "
@@ -78,19 +95,19 @@ def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> It
         )
     if any(how.get("fine_tune") is not None for how in judged):
         yield Left("For fine-tuning at each site", "Once: the metrics of the site's copy and their intervals.")
-    yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
 
 
-def _privately(dp: Mapping[str, Any]) -> Iterator[Left]:
-    yield Left("Before training", "Names of its columns and the number of its rows; ranges were declared beforehand.")
+def _privately(dp: Mapping[str, Any], whose: str) -> Iterator[Left]:
+    before = "Names of its columns and the number of its rows; ranges were declared beforehand."
+    yield Left(f"Before training{whose}", before)
     if dp["unit"] == "site":
-        yield Left("In each round", "The change of the model's weights, scaled down where it was too long.")
-        yield Left("For judging", "Histograms of scores by outcome, sums of errors, its own metrics, without noise.")
+        yield Left(f"In each round{whose}", "The change of the model's weights, scaled down where it was too long.")
+        judging = "Histograms of scores by outcome, sums of errors, its own metrics, without noise."
     else:
-        yield Left("For preprocessing", "Sums over its training rows, with noise.")
-        yield Left("In each round", "The change of the model's weights, learned with noise in every step.")
-        yield Left("For judging", "Once, for the last model: a coarse histogram of scores by outcome, with noise.")
-    yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
+        yield Left(f"For preprocessing{whose}", "Sums over its training rows, with noise.")
+        yield Left(f"In each round{whose}", "The change of the model's weights, learned with noise in every step.")
+        judging = "Once, for the last model: a coarse histogram of scores by outcome, with noise."
+    yield Left(f"For judging{whose}", judging)
 
 
 def _rounds(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[Left]:
@@ -144,10 +161,7 @@ def _received(run: RunView) -> int:
     return sum(line.received for line in run.table)
 
 
-def _seen(spec: Mapping[str, Any], execution: ExecutionView) -> str:
-    dp = dp_of(spec)
-    if dp is not None:
-        return seen(dp, execution.runs)
+def _seen(spec: Mapping[str, Any]) -> str:
     if (spec.get("privacy") or {}).get("secure_aggregation"):
         return (
             "Secure aggregation was on: whoever runs the hub sees the sum over the sites, not a site's own part of it."

@@ -68,6 +68,7 @@ def _within(dp: Spec) -> tuple[str, ...]:
         f"Sites trained by DP-SGD (Abadi et al. 2016) with Poisson sampling, gradients of each {dp['unit']} clipped to "
         f"a Euclidean norm of {dp['clip_norm']:g} and Gaussian noise in every step, each site's noise solved from its "
         "own rows",
+        f"whether a {dp['unit']} was tested on was drawn for each by itself, not stratified",
         "sums for preprocessing and the histograms that metrics are read from were released with Gaussian noise, "
         "within ranges and categories declared beforehand",
     )

@@ -6,17 +6,19 @@ when an answer arrives.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from medfl.events import PrivacySpent
+from medfl.learn.algorithm import Algorithm
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.model import Outcome
-from medfl.learn.statistic import Statistic
+from medfl.learn.statistic import Array, Statistic
 from medfl.privacy import scores, statistics
 from medfl.privacy.accountant import epsilon
 from medfl.privacy.budget import between, bounds_of, delta_between
+from medfl.privacy.clipping import following, norm_of
 from medfl.privacy.noise import simulated, stream
 from medfl.privacy.updates import with_noise
 from medfl.run.asking import Answers
@@ -49,7 +51,11 @@ class Between:
         """Whether models are judged at the end only, since each judgement would cost."""
         return self._dp is not None and self._dp.within_sites
 
-    def summed(self, total: Statistic, round: int) -> Statistic:
+    def rule(self, algorithm: Algorithm) -> Algorithm:
+        """Return the aggregation rule, with a clip norm that follows the updates where that is asked for."""
+        return following(algorithm, self._dp)
+
+    def summed(self, total: Statistic, shared: Mapping[str, Array], round: int) -> Statistic:
         """Return the sum of a round's updates, with noise where the hub is to add it."""
         dp = self._dp
         if dp is None or not dp.at_hub:
@@ -57,7 +63,8 @@ class Between:
         key = simulated(self.plan.seed, "") if self.secret is None else self.secret
         # Made anew from the round's own name: a round that is done again after a crash meets the same noise.
         noise = stream(key, self.plan.study.digest, str(self.plan.seed), str(round))
-        return with_noise(total, dp, times=self._times(dp), noise=noise)
+        multiplier = between(dp, times=self._times(dp)).noise_multiplier
+        return with_noise(total, norm=norm_of(shared, dp), multiplier=multiplier, noise=noise)
 
     def told(self, run: str) -> Iterator[PrivacySpent]:
         """Tell what all rounds have cost a site, where the unit is a site."""

@@ -121,7 +121,7 @@ class _Course:
 
     def federated(self, start: Checkpoint | None) -> Course:
         """Round after round: judge the incoming model and train from it, in one request."""
-        algorithm = around(_algorithm(self.plan), self.model.layout)
+        algorithm = self._guarded.rule(around(_algorithm(self.plan), self.model.layout))
         if start is not None:
             state = restored(start, self.model.layout)
         else:
@@ -140,7 +140,7 @@ class _Course:
             yield from told(self.asking.run, "train", answers, round=number)
             if number > 1 and "judge" in self._content:
                 yield self.judge.during_training(number - 1, answers)
-            total = self._guarded.summed(answers.total.under("update"), number)
+            total = self._guarded.summed(answers.total.under("update"), state.shared, number)
             state = _next(algorithm, state, total, number=number)
             digest, rest = stored(state, self.model.layout, self.federation.keep)
             yield RoundFinished(

@@ -71,6 +71,7 @@ class Desk:
         self._sheet: Sheet | None = None
         self._split: tuple[object, tuple[Clean, Clean]] | None = None
         self._prepared: tuple[object, Prepared] | None = None
+        self._counted: tuple[object, Units] | None = None
 
     def study(self, text: str) -> tuple[Study, Algorithm]:
         """Read a study's canonical text, and how it aggregates; the last one is remembered."""
@@ -123,9 +124,10 @@ class Desk:
         if self._purse is None:
             raise RefusedError("no privacy ledger is kept here", where=self._name, remedy="leave privacy.dp out")
         parts = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
-        train, test = (self._units(dp, part) for part in parts)
-        units = Units(train, test, (len(parts[0]), len(parts[1])))
-        dataset = self._purse.named(self.sheet().names)
+        if self._counted is None or self._counted[0] is not parts:
+            train, test = (self._units(dp, part) for part in parts)
+            self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1]))))
+        units, dataset = self._counted[1], self._purse.named(self.sheet().names)
         return Guard(self._purse, study, dp, request, dataset, self._division(study, dp, request.seed), units)
 
     def groups(self, study: Study, request: Request) -> dict[str, Groups]:

@@ -26,9 +26,10 @@ from medfl.messages import Request
 from medfl.privacy import scores, statistics
 from medfl.privacy.accountant import Mechanism
 from medfl.privacy.budget import Budget, Side, bounds_of, budget
+from medfl.privacy.clipping import norm_of
 from medfl.privacy.composition import Released, cost
 from medfl.privacy.ledger import DataSet, Reservation, Spend
-from medfl.privacy.updates import outgoing
+from medfl.privacy.updates import outgoing, share_of
 from medfl.site.purse import Purse, digest
 from medfl.spec.checks_of_privacy import breaking
 from medfl.spec.privacy import DifferentialPrivacy
@@ -225,7 +226,8 @@ def as_promised(update: Statistic, study: Study, request: Request, purse: Purse 
     if dp is None or purse is None:
         return update
     noise, rule = purse.stream(request, "update", digest(request)), study.algorithm
-    return outgoing(update, dp, rounds=rule.rounds, fewest=rule.min_sites, noise=noise)
+    share = 0.0 if dp.within_sites else share_of(dp, rounds=rule.rounds, fewest=rule.min_sites)
+    return outgoing(update, dp, norm=norm_of(request.arrays, dp), share=share, noise=noise)
 
 
 def require_private(study: Study, request: Request, purse: Purse | None) -> None:

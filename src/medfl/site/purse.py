@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -67,9 +67,25 @@ class Purse:
         return DataSet(self.dataset, hashlib.sha256(json.dumps(sorted(columns)).encode()).hexdigest())
 
 
-def purse_in(folder: Path, name: str) -> Purse:
+class Allowance(Protocol):
+    """What a site's owner allows for its data set in all."""
+
+    @property
+    def epsilon(self) -> float:
+        """The ε of all studies together."""
+        ...
+
+    @property
+    def delta(self) -> float:
+        """The δ that it is told at."""
+        ...
+
+
+def purse_in(folder: Path, name: str, allowance: Allowance | None = None) -> Purse:
     """Return the purse of a simulated site, kept in a folder beside the sites' vaults."""
-    return Purse(name, Ledger(folder / ".ledgers" / name, folder / ".anchors" / f"{name}.json"))
+    ledger = Ledger(folder / ".ledgers" / name, folder / ".anchors" / f"{name}.json")
+    limit = None if allowance is None else Limit(allowance.epsilon, allowance.delta)
+    return Purse(name, ledger, limit=limit)
 
 
 def purses_in(folder: Path) -> tuple[Purse, ...]:

@@ -28,6 +28,8 @@ class DifferentialPrivacy(Part):
     """For unit = "patient": the column that tells patients apart; it is nobody's feature."""
     clip_norm: float = Field(default=CLIP_NORM, gt=0.0)
     """Largest Euclidean norm of a unit's gradient in a step; for unit = "site", of a site's update in a round."""
+    clip_quantile: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """For unit = "site": let the clip norm follow this quantile of the updates' lengths, from clip_norm on."""
     accountant: Literal["pld", "rdp"] = "pld"
     """How the budget is added up: privacy loss distributions, or the looser Rényi bound."""
     noise: Literal["distributed", "central"] | None = None
@@ -53,6 +55,8 @@ class DifferentialPrivacy(Part):
     def _noise_is_of_sites(self) -> Self:
         if self.unit != "site" and self.noise is not None:
             raise ValueError('noise belongs to unit = "site": each site adds its own anyway; leave it out')
+        if self.unit != "site" and self.clip_quantile is not None:
+            raise ValueError('clip_quantile belongs to unit = "site": leave it out, and choose clip_norm')
         if self.unit == "site" and self.statistics_share is not None:
             raise ValueError('unit = "site" has its whole budget for training: leave statistics_share out')
         return self
