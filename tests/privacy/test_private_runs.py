@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -234,6 +235,34 @@ def test_a_hub_that_changes_the_weights_under_one_round_is_refused(tmp_path: Pat
     beyond = answer(replace(train, round=99))
     assert isinstance(beyond, Refusal)
     assert "no such round" in beyond.reason
+
+
+def test_a_table_that_changed_under_a_run_is_not_met_by_the_same_noise(tmp_path: Path) -> None:
+    """Asking a round again after a patient more came in would otherwise give that patient away."""
+    heard: list[Request] = []
+    hospitals = sites(tmp_path, secret=bytes(32))
+    site = hospitals["east"]
+    answer = site.answer
+
+    def listened(request: Request) -> Reply | Refusal:
+        heard.append(request)
+        return answer(request)
+
+    site.answer = listened  # type: ignore[method-assign]
+    carried(asked(), hospitals)
+    frame = tables()["east"]
+    frame["age"] = frame["age"].to_numpy() + np.eye(1, len(frame))[0]
+    later = Site(
+        "east",
+        lambda: frame,
+        vault=FolderVault(tmp_path / "east"),
+        purse=replace(purse_in(tmp_path, "east"), secret=bytes(32)),
+    )
+    for request in heard:
+        again = later.answer(request)
+        assert isinstance(again, Refusal) or request.task == "describe"
+        if isinstance(again, Refusal):
+            assert "from other rows" in again.reason
 
 
 def test_noise_of_a_site_with_a_secret_is_not_that_of_the_seed(tmp_path: Path) -> None:

@@ -80,5 +80,6 @@ def _between(dp: Spec) -> tuple[str, ...]:
     later = f", later to one that followed their {quantile:.0%} quantile (Andrew et al. 2021)," if quantile else ""
     return (
         f"each site's update was clipped to a Euclidean norm of {dp['clip_norm']:g}{later} and counted once, "
-        f"and {who} added Gaussian noise to the sum of each round (McMahan et al. 2018); metrics were not part of the guarantee",
+        f"and {who} added Gaussian noise to the sum of each round (McMahan et al. 2018); metrics were not part of "
+        "the guarantee",
     )
