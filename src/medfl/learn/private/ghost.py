@@ -11,6 +11,7 @@ errors, and scaled errors make a scaled gradient: one way forward, one way backw
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from medfl.learn.models.circuit import Circuit
 from medfl.learn.models.layers import Part
 from medfl.learn.models.losses import Loss
 from medfl.learn.models.network import Network
-from medfl.learn.private.units import Drawn, Task
+from medfl.learn.private.units import SLACK, Drawn, Task
 
 Doubles = NDArray[np.float64]
 
@@ -29,8 +30,6 @@ AT_ONCE = 512
 """Rows that are worked on together; a unit of more rows is worked on by itself."""
 ROOM = 16
 """Rows for which there is room come in multiples of this, so that few sizes of batch need buffers of their own."""
-SLACK = 1e-6
-"""Share by which a norm is taken for longer than it comes out: float32 rounds, and the bound must hold all the same."""
 
 
 class GhostClipping:
@@ -140,19 +139,18 @@ class Place:
             shares[~sound] = 0.0
             self._silence(np.flatnonzero(~sound[drawn.owners]))
         self._factors[:rows] = shares[drawn.owners]
-        self._factors[rows:] = 0.0
         for part, _ in self._parts:
             _write(part, self._factors)
 
     def _norms(self, drawn: Drawn) -> Doubles:
         """Return at least the norm of each unit's gradient, shape (units,)."""
         if drawn.count == len(drawn.rows):
-            squares = np.sum([_squares(part, live) for part, live in self._parts], axis=0)
-            return np.asarray(np.sqrt(squares[: len(drawn.rows)], dtype=np.float64) * (1.0 + SLACK))
+            summed = reduce(np.add, (_squares(part, live) for part, live in self._parts))
+            return np.asarray(np.sqrt(summed[: drawn.count], dtype=np.float64) * (1.0 + SLACK))
         if drawn.count == 1:
             return self._norm_of_all()
         rows = len(drawn.rows)
-        products = np.sum([_products(part, live, rows) for part, live in self._parts], axis=0)
+        products = reduce(np.add, (_products(part, live, rows) for part, live in self._parts))
         within = np.where(drawn.owners == drawn.owners[:, np.newaxis], products, 0.0).sum(axis=1)
         lengths = np.sqrt(np.diagonal(products))
         squares = np.bincount(drawn.owners, within, drawn.count)
@@ -181,6 +179,9 @@ class Place:
 
 def _pieces(drawn: Drawn) -> Iterator[Drawn]:
     """Yield the units in groups of so many rows as are worked on together, or one that is larger alone."""
+    if 0 < len(drawn.rows) <= AT_ONCE:
+        yield drawn
+        return
     first = 0
     while first < drawn.count:
         start = np.searchsorted(drawn.owners, first)

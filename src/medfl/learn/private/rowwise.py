@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +39,13 @@ def require_rowwise(model: TorchModel, module: nn.Module) -> None:
     PlanError
         With each of the reasons.
     """
+    if find_spec("opacus") is None:
+        raise MissingExtraError(
+            "differential privacy with a torch module needs Opacus, which is not installed",
+            where="[privacy.dp]",
+            received='[model] kind = "torch"',
+            remedy="pip install 'medfl[torch]'",
+        )
     if complaints := list(_complaints(model, module)):
         raise PlanError.of(complaints)
 
@@ -75,8 +84,17 @@ def _complaints(model: TorchModel, module: nn.Module) -> Iterator[Complaint]:
 
 
 def _rows_meet(model: TorchModel, module: nn.Module) -> bool:
-    """Say whether the first row's scores change when the others do; dropout leaves out the same both times."""
+    """Say whether the first row's scores change when the others do; dropout leaves out the same both times.
+
+    Weights are shaken first: a layer that starts at zero would hide what is before it.
+    """
+    from torch import no_grad, tensor
+
     draw = np.random.default_rng(0)
+    module = deepcopy(module)
+    with no_grad():
+        for parameter in module.parameters():
+            parameter.add_(tensor(0.1 * draw.standard_normal(parameter.shape)).to(parameter.dtype))
     first, others = draw.standard_normal((2, ROWS, model.features)).astype(np.float32)
     others[0] = first[0]
     return not np.allclose(_first_scores(model, module, first), _first_scores(model, module, others), 1e-4, 1e-6)
@@ -90,13 +108,6 @@ def _first_scores(model: TorchModel, module: nn.Module, features: np.ndarray) ->
 
 
 def _unknown_to_opacus(module: nn.Module) -> list[str]:
-    try:
-        from opacus.validators import ModuleValidator
-    except ImportError as error:
-        raise MissingExtraError(
-            "differential privacy with a torch module needs Opacus, which is not installed",
-            where="[privacy.dp]",
-            received='[model] kind = "torch"',
-            remedy="pip install 'medfl[torch]'",
-        ) from error
+    from opacus.validators import ModuleValidator
+
     return [str(error) for error in ModuleValidator.validate(module, strict=False)]

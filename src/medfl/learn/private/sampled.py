@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medfl.errors import MissingExtraError
 from medfl.learn.model import Floats, Outcome
 from medfl.learn.models.torch import TorchModel, freeze, reproducible
 from medfl.learn.private.rowwise import require_rowwise
-from medfl.learn.private.units import Drawn, Task
+from medfl.learn.private.units import SLACK, Drawn, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 AT_ONCE = 1 << 24
 """Numbers of gradients that are kept together (64 MB); more units are worked on in turn."""
-SLACK = 1e-6
-"""Share by which a norm is taken for longer than it comes out: float32 rounds, and the bound must hold all the same."""
 
 
 class SampledClipping:
@@ -48,15 +45,17 @@ class SampledClipping:
 
     def __init__(self, model: TorchModel, task: Task, generator: np.random.Generator) -> None:
         self._model, self._task, self._generator = model, task, generator
-        self._module = model.loaded(np.zeros(model.layout.size, np.float32)).train()
+        self._module = model.loaded(model.init(np.random.default_rng(0))).train()
         freeze(self._module, model.layout, task.rates)
         require_rowwise(model, self._module)
+        from opacus import GradSampleModule  # which is there now
+
         self._parameters = {name: value for name, value in self._module.named_parameters() if value.requires_grad}
         live = {name: np.full(shape, name in self._parameters, np.float32) for name, shape in model.layout.shapes}
         self.learning: Floats | None = model.layout.join(live)
         self._total = np.zeros(model.layout.size, np.float32)
         self._sums = model.layout.split(self._total)
-        self._sampled = _sampled(self._module)
+        self._sampled: nn.Module = GradSampleModule(self._module, loss_reduction="sum", strict=False)
         self._begun = False
 
     def summed(self, weights: Floats, drawn: Drawn) -> Floats:
@@ -93,7 +92,8 @@ class SampledClipping:
         for start in range(0, len(drawn.rows), at_once):
             part = slice(start, start + at_once)
             rows = drawn.rows[part]
-            scores = self._model.logits(self._sampled, torch.tensor(examples.features[rows]))
+            features = torch.tensor(examples.features[rows], requires_grad=True).clone()  # else Opacus's hooks warn
+            scores = self._model.logits(self._sampled, features)
             each = _losses(self._model.outcome, scores, truth=torch.tensor(examples.outcome[rows]))
             torch.autograd.backward((each * torch.from_numpy(importance[part])).sum())
             for name, parameter in self._parameters.items():
@@ -126,18 +126,3 @@ def _losses(outcome: Outcome, scores: Tensor, *, truth: Tensor) -> Tensor:
             return functional.binary_cross_entropy_with_logits(scores, truth, reduction="none")
         case "multiclass":
             return functional.cross_entropy(scores, truth.long(), reduction="none")
-
-
-def _sampled(module: nn.Module) -> nn.Module:
-    """Return the module with a `grad_sample` for each parameter after the way backward."""
-    try:
-        from opacus import GradSampleModule
-    except ImportError as error:
-        raise MissingExtraError(
-            "differential privacy with a torch module needs Opacus, which is not installed",
-            where="[privacy.dp]",
-            received='[model] kind = "torch"',
-            remedy="pip install 'medfl[torch]'",
-        ) from error
-    sampled: nn.Module = GradSampleModule(module, batch_first=True, loss_reduction="sum", strict=False)
-    return sampled

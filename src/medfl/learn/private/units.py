@@ -11,6 +11,9 @@ from medfl.learn.model import Examples, Floats
 
 Integers = NDArray[np.int64]
 
+SLACK = 1e-6
+"""Share by which a norm is taken for longer than it comes out: float32 rounds, and the bound must hold all the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
