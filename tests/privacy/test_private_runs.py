@@ -7,32 +7,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from medfl.console import budget
 from medfl.errors import RefusedError
-from medfl.events import Evaluated, Event, PrivacySpent, RunFinished, SiteAnswered
+from medfl.events import Evaluated, Event, PrivacySpent, RoundFinished, RunFinished, SiteAnswered
 from medfl.inspection import spendings
 from medfl.messages import Refusal, Reply, Request
 from medfl.privacy.accountant import Mechanism, epsilon
 from medfl.privacy.ledger import Limit
+from medfl.run.checkpoint import Checkpoint
 from medfl.run.loop import Federation, carry_out
 from medfl.run.plan import compile
 from medfl.simulate import simulate
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
-from medfl.site.purse import purse_in
+from medfl.site.purse import purse_in, purses_in
 from medfl.spec.merging import Override, merge
 from medfl.spec.study import Study
-from medfl.testing.federation import Kept, in_process, study, table, tables, told
+from medfl.store.shelf import ledgers
+from medfl.testing.federation import DECLARED, Kept, in_process, study, table, tables, told
 
-DP: dict[str, Any] = {
-    "unit": "record",
-    "epsilon": 4.0,
-    "ranges": {"age": [20, 100], "dose": [-4, 4]},
-    "categories": {"colour": ["amber", "blue", "clear"], "sick": ["0", "1"]},
-}
+DP: dict[str, Any] = {"unit": "record", "epsilon": 4.0, **DECLARED}
 SITE = {**DP, "unit": "site", "noise": "central"}
 PREPARED = {"record": {"impute": "drop"}, "site": {"impute": "drop", "scale": "min-max"}}
 
@@ -107,9 +105,8 @@ def test_nothing_of_single_rows_goes_into_the_journal(record: list[Event]) -> No
         assert str(frame["dose"].min()) not in text, name
 
 
-@pytest.mark.parametrize("unit", ["record", "site"])
-def test_engines_agree_bit_for_bit_and_tell_what_was_in_force(unit: str, tmp_path: Path) -> None:
-    dp = DP if unit == "record" else SITE
+@pytest.mark.parametrize("dp", [DP, SITE, {**SITE, "clip_quantile": 0.5}], ids=["record", "site", "following"])
+def test_engines_agree_bit_for_bit_and_tell_what_was_in_force(dp: dict[str, Any], tmp_path: Path) -> None:
     for name, frame in tables().items():
         frame.to_csv(tmp_path / f"{name}.csv", index=False)
     files = {"sites": {name: str(tmp_path / f"{name}.csv") for name in tables()}}
@@ -121,7 +118,7 @@ def test_engines_agree_bit_for_bit_and_tell_what_was_in_force(unit: str, tmp_pat
     assert found[0]["model"] == found[1]["model"]
     assert found[0]["metrics"] == found[1]["metrics"]
     told = found[0]["privacy"]
-    assert told["unit"] == unit
+    assert told["unit"] == dp["unit"]
     assert 0.98 * dp["epsilon"] < told["epsilon"] <= dp["epsilon"]
     assert told["delta"] == 1e-5
     assert found[1]["privacy"] == told
@@ -146,6 +143,39 @@ def test_a_run_that_is_resumed_meets_the_same_noise_and_spends_nothing_twice(tmp
     models = [[event.model for event in run if isinstance(event, RunFinished)] for run in (first, again)]
     assert models[0] == models[1]
     assert sites(tmp_path)["east"]._purse.ledger.pin() == lines  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("dp", [DP, {**SITE, "clip_quantile": 0.5}], ids=["record", "site"])
+def test_a_run_goes_on_after_its_first_round_as_if_nothing_had_been(dp: dict[str, Any], tmp_path: Path) -> None:
+    plan, kept = compile(asked(dp, algorithm={"rounds": 3}))[0], Kept()
+    whole, _ = told(carry_out("one", plan, Federation(in_process(sites(tmp_path / "whole")), kept.write)))
+    first = next(event for event in whole if isinstance(event, RoundFinished))
+    start = Checkpoint(1, kept[first.model], kept[first.state])
+    hospitals = sites(tmp_path / "parts")
+    told(carry_out("one", plan, Federation(in_process(hospitals), Kept().write)))
+    rest, error = told(carry_out("one", plan, Federation(in_process(hospitals), Kept().write), start=start))
+    assert error is None
+    models = [[event.model for event in run if isinstance(event, RunFinished)] for run in (whole, rest)]
+    assert models[0] == models[1]
+
+
+def test_a_site_that_lost_its_ledger_is_found_out_by_the_hub(tmp_path: Path) -> None:
+    events, _ = carried(asked(), sites(tmp_path / "before"))
+    last = [event for event in events if isinstance(event, PrivacySpent)][-1]
+    pins = {site: {key: words[key] for key in ("lines", "head")} for site, words in last.sites.items()}
+    lost = Federation(in_process(sites(tmp_path / "after")), Kept().write, ledgers=pins)
+    _, error = told(carry_out("two", compile(asked())[0], lost))
+    assert isinstance(error, RefusedError)
+    assert "according to the hub's journal" in str(error)
+
+
+def test_the_store_remembers_how_far_each_ledger_has_come(tmp_path: Path) -> None:
+    result = simulate(asked(), tables(), home=tmp_path, progress=False)
+    found = ledgers(result.home, result.execution)
+    for purse in purses_in(tmp_path / "sites"):
+        pin = purse.ledger.pin()
+        assert found[purse.dataset] == {"lines": pin.lines, "head": pin.head}
+    assert ledgers(result.home, "another") == {}
 
 
 def test_a_second_study_that_would_overdraw_is_refused_at_the_site(tmp_path: Path) -> None:
@@ -205,6 +235,34 @@ def test_a_hub_that_changes_the_weights_under_one_round_is_refused(tmp_path: Pat
     beyond = answer(replace(train, round=99))
     assert isinstance(beyond, Refusal)
     assert "no such round" in beyond.reason
+
+
+def test_a_table_that_changed_under_a_run_is_not_met_by_the_same_noise(tmp_path: Path) -> None:
+    """Asking a round again after a patient more came in would otherwise give that patient away."""
+    heard: list[Request] = []
+    hospitals = sites(tmp_path, secret=bytes(32))
+    site = hospitals["east"]
+    answer = site.answer
+
+    def listened(request: Request) -> Reply | Refusal:
+        heard.append(request)
+        return answer(request)
+
+    site.answer = listened  # type: ignore[method-assign]
+    carried(asked(), hospitals)
+    frame = tables()["east"]
+    frame["age"] = frame["age"].to_numpy() + np.eye(1, len(frame))[0]
+    later = Site(
+        "east",
+        lambda: frame,
+        vault=FolderVault(tmp_path / "east"),
+        purse=replace(purse_in(tmp_path, "east"), secret=bytes(32)),
+    )
+    for request in heard:
+        again = later.answer(request)
+        assert isinstance(again, Refusal) or request.task == "describe"
+        if isinstance(again, Refusal):
+            assert "from other rows" in again.reason
 
 
 def test_noise_of_a_site_with_a_secret_is_not_that_of_the_seed(tmp_path: Path) -> None:

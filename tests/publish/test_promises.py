@@ -16,14 +16,9 @@ from medfl.publish.report import report
 from medfl.simulate import Results, simulate
 from medfl.spec.merging import merge
 from medfl.spec.study import Study
-from medfl.testing.federation import study, tables
+from medfl.testing.federation import DECLARED, study, tables
 
-DP: dict[str, Any] = {
-    "unit": "record",
-    "epsilon": 4.0,
-    "ranges": {"age": [20, 100], "dose": [-4, 4]},
-    "categories": {"colour": ["amber", "blue", "clear"], "sick": ["0", "1"]},
-}
+DP: dict[str, Any] = {"unit": "record", "epsilon": 4.0, **DECLARED}
 SITE = {**DP, "unit": "site", "noise": "central"}
 
 

@@ -243,7 +243,7 @@ class Ledger:
             return
         if any(line["place"] == spend.place for line in answers) or len(answers) >= reservation.slots[spend.task]:
             raise RefusedError(
-                "this was answered before, to a request with other content: answering again would cost once more",
+                "this was answered before, to other content or from other rows: answering again would cost once more",
                 where=f"{spend.task}, run {reservation.run}, round {spend.place}",
                 remedy="start a new run; it is answered if the budget suffices",
             )

@@ -76,7 +76,10 @@ def _within(dp: Spec) -> tuple[str, ...]:
 
 def _between(dp: Spec) -> tuple[str, ...]:
     who = "the hub" if dp.get("noise") == "central" else "the sites together"
+    quantile = dp.get("clip_quantile")
+    later = f", later to one that followed their {quantile:.0%} quantile (Andrew et al. 2021)," if quantile else ""
     return (
-        f"each site's update was clipped to a Euclidean norm of {dp['clip_norm']:g} and counted once, and {who} added "
-        "Gaussian noise to the sum of each round (McMahan et al. 2018); metrics were not part of the guarantee",
+        f"each site's update was clipped to a Euclidean norm of {dp['clip_norm']:g}{later} and counted once, "
+        f"and {who} added Gaussian noise to the sum of each round (McMahan et al. 2018); metrics were not part of "
+        "the guarantee",
     )

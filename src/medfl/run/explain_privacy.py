@@ -21,9 +21,12 @@ def leaves_privately(study: Study, dp: DifferentialPrivacy, *, size: str) -> Ite
         "Ranges and categories are the study's own word; none is read from the data."
     )
     if not dp.within_sites:
+        norm = f"a Euclidean norm of {dp.clip_norm:g}"
+        if dp.clip_quantile is not None:
+            norm += f", and later of one that follows the {dp.clip_quantile:.0%} quantile of the updates,"
         yield (
-            f"Each round: the change of the model's weights{size}, scaled down to a Euclidean norm of "
-            f"{dp.clip_norm:g} where it is longer; each site counts once, whatever its rows."
+            f"Each round: the change of the model's weights{size}, scaled down to {norm} where it is longer; each site "
+            "counts once, whatever its rows."
         )
         yield "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics."
         return

@@ -126,7 +126,7 @@ class Desk:
         parts = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
         if self._counted is None or self._counted[0] is not parts:
             train, test = (self._units(dp, part) for part in parts)
-            self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1]))))
+            self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1])), _content(parts)))
         units, dataset = self._counted[1], self._purse.named(self.sheet().names)
         return Guard(self._purse, study, dp, request, dataset, self._division(study, dp, request.seed), units)
 
@@ -247,6 +247,16 @@ class Desk:
                 received=type(error).__name__,
                 remedy="give a UTF-8 text file with one ID a line",
             ) from error
+
+
+def _content(parts: tuple[Clean, Clean]) -> bytes:
+    """Return a digest of rows."""
+    found = hashlib.sha256()
+    for part in parts:
+        for array in (part.numeric, part.codes, part.outcome, part.kept):
+            if array is not None:
+                found.update(np.ascontiguousarray(array).tobytes())
+    return found.digest()
 
 
 def _noised(guard: Guard, train: Clean, test: Clean, agreement: Agreement) -> tuple[dict[str, Any], Statistic]:

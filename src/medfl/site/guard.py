@@ -46,11 +46,14 @@ class Units:
         The unit of each row; None where each row is one.
     rows
         Number of training and of test rows.
+    content
+        Digest of the rows themselves; it never leaves, not even in a hash that the hub could try rows against.
     """
 
     train: NDArray[np.int64] | None
     test: NDArray[np.int64] | None
     rows: tuple[int, int]
+    content: bytes
 
     @property
     def trained(self) -> int:
@@ -107,7 +110,7 @@ class Guard:
             statistics.asked_of(self.study, self.dp),
             units=self.units.train,
             multiplier=self.budget.statistics.noise_multiplier,
-            noise=self.purse.stream(self.request, "statistics", named),
+            noise=self.purse.stream(self.request, "statistics", named, self._rows),
         )
 
     @property
@@ -139,7 +142,7 @@ class Guard:
             sample_rate=step.sample_rate,
             steps=self.budget.steps,
             units=self.units.train,
-            noise=self.purse.stream(self.request, "train", digest(self.request)),
+            noise=self.purse.stream(self.request, "train", self._digest(self.request)),
         )
         return private, words
 
@@ -153,7 +156,7 @@ class Guard:
             found,
             truth,
             units=self.units.test,
-            noise=self.purse.stream(self.request, "evaluate", digest(self.request)),
+            noise=self.purse.stream(self.request, "evaluate", self._digest(self.request)),
             multiplier=self.budget.judging.noise_multiplier,
             bounds=bounds,
         )
@@ -183,7 +186,9 @@ class Guard:
 
     def _now(self, side: Side, released: Mechanism) -> Spend:
         request = self.request
-        return Spend(task=request.task, place=request.round, digest=digest(request), side=side, released=(released,))
+        return Spend(
+            task=request.task, place=request.round, digest=self._digest(request), side=side, released=(released,)
+        )
 
     def _preparation(self) -> Spend:
         """Return the spend of the statistics that go with what is asked: with another agreement it is another one."""
@@ -193,10 +198,21 @@ class Guard:
         return Spend(
             task="prepare",
             place=0,
-            digest=digest(asked),
+            digest=self._digest(asked),
             side="train",
             released=() if spent is None else (spent,),
         )
+
+    def _digest(self, request: Request) -> str:
+        """Return the digest of all that an answer follows from.
+
+        The rows are part of it: the same noise on other rows would tell how they differ.
+        """
+        return hashlib.sha256(f"{digest(request)}{self._rows}".encode()).hexdigest()
+
+    @property
+    def _rows(self) -> str:
+        return self.purse.veiled(self.request, self.units.content)
 
     def _reservation(self, spent: Budget) -> Reservation:
         return Reservation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -51,6 +52,11 @@ class Purse:
         if self.secret is None:
             return stream(simulated(request.seed, request.site), *names)
         return stream(self.secret, request.run, *names)
+
+    def veiled(self, request: Request, content: bytes) -> str:
+        """Return a digest that only this site can compute: nobody can try rows against it."""
+        key = simulated(request.seed, request.site) if self.secret is None else self.secret
+        return hmac.new(key, b"rows\x1f" + content, hashlib.sha256).hexdigest()
 
     def spend(self, reservation: Reservation, *spends: Spend, request: Request) -> Pin:
         """Write down what is about to be answered.
