@@ -40,7 +40,7 @@ from medfl.spec.reading import text_of
 from medfl.spec.start import Start
 from medfl.spec.study import Study
 from medfl.store.home import Home
-from medfl.store.shelf import whole_execution, whole_run
+from medfl.store.shelf import ledgers, whole_execution, whole_run
 from medfl.store.views import RunView
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | 
         if start is not None:
             told = versions(plan.study.model.kind)
             scribe.on(RunResumed(run=run.run, after_round=start.round, versions=told, platform=machine()))
-        federation = engines.federation(plan, home)
+        federation = replace(engines.federation(plan, home), ledgers=ledgers(home, run.execution))
         for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
             if before is not None:
                 _refuse_other_data(before, run, event)
@@ -243,7 +243,7 @@ def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | 
 class _Scribe:
     """Writes events down in batches; each batch ends where something durable was reached."""
 
-    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated")
+    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated", "PrivacySpent")
 
     def __init__(self, home: Home, display: Display | None) -> None:
         self._journal, self._display = home.journal, display

@@ -22,6 +22,8 @@ SUMMED: frozenset[Task] = frozenset({"prepare", "train", "evaluate"})
 """Tasks whose replies bring arrays that add up over sites."""
 SECURE = "secure"
 """Under this name requests and replies say what secure aggregation needs."""
+LEDGERS = "ledgers"
+"""Under this name a request says how far the site's privacy ledger had come when the hub last heard of it."""
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Json: TypeAlias = Mapping[str, Any]
 
@@ -69,8 +71,8 @@ class Request:
 
     @property
     def subject(self) -> bytes:
-        """What is asked of every site alike: all but the site, and the words that secure aggregation adds."""
-        content = {name: said for name, said in self.content.items() if name != SECURE}
+        """What is asked of every site alike: all but the site, and what is said to it alone."""
+        content = {name: said for name, said in self.content.items() if name not in (SECURE, LEDGERS)}
         return to_bytes(replace(self, site="", content=content))
 
 

@@ -1,9 +1,13 @@
-"""Under which protection something left a site, for the methods section, the report and the model card."""
+"""Under which protection something left a site: for the methods section, the report and the model card."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from medfl.publish import promises
+from medfl.publish.wording import sentence
+from medfl.store.views import RunView
 
 
 def hidden(privacy: Mapping[str, Any], *, secure: bool) -> bool:
@@ -13,20 +17,29 @@ def hidden(privacy: Mapping[str, Any], *, secure: bool) -> bool:
 
 
 def guards(privacy: Mapping[str, Any], *, secure: bool) -> Iterator[str]:
-    """Yield clauses for the methods section."""
-    if hidden(privacy, secure=secure):
-        yield (
-            "No row was part of what a site sent, and the numbers it sent were masked so that the hub could read only "
-            "their sum over the sites (secure aggregation after Bonawitz et al. 2017 and Bell et al. 2020)"
-        )
-        yield "Differential privacy was not in force"
-    else:
-        yield "No row was part of what a site sent; secure aggregation and differential privacy were not in force"
+    """Yield sentences for the methods section."""
+    masked, dp = hidden(privacy, secure=secure), privacy.get("dp")
+    if not masked and dp is None:
+        text = "No row was part of what a site sent; secure aggregation and differential privacy were not in force"
+        yield sentence(text)
+        return
+    yield sentence(
+        "No row was part of what a site sent, and the numbers it sent were masked so that the hub could read only "
+        "their sum over the sites (secure aggregation after Bonawitz et al. 2017 and Bell et al. 2020)"
+        if masked
+        else "No row was part of what a site sent; secure aggregation was not in force"
+    )
+    yield sentence("Differential privacy was not in force") if dp is None else promises.method(dp)
 
 
-def seen(privacy: Mapping[str, Any], *, secure: bool) -> str:
-    """Return what whoever runs the hub could make of what it saw."""
-    if hidden(privacy, secure=secure):
+def seen(runs: Sequence[RunView]) -> str:
+    """Return what whoever runs the hub could make of what it saw of one arm's runs."""
+    privacy = runs[0].asked("privacy")
+    masked, dp = hidden(privacy, secure=runs[0].secure), privacy.get("dp")
+    if dp is not None:
+        also = " Besides, what left was masked: only sums over the sites could be read." if masked else ""
+        return f"{promises.seen(dp, runs)}{also}"
+    if masked:
         return (
             "Secure aggregation was on: sums and updates left each site masked, and whoever runs the hub could read "
             "only their sum over the sites. A curious one still learned that sum, each site's own metrics, numbers of "

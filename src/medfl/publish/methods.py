@@ -285,7 +285,7 @@ def _weights(weights: Any) -> str:
 
 
 def _privacy(known: Setting, spec: Spec) -> str:
-    return " ".join(map(sentence, guards(spec.get("privacy") or {}, secure=known.secure)))
+    return " ".join(guards(spec.get("privacy") or {}, secure=known.secure))
 
 
 def _baselines(spec: Spec) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code, listed
 from medfl.events import Event, Noticed, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic, stacked
-from medfl.messages import Arrays, Json, Refusal, Reply, Request, Task, nbytes
+from medfl.messages import LEDGERS, Arrays, Json, Refusal, Reply, Request, Task, nbytes
 from medfl.run.engine import Engine
 
 
@@ -57,6 +57,9 @@ class Asking:
         How many sites must answer; all that are asked where None.
     single
         Whether updates are stacked, one above the other, instead of added up.
+    ledgers
+        How far each site's privacy ledger had come when it was last heard of; it grows with what sites say, and each
+        site is sent what is known of its own.
     """
 
     run: str
@@ -65,6 +68,7 @@ class Asking:
     engine: Engine
     min_sites: int | None
     single: bool = False
+    ledgers: dict[str, Json] = field(default_factory=dict)
 
     @property
     def sums_only(self) -> bool:
@@ -99,6 +103,7 @@ class Asking:
         into = Stacked() if self.single else Added()
         request = template(self, task, round, content or {}, arrays or {})
         refusals = yield from self.gather([request(site) for site in sorted(sites)], into)
+        self.ledgers.update(pins(into.said))
         self.judge(refusals, into.said, round)
         return Answers(into.said, into.total())
 
@@ -172,6 +177,7 @@ def template(asking: Asking, task: Task, round: int, content: Json, arrays: Arra
     """Return what makes the request for each site."""
 
     def request(site: str) -> Request:
+        known = {LEDGERS: {site: asking.ledgers[site]}} if site in asking.ledgers else {}
         return Request(
             run=asking.run,
             round=round,
@@ -179,7 +185,7 @@ def template(asking: Asking, task: Task, round: int, content: Json, arrays: Arra
             task=task,
             study=asking.study,
             seed=asking.seed,
-            content=content,
+            content={**content, **known},
             arrays=arrays,
         )
 
@@ -292,6 +298,12 @@ class _Queue:
             self._into.take(answer)
         except WireError as error:
             raise WireError.of([_placed(each, [request.site], request.round) for each in error.complaints]) from error
+
+
+def pins(told: Mapping[str, Json]) -> dict[str, Json]:
+    """Return how far the ledgers have come of the sites that said so."""
+    known = {site: words["privacy"] for site, words in told.items() if "privacy" in words}
+    return {site: {"lines": words["lines"], "head": words["head"]} for site, words in known.items() if "head" in words}
 
 
 def said(answers: Answers, key: str) -> Mapping[str, Any]:

@@ -17,8 +17,10 @@ from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic
 from medfl.messages import Task
 from medfl.run.asking import Answers, Asking, changed_by_policy, said
+from medfl.run.guarded import told, whole
 from medfl.run.preparing import Setting
 from medfl.spec.evaluation import Evaluation
+from medfl.spec.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Judge:
 
     def during_training(self, round: int, answers: Answers) -> Event:
         """Tell how a round's model did, as seen at the start of the next."""
-        pooled = judge.metrics(self._outcome, answers.total.under("evaluation"), threshold=self._threshold, brief=True)
+        total = self._pooled(answers, self._threshold)
+        pooled = judge.metrics(self._outcome, total, threshold=self._threshold, brief=True)
         return Evaluated(run=self.asking.run, round=round, pooled=pooled, sites=dict(said(answers, "metrics")))
 
     def untrained(self, weights: Floats) -> Generator[Event, None, None]:
@@ -64,12 +67,13 @@ class Judge:
         if self._outcome.kind == "binary" and how["threshold"] is None:
             # The pooled ROC's best point is known only after asking: ask again, so that every site is judged at it.
             answers = yield from self._ask(round, weights, how)
-            total = answers.total.under("evaluation")
+            total = self._pooled(answers, None)
             how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
         parts = yield from self._named(round, weights, how | self._parts)
         answers = yield from self._ask(round, weights, parts)
         yield from changed_by_policy(self.asking.run, answers)
-        yield self._told(round, answers, answers.total.under("evaluation"), how)
+        yield from told(self.asking.run, "evaluate", answers, round=round)
+        yield self._told(round, answers, self._pooled(answers, how["threshold"]), how)
         return how
 
     def _named(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, dict[str, Any]]:
@@ -104,6 +108,10 @@ class Judge:
             final=True,
             site_intervals=dict(said(answers, "intervals")),
         )
+
+    def _pooled(self, answers: Answers, threshold: float | None) -> Statistic:
+        """Return the sums over all sites that metrics are read from; made whole where they come with noise."""
+        return whole(answers, self._outcome, self._study, threshold=threshold)
 
     def _ask(
         self, round: int, weights: Floats, how: dict[str, Any], *, task: Task = "evaluate"
@@ -141,6 +149,8 @@ class Judge:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the metrics and intervals that pooled sums give; the purpose names the bootstrap's random numbers."""
         metrics = judge.metrics(self._outcome, total, threshold=threshold)
+        if self._within:
+            return metrics, {}  # Resampled counts would not know of the noise in them.
         generator, samples = seeds.generator(self.asking.seed, purpose=purpose), self.how.bootstrap
         return metrics, dict(
             judge.intervals(self._outcome, total, samples=samples, generator=generator, threshold=threshold)
@@ -154,6 +164,15 @@ class Judge:
     def _by_feature(self, answers: Answers) -> Iterator[Mapping[str, Any]]:
         if repeats := self._parts.get("importance"):
             yield from importance.read(self.setting.recipe, answers.total.under("importance"), repeats=repeats)
+
+    @property
+    def _study(self) -> Study:
+        return Study.model_validate_json(self.asking.study)
+
+    @property
+    def _within(self) -> bool:
+        dp = self._study.privacy.dp
+        return dp is not None and dp.within_sites
 
     @property
     def _outcome(self) -> Outcome:

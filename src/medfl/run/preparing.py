@@ -16,6 +16,7 @@ from medfl.learn.data.schema import Schema
 from medfl.learn.model import Model
 from medfl.learn.models import build
 from medfl.run.asking import Answers, Asking, changed_by_policy, said
+from medfl.run.guarded import readable, told
 from medfl.spec.model import Model as ModelPart
 from medfl.spec.study import Study
 
@@ -64,7 +65,9 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
     yield DataDescribed(run=asking.run, sites=_fingerprints(described), agreement=agreement.to_json())
     content: dict[str, Any] = {"agreement": agreement.to_json()}
     summed = yield from asking.ask("prepare", described.sites, content=content)
-    recipe = fit(summed.total.under("sums"), agreement, preprocess=study.preprocess, model_kind=study.model.kind)
+    yield from told(asking.run, "prepare", summed)
+    sums = readable(summed.total.under("sums"), agreement, study)
+    recipe = fit(sums, agreement, preprocess=study.preprocess, model_kind=study.model.kind)
     yield DataPrepared(
         run=asking.run, sites=said(summed, "rows"), recipe=recipe.to_json(), explained=tuple(explain(recipe))
     )

@@ -18,7 +18,7 @@ from medfl.privacy.secure.collector import Collector
 from medfl.privacy.secure.graph import FEWEST, quorum
 from medfl.privacy.secure.ring import OTHERS
 from medfl.privacy.secure.terms import Terms
-from medfl.run.asking import Answers, Asked, Asking, said, template
+from medfl.run.asking import Answers, Asked, Asking, pins, said, template
 
 ATTEMPTS = 6
 """How often a sum is asked for before it is given up: with fewer sites, or with bits that fit."""
@@ -114,6 +114,7 @@ class InSums(Asking):
         into = _Masked(collector)
         refusals = yield from self.gather(asked, into)
         yield from into.failures(self.run, collector.terms.round)
+        self.ledgers.update(pins(into.said))
         self.judge([*refusals, *into.refusals], into.said, collector.terms.round)
         return into.said
 

@@ -27,10 +27,12 @@ from medfl.messages import SECURE, Refusal, Reply, Request
 from medfl.privacy.secure.member import Member
 from medfl.site.breakdown import by_feature, by_group, shown
 from medfl.site.desk import Desk, Prepared
+from medfl.site.guard import as_promised, require_private
 from medfl.site.judgement import told
 from medfl.site.looking import Looking
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Release, Verdict
+from medfl.site.purse import Purse
 from medfl.site.secrecy import PROTOCOL, masked, require_seen, taken_part
 from medfl.site.sound import require_sound
 from medfl.spec.study import Study
@@ -54,6 +56,8 @@ class Site:
         What it allows.
     base
         Folder that the study's relative paths start from at this site.
+    purse
+        What it has to spend on studies with differential privacy; without one it takes part in none.
     """
 
     def __init__(
@@ -64,12 +68,14 @@ class Site:
         vault: Vault,
         policy: Policy | None = None,
         base: Path | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.name = name
         self.member: Member | None = None
         """Its part in secure aggregation; the pool of all rows in a simulation has none."""
+        self._purse = purse
         self._policy = policy or AllButRows()
-        self.desk = Desk(name, table, base or Path(), columns=self._policy.columns)
+        self.desk = Desk(name, table, base or Path(), columns=self._policy.columns, purse=purse)
         self._vault = vault
 
     def answer(self, request: Request) -> Reply | Refusal:
@@ -138,6 +144,7 @@ class Site:
 
     def _work(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Return what the site would say, and the sums that would leave; and those that stay, under ``kept``."""
+        require_private(study, request, self._purse)
         match request.task:
             case "describe":
                 return {"schema": self.desk.schema(study).to_json()}, Statistic()
@@ -161,10 +168,15 @@ class Site:
         evaluation = Statistic()
         memory = self._vault.recall(request.run, request.round - 1)
         layout = prepared.model.layout
-        if "judge" in request.content:
+        guard = self.desk.guard(study, request)
+        if "judge" in request.content and guard is None:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
+        if guard is not None:
+            private, words["privacy"] = guard.training()
+            local = replace(local, private=private)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
+        update = as_promised(update, study, request, self._purse)
         _refuse_non_finite(update, study.training)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
@@ -199,6 +211,11 @@ class Site:
         if asked == "names":
             return named, Statistic()
         weights = self._completed(prepared, request)
+        guard = self.desk.guard(study, request)
+        if guard is not None:
+            scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
+            truth = prepared.recipe.restored(prepared.test.outcome)
+            return guard.judged(scores, truth, prepared.agreement.outcome)
         words, statistic = self._judged(prepared, weights, request)
         if asked:
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))

@@ -50,7 +50,9 @@ def require_seen(study: Study, reply: Reply, request: Request) -> None:
     RefusedError
         If it does.
     """
-    if study.privacy.secure_aggregation and request.task in SUMMED and reply.arrays:
+    dp = study.privacy.dp
+    shared_noise = dp is not None and not dp.within_sites and not dp.at_hub
+    if (study.privacy.secure_aggregation or shared_noise) and request.task in SUMMED and reply.arrays:
         raise RefusedError(
             "the study says that secure aggregation hides what the site sends, and the hub asks for it in clear",
             where=request.id,

@@ -19,6 +19,7 @@ from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.policy import Policy
 from medfl.site.pooled import NAME as POOL
+from medfl.site.purse import purse_in
 from medfl.site.remembered import Remembered
 from medfl.site.rules_reading import read
 from medfl.site.written import Written
@@ -79,7 +80,8 @@ class Sources:
 
     def _site(self, name: str, table: Callable[[], Table]) -> Site:
         folder = self.vaults / name
-        return Site(name, table, vault=FolderVault(folder), policy=self._policy(folder), base=self.base)
+        policy, purse = self._policy(folder), purse_in(self.vaults, name)
+        return Site(name, table, vault=FolderVault(folder), policy=policy, base=self.base, purse=purse)
 
     def _policy(self, folder: Path) -> Policy | None:
         """Return the policy that a site has written or, where it has none, the one for all."""

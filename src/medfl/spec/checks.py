@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import chain
 
 from medfl.spec.checks_of_judging import grouped, judging, regrouped
+from medfl.spec.checks_of_privacy import guarding
 from medfl.spec.checks_of_secrecy import secrecy
 from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles
 from medfl.spec.examine import examined, refusal
@@ -65,6 +66,7 @@ def _findings(study: Study, whole: Study) -> list[Finding]:
         _dealing(study),
         _test_rows(study),
         judging(study, sites=_site_count(study.data)),
+        guarding(study, whole, sites=_site_count(study.data)),
         secrecy(study, sites=_site_count(study.data)),
         _rule(study),
     )
@@ -127,6 +129,11 @@ def _column_names(study: Study) -> Iterator[tuple[KeyPath, str]]:
     if study.evaluation.id_column is not None:
         yield ("evaluation", "id_column"), study.evaluation.id_column
     yield from grouped(study)
+    if study.privacy.dp is not None:
+        named = {key: getattr(study.privacy.dp, key) for key in ("ranges", "categories")}
+        yield from ((("privacy", "dp", key, name), name) for key, names in named.items() for name in names)
+        if study.privacy.dp.patient_id is not None:
+            yield ("privacy", "dp", "patient_id"), study.privacy.dp.patient_id
 
 
 def _target(study: Study) -> Iterator[Finding]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,11 +30,19 @@ from medfl.run.plan import compile
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.policy import Policy
+from medfl.site.purse import purse_in
 from medfl.site.sources import introduce
 from medfl.spec.merging import Override
 from medfl.spec.study import Study
 from medfl.spec.training import SGD, LocalTraining
 
+DECLARED: Mapping[str, Any] = MappingProxyType(
+    {
+        "ranges": {"age": [20, 100], "dose": [-4, 4]},
+        "categories": {"colour": ["amber", "blue", "clear"], "sick": ["0", "1"]},
+    }
+)
+"""What of these tables a study under differential privacy may know without looking."""
 NAMES = ("east", "north", "west")
 """The hospitals, in the order in which their answers are folded."""
 FEATURES = 4
@@ -92,7 +102,14 @@ def sites(
     opens = {name: partial(pd.DataFrame, frame) for name, frame in tables().items()} | dict(openers or {})
     allows = policies or {}
     hospitals = {
-        name: Site(name, opens[name], vault=FolderVault(folder / name), policy=allows.get(name), base=folder)
+        name: Site(
+            name,
+            opens[name],
+            vault=FolderVault(folder / name),
+            policy=allows.get(name),
+            base=folder,
+            purse=purse_in(folder, name),
+        )
         for name in sorted(opens)
     }
     introduce(hospitals, Identity(bytes(32)))
