@@ -203,7 +203,8 @@ def _learned(home: Home, name: str) -> Source:
 
 
 def _read_alike(one: RunView, other: RunView) -> bool:
-    return all(one.asked(part) == other.asked(part) for part in ("data", "preprocess", "model", "evaluation"))
+    parts = ("data", "preprocess", "model", "evaluation")
+    return all(one.asked(part) == other.asked(part) for part in parts) and _declared(one) == _declared(other)
 
 
 def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> UserError:
@@ -326,10 +327,17 @@ def _alike(run: RunView, runs: Sequence[RunView]) -> RunView | None:
         (
             other
             for other in (run, *runs)
-            if other.agreement and all(other.asked(part) == run.asked(part) for part in ("data", "evaluation"))
+            if other.agreement
+            and all(other.asked(part) == run.asked(part) for part in ("data", "evaluation"))
+            and _declared(other) == _declared(run)
         ),
         None,
     )
+
+
+def _declared(run: RunView) -> Any:
+    """Return a run's differential privacy: under it a table is described by what was declared."""
+    return run.asked("privacy").get("dp")
 
 
 def _refuse_other_data(before: RunView, run: RunView, event: Event) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from medfl.console import budget
 from medfl.errors import RefusedError
-from medfl.events import Evaluated, Event, PrivacySpent, RoundFinished, RunFinished, SiteAnswered
+from medfl.events import Evaluated, Event, PrivacySpent, RoundFinished, RunFinished, RunStarted, SiteAnswered
+from medfl.execution import carry_on, lay_down
 from medfl.inspection import spendings
 from medfl.messages import Refusal, Reply, Request
 from medfl.privacy.accountant import Mechanism, epsilon
@@ -25,9 +26,11 @@ from medfl.simulate import simulate
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.purse import purse_in, purses_in
+from medfl.site.sources import Sources
 from medfl.spec.merging import Override, merge
 from medfl.spec.study import Study
-from medfl.store.shelf import ledgers
+from medfl.store.home import Home
+from medfl.store.shelf import ledgers, whole_execution
 from medfl.testing.federation import DECLARED, Kept, in_process, study, table, tables, told
 
 DP: dict[str, Any] = {"unit": "record", "epsilon": 4.0, **DECLARED}
@@ -167,6 +170,27 @@ def test_a_site_that_lost_its_ledger_is_found_out_by_the_hub(tmp_path: Path) -> 
     _, error = told(carry_out("two", compile(asked())[0], lost))
     assert isinstance(error, RefusedError)
     assert "according to the hub's journal" in str(error)
+
+
+def test_an_arm_with_a_promise_resumes_beside_one_without(tmp_path: Path) -> None:
+    """What their tables look like differs, as one declares it and the other looks: that is no other data."""
+    spec = asked().model_dump(mode="json", exclude_none=True)
+    arms = [{"name": "open"}, {"name": "private", "privacy": spec.pop("privacy")}]
+    home, sources = Home(tmp_path / "home"), Sources(tmp_path, tmp_path / "home" / "sites", tables())
+    both = Study.model_validate({**spec, "arm": arms})
+    execution = lay_down(both, home, sources=sources, engine="in-process", arm=None)
+    with pytest.raises(KeyboardInterrupt):
+        carry_on(home, execution, sources=sources, display=Stop())
+    carry_on(home, execution, sources=sources)
+    assert [run.status for run in whole_execution(home, execution).runs] == ["finished", "finished"]
+
+
+class Stop:
+    """Interrupts before the second run has looked at its tables."""
+
+    def on(self, event: Event) -> None:
+        if isinstance(event, RunStarted) and event.run.endswith("-2"):
+            raise KeyboardInterrupt
 
 
 def test_the_store_remembers_how_far_each_ledger_has_come(tmp_path: Path) -> None:

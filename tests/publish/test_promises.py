@@ -24,7 +24,8 @@ SITE = {**DP, "unit": "site", "noise": "central"}
 
 def asked(**changes: Any) -> Study:
     spec = study().model_dump(mode="json", exclude_none=True)
-    return Study.model_validate(merge(spec, {"preprocess": {"impute": "drop"}, **changes}))
+    arms = {"arm": changes.pop("arm")} if "arm" in changes else {}
+    return Study.model_validate({**merge(spec, {"preprocess": {"impute": "drop"}, **changes}), **arms})
 
 
 def both() -> Study:
@@ -76,6 +77,12 @@ def test_check_says_what_is_promised_and_what_it_costs() -> None:
     assert "Secure aggregation and differential privacy are not in force" not in text
 
 
+def test_check_tells_the_noise_of_each_arm_by_itself() -> None:
+    text = said(both())
+    assert re.search(r"Arm 'private': east: noise [\d.]+ times", text)
+    assert "Arm 'open': Before training: column names" in text
+
+
 def test_check_says_that_the_hub_is_trusted_where_it_is() -> None:
     text = told(asked(privacy={"dp": SITE}, preprocess={"scale": "min-max"}))
     assert "has to be trusted" in text
@@ -89,6 +96,8 @@ def test_looking_at_a_study_spends_nothing(tmp_path: Path) -> None:
 
 def told(one: Study) -> str:
     spec = merge(one.model_dump(mode="json", exclude_none=True), {"evaluation": {"baselines": []}})
-    return "\n".join(
-        text for section in inspect(Study.model_validate(spec), tables()).sections for text in section.sentences
-    )
+    return said(Study.model_validate(spec))
+
+
+def said(one: Study) -> str:
+    return "\n".join(text for section in inspect(one, tables()).sections for text in section.sentences)

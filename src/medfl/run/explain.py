@@ -87,7 +87,11 @@ def reading(study: Study) -> tuple[str, ...]:
     parts = (study.data, study.preprocess, study.model)
     grouped = study.evaluation.model_dump_json(include={"subgroups"})
     rounds = str(study.algorithm.rounds) if study.model.start is not None else ""
-    return (rounds, *(part.model_dump_json() for part in parts), split, grouped, str(study.algorithm.min_sites))
+    # Under differential privacy ranges are declared, and noise follows from batches and rounds.
+    dp = study.privacy.dp
+    private = "" if dp is None else f"{dp.model_dump_json()}{study.training.model_dump_json()}{study.algorithm.rounds}"
+    dumped = (part.model_dump_json() for part in parts)
+    return (rounds, *dumped, split, grouped, str(study.algorithm.min_sites), private)
 
 
 def model_sentence(model: Model) -> str:
