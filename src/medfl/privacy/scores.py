@@ -20,9 +20,10 @@ from medfl.privacy.statistics import weights
 Reals = NDArray[np.float64]
 CELLS = 32
 """Cells of the released histogram, for each class; 16 on either side of even odds, finest there."""
-_EACH = 48
+_EACH = 55
 _FIRST = (ranking.BINS - CELLS * _EACH) // 2
-"""Cells end at a logit of ±6, a chance of 1 in 400: noise in a cell further out would look like gross errors."""
+"""Cells end at a logit of ±12. Closer in, all patients of little risk would share a cell, and AUC would not tell them
+apart; further out, noise in a cell would look like gross errors."""
 _MIDDLES = _FIRST + np.arange(CELLS) * _EACH + _EACH // 2
 NOISED = "noised"
 """What the released numbers are called in an evaluation; nothing else is in it."""
