@@ -25,29 +25,17 @@ from medfl.learn.data.sheet import Sheet
 from medfl.messages import Refusal, Reply
 from medfl.site.policy import Policy
 from medfl.site.remembered import FILE, Remembered
-from medfl.site.rules import Rules
-from medfl.site.written import Written
 from medfl.spec.study import Study
 from medfl.testing.federation import overheard, sites, study, table
+from medfl.testing.policies import written
 
-RULES: dict[str, Any] = {
-    "accepts": {"studies": "any", "models": "any", "algorithms": "any", "columns": "any", "minimum_rows": 20},
-    "requires": {"secure_aggregation": False},
-    "releases": {
-        "statistics": ("sums", "update", "evaluation", "subgroups", "importance"),
-        "details": ("rows", "classes", "missing", "loss", "metrics", "intervals"),
-        "metrics": "any",
-        "ranges": "exact",
-        "categories": "all",
-        "errors": "details",
-    },
-}
+COUNTS = {"counts": {"minimum": 5, "minimum_test_rows": 20, "minimum_difference": 5}}
 FEATURES = {"target": "sick", "features": ["age", "colour"]}
 ONE = 17
 
 
 def policy(folder: Path) -> Policy:
-    return Written(Rules.model_validate(RULES), Remembered(folder / "memory"))
+    return written(folder, COUNTS)
 
 
 def everybody() -> pd.DataFrame:
@@ -163,8 +151,7 @@ def test_what_the_subtraction_gives(tmp_path: Path) -> None:
     assert isinstance(before, Reply)
     assert isinstance(after, Reply)
     assert age_sum(after) - age_sum(before) == pytest.approx(frame["age"][150]), "the attack works without a policy"
-    rules = {**RULES, "accepts": {**RULES["accepts"], "test_lists": True}}
-    before, after = both(Written(Rules.model_validate(rules), Remembered(tmp_path / "memory")))
+    before, after = both(written(tmp_path, COUNTS, {"accepts": {"test_lists": True}}))
     assert isinstance(before, Reply)
     assert isinstance(after, Refusal)
     assert "minimum_difference" in after.reason
