@@ -51,7 +51,7 @@ STUDIES: dict[str, Study] = {
     "categories of numbers": study(data={"target": "sick", "categorical": ["age"]}),
     "importance": study(evaluation={"importance": {"repeats": 1}, "fine_tune": {"local_epochs": 1}}),
 }
-PROTECTED = {
+PROTECTED: dict[str, dict[str, Any]] = {
     "accepts": {"test_lists": True, "columns": ("age", "dose", "colour", "sick")},
     "releases": {"ranges": "rounded", "categories": "pooled"},
     "counts": {"minimum": 5, "minimum_test_rows": 2},

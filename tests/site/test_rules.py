@@ -28,7 +28,7 @@ from medfl.spec.anatomy import parts_of
 from medfl.spec.part import Part
 from medfl.spec.study import Study
 from medfl.testing.federation import overheard, sites, study, table
-from medfl.testing.policies import DETAILS, STATISTICS, rules
+from medfl.testing.policies import DETAILS, STATISTICS, rules, written
 
 
 @dataclass(frozen=True)
@@ -339,3 +339,10 @@ def test_the_template_is_a_policy_and_releases_nothing_before_a_study_is_named()
     assert allowed.accepts.studies == ()
     assert allowed.requires.secure_aggregation
     assert allowed.releases.categories == "pooled"
+
+
+def test_the_budget_is_there_for_the_ledger(tmp_path: Path) -> None:
+    assert written(tmp_path).budget is None
+    budget = written(tmp_path, {"budget": {"epsilon": 8.0, "delta": 1e-6}}).budget
+    assert budget is not None
+    assert (budget.epsilon, budget.delta) == (8.0, 1e-6)
