@@ -169,6 +169,34 @@ def test_the_memory_outlives_the_program_and_the_order_of_rows(tmp_path: Path) -
     assert (prints[0] == prints[1]).all()
 
 
+def test_a_value_that_is_called_missing_is_not_counted_by_difference(tmp_path: Path) -> None:
+    """How many are 62? Ask how many values are missing if 60 means missing, and again if 60 and 62 do."""
+
+    def opener() -> pd.DataFrame:
+        frame = table(200, 3)
+        frame = frame.assign(age=frame["age"].round(-1))
+        frame.loc[ONE, "age"] = 62
+        return frame
+
+    def missing(*spellings: str, allows: Policy | None) -> int | Refusal:
+        asked = study(data={"target": "sick", "features": ["age"], "missing": list(spellings)})
+        heard = overheard(asked, sites(tmp_path, {"east": opener}, policies={"east": allows} if allows else {}))
+        answer = next(answer for request, answer in heard if request.site == "east")
+        if isinstance(answer, Refusal):
+            return answer
+        return int(next(one["missing"] for one in answer.content["schema"]["columns"] if one["name"] == "age"))
+
+    open_ = [missing("60", allows=None), missing("60", "62", allows=None)]
+    assert isinstance(open_[0], int)
+    assert open_[1] == open_[0] + 1, "the attack works without a policy"
+    allows = policy(tmp_path)
+    assert missing("60", allows=allows) == open_[0]
+    refused = missing("60", "62", allows=allows)
+    assert isinstance(refused, Refusal)
+    assert "the patients without a value in a column would differ by fewer than 5" in refused.reason
+    assert missing("60", allows=allows) == open_[0]
+
+
 def test_two_studies_at_the_same_moment_are_not_both_answered(tmp_path: Path) -> None:
     """Eight studies that differ by one patient each, asked at once by processes of their own memory of the one file."""
     rows = np.arange(300, dtype=np.uint64)

@@ -324,6 +324,22 @@ def test_a_rare_outcome_keeps_the_site_out(tmp_path: Path) -> None:
     assert "violet" not in refusal.reason
 
 
+def test_the_values_of_a_numeric_outcome_are_no_classes_to_be_named(tmp_path: Path) -> None:
+    """With more than twenty of them the outcome is a number, and each may be one patient's."""
+
+    def stays() -> pd.DataFrame:
+        return hospital().assign(days=np.arange(90) % 30)
+
+    asked = study(data={"target": "days", "features": ["age"]}, model={"kind": "mlp", "hidden": [2]})
+    policies = {"east": written(tmp_path, {"counts": {"minimum": 5}, "releases": {"categories": "pooled"}})}
+    heard = overheard(asked, sites(tmp_path, dict.fromkeys(("east", "north", "west"), stays), policies=policies))
+    mine = [answer for request, answer in heard if request.site == "east"]
+    assert all(isinstance(answer, Reply) for answer in mine)
+    assert len(mine) > 3
+    (days,) = (one for one in mine[0].content["schema"]["columns"] if one["name"] == "days")  # type: ignore[union-attr]
+    assert days["categories"] == []
+
+
 @pytest.mark.parametrize(("how", "told"), [("all", "violet"), ("pooled", "(other)"), ("withheld", None)])
 def test_rare_categories(tmp_path: Path, how: str, told: str | None) -> None:
     asked = study(data={"features": ["age", "colour"]})

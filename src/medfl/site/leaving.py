@@ -19,6 +19,7 @@ from medfl import seeds
 from medfl.learn.data.bins import Bins
 from medfl.learn.data.cells import OTHER, in_order
 from medfl.learn.data.harmonise import Agreement
+from medfl.learn.data.outcome import FEW_CLASSES
 from medfl.learn.data.schema import Column, Schema
 from medfl.learn.model import Outcome
 from medfl.learn.statistic import Array, Statistic, total
@@ -80,8 +81,9 @@ def too_few_rows(rules: Rules, release: Release) -> Verdict | None:
 def _rare_class(rules: Rules, release: Release) -> Verdict | None:
     """Refuse to name a class of the outcome that few have: it cannot be left out."""
     schema, study = release.content.get("schema"), release.study
-    column = next((one for one in (schema or {}).get("columns", ()) if one["name"] == study.data.target), None)
-    if column is None or not column["categories"] or study.model.kind == "linear":
+    columns = Schema.from_json(schema).columns if schema is not None else ()
+    column = next((one for one in columns if one.name == study.data.target), None)
+    if column is None or not column.categories or _is_a_number(column, study):
         return None
     counts = np.array([*release.facts.counted(study.data.target).values()], np.int64)
     if cells.tellable(counts, fewest=rules.counts.minimum):
@@ -92,6 +94,11 @@ def _rare_class(rules: Rules, release: Release) -> Verdict | None:
         f"an outcome has fewer than {rules.counts.minimum} patients at this site",
         'join rare outcomes in the study, such as with data.positive = "> 0", or leave the site out',
     )
+
+
+def _is_a_number(target: Column, study: Study) -> bool:
+    """Say whether an outcome is predicted as a number for sure, so that its values are no classes and need no names."""
+    return target.kind == "numeric" and (study.model.kind == "linear" or len(target.categories) > FEW_CLASSES)
 
 
 def _named(study: Study) -> Iterator[str]:
@@ -148,7 +155,7 @@ class _Leaving:
         if not column.categories or self.rules.releases.categories == "all":
             return column.categories
         if is_target:
-            return () if column.kind == "numeric" and self.release.study.model.kind == "linear" else column.categories
+            return () if _is_a_number(column, self.release.study) else column.categories
         counts = self.release.facts.counted(column.name)
         frequent = [name for name in column.categories if counts.get(name, 0) >= self.rules.counts.minimum]
         if len(frequent) == len(column.categories):
