@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medfl.events import Noticed, RunFinished
 from medfl.messages import Refusal, Reply, Request
 from medfl.site import leaving
 from medfl.site.remembered import Remembered
@@ -27,7 +28,7 @@ from medfl.site.written import Written
 from medfl.spec.anatomy import parts_of
 from medfl.spec.part import Part
 from medfl.spec.study import Study
-from medfl.testing.federation import overheard, sites, study, table
+from medfl.testing.federation import in_process, overheard, rehearse, sites, study, table
 from medfl.testing.policies import DETAILS, STATISTICS, rules, written
 
 
@@ -362,3 +363,32 @@ def test_the_budget_is_there_for_the_ledger(tmp_path: Path) -> None:
     budget = written(tmp_path, {"budget": {"epsilon": 8.0, "delta": 1e-6}}).budget
     assert budget is not None
     assert (budget.epsilon, budget.delta) == (8.0, 1e-6)
+
+
+TREATMENTS: dict[str, dict[str, Any]] = {
+    "a lot suppressed": {"treatment": "suppress", "minimum": 20},
+    "rounded to fifties": {"treatment": "round", "base": 50},
+    "some noise": {"treatment": "noise", "noise": 5.0},
+    "more noise than patients": {"treatment": "noise", "noise": 300.0},
+}
+
+
+@pytest.mark.parametrize("how", TREATMENTS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preprocess": {"impute": "median"}, "training": {"class_weight": "balanced"}},
+        {"preprocess": {"impute": "mean", "scale": "min-max"}},
+        {"preprocess": {"impute": "most-frequent-per-site", "scale": "standard-per-site"}},
+        {"data": {"target": "dose", "features": ["age", "colour"]}, "model": {"kind": "linear"}},
+    ],
+)
+def test_a_study_runs_to_its_end_however_counts_are_changed(tmp_path: Path, how: str, changes: dict[str, Any]) -> None:
+    """What adds up at the hub then fits together badly, and must still give a model, and say what was changed."""
+    asked = study(**{"data": {"features": ["age", "dose", "colour"]}, **changes})
+    everyone = dict.fromkeys(("east", "north", "west"), hospital)
+    policies = {name: written(tmp_path / name, {"counts": TREATMENTS[how]}) for name in everyone}
+    events, error = rehearse(asked, in_process(sites(tmp_path, everyone, policies=policies)))
+    assert error is None
+    assert any(isinstance(event, Noticed) and "the site's policy" in event.text for event in events)
+    assert isinstance(events[-1], RunFinished)

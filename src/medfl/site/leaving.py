@@ -127,17 +127,26 @@ class _Leaving:
         named = {*_named(self.release.study)}
         unused = tuple(name for name in schema.unused if "other-columns" in details or name in named)
         columns = [one for one in schema.columns if known == ANY or one.name in known]
-        seen = tuple(self._column(one, schema.rows) for one in columns)
-        return Schema(seen, max(2, self._count(schema.rows, "rows")), unused)
+        rows = max(2, self._count(schema.rows, "rows"))
+        seen = tuple(
+            self._ranged(replace(one, missing=self._missing(one, schema.rows, rows), categories=self._categories(one)))
+            for one in columns
+        )
+        return Schema(seen, rows, unused)
 
-    def _column(self, column: Column, rows: int) -> Column:
-        missing = 0
-        if "missing" in self.rules.releases.details:
-            there, gone = self._count(rows - column.missing, f"{column.name} there"), column.missing
-            missing = rows if there == 0 else min(rows, self._count(gone, f"{column.name} missing"))
-        elif column.missing:
-            self.note("releases.details", "counts of missing values stayed")
-        column = replace(column, missing=missing, categories=self._categories(column))
+    def _missing(self, column: Column, rows: int, told: int) -> int:
+        """Return how many values of a column are said to be missing, of as many rows as are told."""
+        if "missing" not in self.rules.releases.details:
+            if column.missing:
+                self.note("releases.details", "counts of missing values stayed")
+            return 0
+        there = rows - column.missing
+        if there == 0 or (self.rules.counts.treatment == "suppress" and there < self.rules.counts.minimum):
+            return told
+        # Two rows are there at least, or the hub would take the site for empty.
+        return min(self._count(column.missing, f"{column.name} missing"), max(told - 2, 0))
+
+    def _ranged(self, column: Column) -> Column:
         asked = protection(self.release.study)
         is_declared = column.name in (getattr(asked, "ranges", None) or {})
         if self.rules.releases.ranges == "exact" or is_declared or column.minimum is None or column.maximum is None:
