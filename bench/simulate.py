@@ -2,7 +2,8 @@
 
 Runs the diabetes study's ``fedavg`` arm (10 sites, MLP 64-32, 10 rounds) and the same job as a plain PyTorch loop, one
 after the other on the same single core, and prints the ratio. Absolute times drift with the machine; ratios do not.
-Then: 100 sites against 10, rows × 10, memory of the whole process, and the time to the first round.
+The plain loop hides nothing, so secure aggregation is off for the ratio; what it costs is printed beside. Then: 100
+sites against 10, rows × 10, memory of the whole process, and the time to the first round.
 
 Reads ``../shared`` (the study, its data and the plain loop) and says so where it is absent.
 """
@@ -61,27 +62,31 @@ def medfl(study: Path) -> tuple[Measured, dict[str, object]]:
     return process, json.loads(process.output)["runs"][0]
 
 
-def varied(folder: Path, name: str, change: dict[str, str]) -> Path:
-    """Write a copy of the study with some lines replaced."""
+def varied(folder: Path, name: str, change: dict[str, str], *, secure: bool = False) -> Path:
+    """Write a copy of the study with some lines replaced, and secure aggregation on or off."""
     text = STUDY.read_text(encoding="utf-8").replace("../data/diabetes100k.csv", str(SHARED / "data/diabetes100k.csv"))
     for old, new in change.items():
         if old not in text:
             sys.exit(f"the study has no line {old!r}")
         text = text.replace(old, new)
+    text = text.replace("[evaluation]", f"[privacy]\nsecure_aggregation = {str(secure).lower()}\n\n[evaluation]")
     path = folder / f"{name}.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def against_plain_torch(repeats: int) -> None:
+def against_plain_torch(folder: Path, repeats: int) -> None:
     """Print the ratio of wall times, each repeat with both jobs side by side in time."""
-    ratios, whole = [], []
+    ratios, whole, secured = [], [], []
+    clear, hidden = (varied(folder, f"secure-{secure}", {}, secure=secure) for secure in (False, True))
     for _ in range(repeats):
-        ours, run = medfl(STUDY)
+        ours, run = medfl(clear)
+        _, in_sums = medfl(hidden)
         theirs = measured([sys.executable, str(PLAIN)])
         seconds = float(re.search(r"plain torch: ([\d.]+)s", theirs.output)[1])  # type: ignore[index]
         auc = re.search(r"AUC ([\d.]+)", theirs.output)[1]  # type: ignore[index]
         ratios.append(seconds / run["wall_s"])
+        secured.append((in_sums["wall_s"] - run["wall_s"]) / in_sums["rounds"])
         whole.append(theirs.wall / ours.wall)
         scored = [site["metrics"]["auc"] for site in run["sites"].values() if site["metrics"]["auc"] is not None]
         print(f"  medfl {run['wall_s']:.2f} s (process {ours.wall:.2f} s, {ours.peak:.0f} MiB)", end="; ")
@@ -89,6 +94,7 @@ def against_plain_torch(repeats: int) -> None:
         print(f"mean site AUC {sum(scored) / len(scored):.4f} and {auc}; ratio {ratios[-1]:.1f}", flush=True)
     middle, middle_whole = (sorted(values)[len(values) // 2] for values in (ratios, whole))
     print(f"ratio of wall times: {middle:.1f} (median; whole processes {middle_whole:.1f})")
+    print(f"secure aggregation: {1e3 * sorted(secured)[len(secured) // 2]:.0f} ms more a round, all ten sites together")
 
 
 def on_the_same_rows(folder: Path) -> None:
@@ -167,9 +173,9 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if not STUDY.exists():
         sys.exit(f"skipped: {STUDY} is absent")
-    against_plain_torch(arguments.repeats)
-    if not arguments.only_ratio:
-        with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
+        against_plain_torch(Path(scratch), arguments.repeats)
+        if not arguments.only_ratio:
             on_the_same_rows(Path(scratch))
             first_round(Path(scratch))
             many_sites(Path(scratch))

@@ -93,7 +93,7 @@ def test_run_prints_one_object(arms: Path) -> None:
         for site in run["sites"].values():
             assert list(site) == ["train_rows", "test_rows", "metrics"]
             assert set(site["metrics"]) > METRICS
-        assert run["privacy"] == {"secure_aggregation": False, "unit": None, "epsilon": None, "delta": None}
+        assert run["privacy"] == {"secure_aggregation": True, "unit": None, "epsilon": None, "delta": None}
     assert [(entry["baseline"], entry["seed"], entry["site"]) for entry in told["baselines"]] == [
         ("centralised", 7, None), ("centralised", 8, None),
         *(("local-only", seed, site) for seed in (7, 8) for site in SITES),

@@ -106,6 +106,18 @@ def runs(home: Path | None, baselines: bool, as_json: bool) -> None:
 
 
 @main.command()
+@HOME
+@click.option("--delta", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=1e-5, show_default=True,
+              help="The δ that ε is told at.")  # fmt: skip
+@JSON
+def budget(home: Path | None, delta: float, as_json: bool) -> None:
+    """Tell what each simulated site has spent of its patients' privacy, over all runs."""
+    from medfl import console
+
+    console.budget(home, delta, as_json=as_json)
+
+
+@main.command()
 @RUN
 @HOME
 @JSON

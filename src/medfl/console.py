@@ -260,6 +260,24 @@ def runs(home: Path | None, *, baselines: bool, as_json: bool) -> None:
         click.echo(f"No runs yet in {place.folder}. Start one with: medfl run STUDY.toml{_option(home)}")
 
 
+def budget(home: Path | None, delta: float, *, as_json: bool) -> None:
+    """Show what each simulated site's ledger says."""
+    from dataclasses import asdict
+
+    from medfl.inspection import spendings
+
+    with failing_in_json(as_json):
+        found = spendings(_home(home).folder, delta=delta)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    if not found:
+        click.echo("No run under differential privacy has spent anything yet.")
+    for one in found:
+        runs = "1 run" if one.runs == 1 else f"{one.runs} runs"
+        click.echo(f"{one.dataset}: ε = {one.epsilon:.3g} at δ = {one.delta:g}, over {runs}")
+
+
 def show(run: str, home: Path | None, *, as_json: bool) -> None:
     """Show one run."""
     from medfl.publish.terminal import run_details

@@ -17,7 +17,9 @@
         ├── StoreError              journal or artefacts cannot be read or written
         ├── EngineError             a worker or a connection was lost
         ├── SiteError               a site failed in a way it did not foresee
-        └── WireError               a message that cannot be what it says it is
+        ├── WireError               a message that cannot be what it says it is
+        ├── SecureError             a step of secure aggregation that its protocol forbids
+        └── TooFewError             too few sites are left for a sum that hides each of them
 
 An error that is about many things at once carries one :class:`Complaint` for each.
 """
@@ -181,6 +183,18 @@ class WireError(SystemFault):
     """A message is not what it says it is: truncated, oversized or malformed."""
 
     code = "wire"
+
+
+class SecureError(SystemFault):
+    """Secure aggregation stopped: a key, a list, a share or a request that its protocol does not allow."""
+
+    code = "secure"
+
+
+class TooFewError(SystemFault):
+    """Too few sites are left for a sum that hides each of them."""
+
+    code = "too-few"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -40,7 +40,7 @@ from medfl.spec.reading import text_of
 from medfl.spec.start import Start
 from medfl.spec.study import Study
 from medfl.store.home import Home
-from medfl.store.shelf import whole_execution, whole_run
+from medfl.store.shelf import ledgers, whole_execution, whole_run
 from medfl.store.views import RunView
 
 if TYPE_CHECKING:
@@ -203,7 +203,8 @@ def _learned(home: Home, name: str) -> Source:
 
 
 def _read_alike(one: RunView, other: RunView) -> bool:
-    return all(one.asked(part) == other.asked(part) for part in ("data", "preprocess", "model", "evaluation"))
+    parts = ("data", "preprocess", "model", "evaluation")
+    return all(one.asked(part) == other.asked(part) for part in parts) and _declared(one) == _declared(other)
 
 
 def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> UserError:
@@ -227,7 +228,7 @@ def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | 
         if start is not None:
             told = versions(plan.study.model.kind)
             scribe.on(RunResumed(run=run.run, after_round=start.round, versions=told, platform=machine()))
-        federation = engines.federation(plan, home)
+        federation = replace(engines.federation(plan, home), ledgers=ledgers(home, run.execution))
         for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
             if before is not None:
                 _refuse_other_data(before, run, event)
@@ -243,7 +244,7 @@ def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | 
 class _Scribe:
     """Writes events down in batches; each batch ends where something durable was reached."""
 
-    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated")
+    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated", "PrivacySpent")
 
     def __init__(self, home: Home, display: Display | None) -> None:
         self._journal, self._display = home.journal, display
@@ -326,10 +327,17 @@ def _alike(run: RunView, runs: Sequence[RunView]) -> RunView | None:
         (
             other
             for other in (run, *runs)
-            if other.agreement and all(other.asked(part) == run.asked(part) for part in ("data", "evaluation"))
+            if other.agreement
+            and all(other.asked(part) == run.asked(part) for part in ("data", "evaluation"))
+            and _declared(other) == _declared(run)
         ),
         None,
     )
+
+
+def _declared(run: RunView) -> Any:
+    """Return a run's differential privacy: under it a table is described by what was declared."""
+    return run.asked("privacy").get("dp")
 
 
 def _refuse_other_data(before: RunView, run: RunView, event: Event) -> None:

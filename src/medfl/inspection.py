@@ -16,6 +16,7 @@ from medfl.run.loop import asking_for
 from medfl.run.plan import RunPlan, compile
 from medfl.run.preparing import Setting, prepare
 from medfl.run.starting import Find, first_weights
+from medfl.site.purse import purses_in
 from medfl.site.sources import Sources, Tables
 from medfl.spec.checks import check
 from medfl.spec.placing import placing
@@ -64,6 +65,49 @@ def inspect(study: Study | str | Path, tables: Tables | None = None, *, home: Pa
             setting, events = _run_through(_ready(plan, engine, find))
             prepared.append(Prepared(plan.study, setting, tuple(events)))
     return Inspection(asked, explain(asked, plans, prepared=prepared))
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was set aside on one data set, over all runs.
+
+    Parameters
+    ----------
+    dataset
+        The name that its site gave it.
+    runs
+        How many runs set anything aside.
+    epsilon, delta
+        What all of them cost together.
+    """
+
+    dataset: str
+    runs: int
+    epsilon: float
+    delta: float
+
+
+def spendings(home: Path, *, delta: float) -> tuple[Spending, ...]:
+    """Return what the simulated sites of a store have spent, as their ledgers say.
+
+    Parameters
+    ----------
+    home
+        Folder of the store.
+    delta
+        The δ that ε is told at.
+
+    Raises
+    ------
+    MedflError
+        If a ledger is damaged or was rolled back.
+    """
+    found = []
+    for purse in purses_in(home / "sites"):
+        for dataset in purse.ledger.datasets():
+            cost = purse.ledger.total(dataset, delta)
+            found.append(Spending(dataset.name, len(purse.ledger.runs(dataset)), cost, delta))
+    return tuple(found)
 
 
 def opened(study: Study | str | Path) -> tuple[Study, Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from medfl.errors import Complaint, WireError
 
-Task = Literal["describe", "prepare", "train", "evaluate", "alone", "fine-tune"]
+Task = Literal["describe", "prepare", "train", "evaluate", "alone", "fine-tune", "keys", "unmask"]
+SUMMED: frozenset[Task] = frozenset({"prepare", "train", "evaluate"})
+"""Tasks whose replies bring arrays that add up over sites."""
+SECURE = "secure"
+"""Under this name requests and replies say what secure aggregation needs."""
+LEDGERS = "ledgers"
+"""Under this name a request says how far the site's privacy ledger had come when the hub last heard of it."""
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Json: TypeAlias = Mapping[str, Any]
 
@@ -53,6 +59,21 @@ class Request:
     def id(self) -> str:
         """The request's name, the same whenever it is asked again."""
         return f"{self.run}/{self.round}/{self.task}/{self.site}"
+
+    @property
+    def sum(self) -> str:
+        """What the site's numbers become part of, where they add up: a run and a round have one sum of each name.
+
+        The last model is judged twice where its operating point is read from the first judgement: two sums.
+        """
+        unset = self.task == "evaluate" and self.content["judge"]["threshold"] is None
+        return "evaluate without a threshold" if unset else self.task
+
+    @property
+    def subject(self) -> bytes:
+        """What is asked of every site alike: all but the site, and what is said to it alone."""
+        content = {name: said for name, said in self.content.items() if name not in (SECURE, LEDGERS)}
+        return to_bytes(replace(self, site="", content=content))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,7 @@ def asked(rule: dict[str, Any] | None = None, training: dict[str, Any] | None = 
             "training": training or STILL,
             "algorithm": {"kind": "fedavg", "rounds": 1} | (rule or {}),
             "evaluation": {"bootstrap": 0, "split_seed": 1},
+            "privacy": {"secure_aggregation": (rule or {}).get("kind") != "fedmedian"},
         }
     )
 

@@ -76,6 +76,31 @@ STARTED = {"model": {"kind": "mlp", "hidden": [8], "start": {"model": "learned-m
 TUNED = {"evaluation": {"fine_tune": {"learning_rate": 0.5}}}
 TUNED_MLP = {"evaluation": {"fine_tune": {"local_epochs": 3, "learning_rate": 0.5}}, **MLP}
 BY_IDS = {"evaluation": {"id_column": "number", "test_ids": {name: f"{name}-a.txt" for name in NAMES}}}
+PRIVATE = {
+    "privacy": {
+        "dp": {
+            "unit": "record",
+            "epsilon": 3.0,
+            "ranges": {"age": [0, 120], "dose": [-5, 5], "stage": [1, 3], "number": [0, 3000]},
+            "categories": {"colour": ["amber", "blue", "clear"], "sick": ["0", "1"]},
+        }
+    },
+    "preprocess": {"impute": "drop"},
+}
+UNSCALED = merge(PRIVATE, {"preprocess": {"scale": "min-max"}})
+OF_PATIENTS = merge(
+    PRIVATE,
+    {
+        "privacy": {"dp": {"unit": "patient", "patient_id": "number"}},
+        "data": {"features": ["age", "dose"]},
+        "evaluation": {"split_seed": 1},
+    },
+)
+OF_SITES = merge(PRIVATE, {"privacy": {"dp": {"unit": "site", "noise": "central"}}, "preprocess": {"scale": "min-max"}})
+
+
+def dp(name: str, value: object, base: Override = PRIVATE, *, refused: bool = False) -> Flip:
+    return Flip({"privacy": {"dp": {name: value}}}, base, refused)
 
 
 def training(name: str, value: object, base: Override | None = None) -> Flip:
@@ -124,9 +149,9 @@ FLIPS: dict[str, Flip] = {
             "training": {"learning_rate": 0.5},
             "algorithm": {"rounds": 1},
             "evaluation": {"test_fraction": 0.4},
+            "privacy": {"secure_aggregation": True},
         }.items()
     },
-    "Arm.privacy": Flip({"arm": [{"name": "one", "privacy": {"secure_aggregation": True}}]}, refused=True),
     "Study.version": Flip({"version": 2}, refused=True),
     "Study.study": Flip({"study": {"seed": 8}}),
     "Study.data": Flip({"data": {"features": ["dose"]}}),
@@ -135,7 +160,7 @@ FLIPS: dict[str, Flip] = {
     "Study.training": training("learning_rate", 0.5),
     "Study.algorithm": Flip({"algorithm": {"kind": "fedyogi"}}),
     "Study.evaluation": evaluation("threshold", 0.3),
-    "Study.privacy": Flip({"privacy": {"secure_aggregation": True}}, refused=True),
+    "Study.privacy": Flip({"privacy": {"secure_aggregation": True}}),
     "Study.arm": Flip({"arm": [{"name": "one"}, {"name": "two", "algorithm": {"rounds": 1}}]}),
     "Data.target": Flip({"data": {"target": "age", "positive": "> 60"}}, {"data": {"features": ["dose", "colour"]}}),
     "Data.positive": Flip({"data": {"positive": "> 55"}}, AGED),
@@ -230,7 +255,19 @@ FLIPS: dict[str, Flip] = {
     "Contributions.kind": evaluation("contributions", {"kind": "leave-one-out", "permutations": None}, SHAPLEY),
     "Contributions.permutations": evaluation("contributions", {"permutations": 3}, SHAPLEY),
     "Importance.repeats": evaluation("importance", {"repeats": 2}, {"evaluation": {"importance": {}}}),
-    "Privacy.secure_aggregation": Flip({"privacy": {"secure_aggregation": True}}, refused=True),
+    "Privacy.secure_aggregation": Flip({"privacy": {"secure_aggregation": True}}),
+    "Privacy.dp": Flip({"privacy": PRIVATE["privacy"]}, {"preprocess": {"impute": "drop"}}),
+    "DifferentialPrivacy.unit": Flip({"privacy": {"dp": {"unit": "site", "noise": "central"}}}, UNSCALED),
+    "DifferentialPrivacy.epsilon": dp("epsilon", 9.0),
+    "DifferentialPrivacy.delta": dp("delta", 1e-7),
+    "DifferentialPrivacy.patient_id": dp("patient_id", "stage", OF_PATIENTS),
+    "DifferentialPrivacy.clip_norm": dp("clip_norm", 0.1),
+    "DifferentialPrivacy.clip_quantile": dp("clip_quantile", 0.5, OF_SITES),
+    "DifferentialPrivacy.accountant": dp("accountant", "rdp"),
+    "DifferentialPrivacy.noise": dp("noise", "distributed", OF_SITES, refused=True),
+    "DifferentialPrivacy.ranges": dp("ranges", {"age": [50, 70]}),
+    "DifferentialPrivacy.categories": dp("categories", {"colour": ["amber", "blue", "clear", "green"]}),
+    "DifferentialPrivacy.statistics_share": dp("statistics_share", 0.5),
 }
 TORCH: dict[str, Flip] = {
     "Torch.kind": Flip({"model": {"kind": "mlp"}}, {"model": {"kind": "torch", "name": "narrow"}}),
@@ -391,6 +428,7 @@ def asked(*overrides: Override) -> Study:
         "training": {"batch_size": 16},
         "algorithm": {"kind": "fedavg", "rounds": 2},
         "evaluation": {"bootstrap": 20},
+        "privacy": {"secure_aggregation": False},
     }
     for override in overrides:
         whole = {name: override[name] for name in ("arm", "version") if name in override}

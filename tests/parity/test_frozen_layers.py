@@ -80,9 +80,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Tensors
 @pytest.mark.parametrize("rule", RULES)
 def test_under_every_rule(source: tuple[Path, str, Tensors], rule: str) -> None:
     home, run, before = source
-    algorithm = {"kind": rule, "rounds": 3}
+    how: dict[str, Any] = {"algorithm": {"kind": rule, "rounds": 3}, "privacy": {"secure_aggregation": False}}
     start = {"run": run, "freeze": "all-but-head"}
-    after = by_round(simulate(asked(start, algorithm=algorithm), frames(), home=home, progress=False))
+    after = by_round(simulate(asked(start, **how), frames(), home=home, progress=False))
     assert len(after) == 3
     for weights in after:
         assert moved(before, weights) == {"layer3"}

@@ -44,6 +44,9 @@ contributions = { kind = "shapley", permutations = 3 }
 importance = { repeats = 3 }
 smallest_group = 5
 
+[privacy]
+secure_aggregation = false
+
 [evaluation.subgroups]
 colour = "colour"
 "age band" = { column = "age", cuts = [50, 60] }
@@ -199,9 +202,12 @@ def test_every_setting_of_a_rule_is_told_and_what_it_sends_keeps_and_sees() -> N
     assert "multi-krum (byzantine 1);" in told(kind="multi-krum")
 
 
+OPEN = "[privacy]\nsecure_aggregation = false\n"
+
+
 def test_whom_a_round_asks_is_told(tiny: Path, edited: Callable[..., Path]) -> None:
     assert "Each round asks" not in text(inspect(tiny).sections)
-    some = text(inspect(edited(("rounds = 4", "rounds = 4\nfraction = 0.6\nmin_asked = 1"))).sections)
+    some = text(inspect(edited(("rounds = 4", "rounds = 4\nfraction = 0.6\nmin_asked = 1"), more=OPEN)).sections)
     assert "Each round asks 2 of 3 sites, drawn anew from the seed. Metrics along the way come from those" in some
     assert "Every site that is asked must answer in every round, or the run stops." in some
     assert "Each round asks 0.6 of the sites, 2 at least, drawn anew" in told(kind="fedavg", fraction=0.6, min_sites=2)

@@ -130,7 +130,7 @@ def test_secure_aggregation_and_single_contributions_exclude_each_other(kind: st
     assert complaint.what.startswith(f"{kind} compares single contributions of sites")
     assert complaint.where == "[algorithm] kind of arm 'base'"
     assert "choose a rule of sums" in complaint.remedy
-    assert "secure_aggregation to false" in complaint.remedy
+    assert "secure_aggregation = false" in complaint.remedy
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from medfl.run.engine import Engine
 from medfl.run.processes import Processes
 from medfl.site import worker
 from medfl.site.sources import Sources
+from medfl.spec.merging import Override
 from medfl.spec.study import Study
 from medfl.testing import probe
 from medfl.testing.algorithm_contract import print_of
@@ -54,7 +55,9 @@ worker.serve(sys.stdin.buffer, sys.stdout.buffer)
 
 @pytest.fixture
 def whole(tiny: Path) -> Study:
-    return opened(tiny)[0].overridden({"algorithm": {"rounds": 2}, "evaluation": {"bootstrap": 20}})
+    """Return a study whose answers are seen: those under masks are others in every run."""
+    seen: dict[str, Override] = {"privacy": {"secure_aggregation": False}}
+    return opened(tiny)[0].overridden({"algorithm": {"rounds": 2}, "evaluation": {"bootstrap": 20}, **seen})
 
 
 @contextmanager

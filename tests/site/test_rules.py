@@ -309,11 +309,25 @@ def released(site: Any, request: Request, plain: Reply, allowed: Rules, *, secur
 
 
 def test_in_clear_nothing_is_summed_where_it_must_be_secure(tmp_path: Path) -> None:
-    heard = answers(rules({"requires": {"secure_aggregation": True}}), study(), tmp_path)
-    by_task = {request.task: answer for request, answer in heard}
+    """Two sites are too few to be hidden: a study that leaves it open asks them in clear."""
+    policies = {"east": written(tmp_path, {"requires": {"secure_aggregation": True}})}
+    everyone = sites(tmp_path, dict.fromkeys(("east", "west"), hospital), policies=policies)
+    two = {name: site for name, site in everyone.items() if name != "north"}
+    open_study = study(
+        privacy={"secure_aggregation": None}, preprocess={"impute": "median"}, data={"features": ["age", "dose"]}
+    )
+    heard = overheard(open_study, two)
+    by_task = {request.task: answer for request, answer in heard if request.site == "east"}
     assert isinstance(by_task["describe"], Reply), "no sum is in it"
     assert isinstance(by_task["prepare"], Refusal)
     assert "rule requires.secure_aggregation" in by_task["prepare"].reason
+
+
+def test_a_study_that_wants_its_sums_seen_is_not_admitted_there(tmp_path: Path) -> None:
+    heard = answers(rules({"requires": {"secure_aggregation": True}}), study(), tmp_path)
+    (refusal,) = (answer for _, answer in heard)
+    assert isinstance(refusal, Refusal)
+    assert "rule requires.secure_aggregation" in refusal.reason
 
 
 def test_a_rare_outcome_keeps_the_site_out(tmp_path: Path) -> None:

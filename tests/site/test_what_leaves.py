@@ -94,6 +94,8 @@ def test_each_task_sends_its_own_kind_only(heard: Heard, asked: Study) -> None:
         "evaluate": {"evaluation", *parts},
         "alone": set(),
         "fine-tune": set(),
+        "keys": set(),
+        "unmask": set(),
     }
 
 

@@ -14,6 +14,7 @@ from medfl.inspection import opened
 from medfl.messages import Message, Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
 from medfl.site.sources import Sources
 from medfl.site.worker import opening, serve
+from medfl.spec.merging import Override
 from medfl.spec.study import Study
 from medfl.testing.algorithm_contract import print_of
 from medfl.testing.federation import overheard
@@ -21,7 +22,8 @@ from medfl.testing.federation import overheard
 
 @pytest.fixture
 def asked(tiny: Path) -> Study:
-    return opened(tiny)[0].overridden({"algorithm": {"rounds": 1}, "evaluation": {"bootstrap": 20}})
+    seen: dict[str, Override] = {"privacy": {"secure_aggregation": False}}
+    return opened(tiny)[0].overridden({"algorithm": {"rounds": 1}, "evaluation": {"bootstrap": 20}, **seen})
 
 
 @pytest.fixture

@@ -245,11 +245,11 @@ CASES = [
         "keep one of them",
     ),
     (
-        "[privacy]\nsecure_aggregation = true",
-        "6 [privacy] secure_aggregation",
-        "not available in this version",
+        'simulate = { table = "a.csv", sites = 2 }\n[privacy]\nsecure_aggregation = true',
+        "7 [privacy] secure_aggregation",
+        "secure aggregation needs at least 3 sites, as of two each can subtract itself; there are 2",
         "true",
-        "or set it to false",
+        "leave secure_aggregation out",
     ),
 ]
 

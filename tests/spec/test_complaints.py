@@ -53,9 +53,7 @@ KEYS = [
         "did you mean alpha?",
     ),
     Case("[privacy]\nsecure_agregation = false", "6 [privacy] secure_agregation", "not a key", "false", "did you mean"),
-    Case(
-        "[privacy.dp]\nepsilon = 1", "5 [privacy] dp", "differential privacy is not available", "", "only if the study"
-    ),
+    Case("[privacy.dp]\nepsilon = 1", "5 [privacy.dp] unit", "unit is missing", "", "all rows of one patient"),
     Case(
         "[privacy]\nk_anonymity = 5",
         "6 [privacy] k_anonymity",

@@ -230,7 +230,7 @@ threshold = 2
 baselines = ["local-only", "local-only"]
 
 [privacy]
-secure_aggregation = true
+secure_aggregation = "on"
 
 [[arm]]
 name = "a"

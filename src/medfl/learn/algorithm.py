@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from medfl import seeds
+from medfl.errors import PlanError
 from medfl.learn.apart import Around
-from medfl.learn.model import Examples, Floats, Model, Pull, Trained
+from medfl.learn.model import Examples, Floats, Model, PrivateTraining, Pull, Trained
+from medfl.learn.private.training import Privately, shared_out
 from medfl.learn.statistic import Array, Statistic
 from medfl.spec.training import SGD, LocalTraining
 
@@ -75,6 +77,8 @@ class Local:
         Parts of the training in which layers learn at rates of their own; empty where all learn alike throughout.
     around
         What of the model the algorithm does not see; None where it sees all of it.
+    private
+        How training is made private; None where it is not.
     """
 
     model: Model
@@ -85,6 +89,7 @@ class Local:
     round: int
     stages: tuple[Stage, ...] = ()
     around: Around | None = None
+    private: PrivateTraining | None = None
 
     def train(self, weights: Array, *, seed: int, pull: Pull | None = None, purpose: str = "train") -> Trained:
         """Train from these weights for one round, stage after stage; the loss is the last stage's.
@@ -94,15 +99,8 @@ class Local:
         generator = seeds.generator(seed, round=self.round, site=self.site, purpose=purpose)
         trained = Trained(self._whole(weights), 0.0, 0)
         pull = pull if self.around is None else self.around.pull(pull)
-        for stage in self.stages or (Stage(self.how, None),):
-            part = self.model.train(
-                trained.weights,
-                self.examples,
-                stage.how,
-                generator=generator,
-                class_weights=self.class_weights,
-                pull=_at_rates(pull, stage.rates),
-            )
+        for stage, private in self._parts():
+            part = self._trained(stage, private, trained.weights, generator=generator, pull=pull)
             trained = Trained(part.weights, part.loss, trained.steps + part.steps)
         if self.around is None:
             return trained
@@ -116,12 +114,54 @@ class Local:
         return rates if rates is None or self.around is None else self.around.learned(rates)
 
     def loss(self, weights: Array, *, seed: int) -> float:
-        """Return the mean training loss at these weights: what a step over all rows measures before it is taken."""
+        """Return the mean training loss at these weights: what a step over all rows measures before it is taken.
+
+        Raises
+        ------
+        PlanError
+            If training is private: the loss is a number about every row, and no noise covers it.
+        """
+        if self.private is not None:
+            raise PlanError(
+                "this rule asks each site for its training loss, which differential privacy does not cover",
+                where="[algorithm] kind",
+                remedy="choose a rule that needs the change of the weights only, such as fedavg",
+            )
         whole = SGD(batch_size=len(self.examples), local_steps=1)
         generator = seeds.generator(seed, round=self.round, site=self.site, purpose="loss")
         return self.model.train(
             self._whole(weights), self.examples, whole, generator=generator, class_weights=self.class_weights
         ).loss
+
+    def _parts(self) -> Iterator[tuple[Stage, PrivateTraining | None]]:
+        """Yield each part of the training; private steps are shared out as epochs or steps would be."""
+        stages = self.stages or (Stage(self.how, None),)
+        if self.private is None:
+            yield from ((stage, None) for stage in stages)
+            return
+        lengths = [stage.how.local_steps or stage.how.epochs for stage in stages]
+        for stage, private in zip(stages, shared_out(self.private, lengths), strict=True):
+            if private is not None:
+                yield stage, private
+
+    def _trained(
+        self,
+        stage: Stage,
+        private: PrivateTraining | None,
+        weights: Floats,
+        *,
+        generator: np.random.Generator,
+        pull: Pull | None,
+    ) -> Trained:
+        model = self.model if private is None else Privately(self.model, private)
+        return model.train(
+            weights,
+            self.examples,
+            stage.how,
+            generator=generator,
+            class_weights=self.class_weights,
+            pull=_at_rates(pull, stage.rates),
+        )
 
     def _whole(self, weights: Array) -> Floats:
         return weights if self.around is None else self.around.whole(weights)

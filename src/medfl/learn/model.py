@@ -130,6 +130,50 @@ class Pull:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivateTraining:
+    """How a site trains so that its weights tell little of any one unit: see :mod:`medfl.learn.private`.
+
+    It takes the place of batch size, epochs and steps of the study's training.
+
+    Parameters
+    ----------
+    clip_norm
+        Largest Euclidean norm of one unit's gradient (C).
+    noise_multiplier
+        Standard deviation of the noise in the sum of clipped gradients, as a multiple of `clip_norm` (σ); 0 for none,
+        which protects nobody.
+    sample_rate
+        Probability with which each unit takes part in a step (q), independently of all others and of other steps.
+    steps
+        Steps a round.
+    units
+        Number of the unit that each row belongs to, shape (rows,): any integers, such as one a patient; None where each
+        row is a unit.
+    noise
+        Draws who takes part and the noise, so that a simulation can be repeated; None for the operating system's secure
+        randomness, without which nothing is protected from whoever knows the seed.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    clip_norm: float
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+    units: NDArray[np.int64] | None = None
+    noise: np.random.Generator | None = None
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.clip_norm < np.inf and 0.0 <= self.noise_multiplier < np.inf):
+            raise ValueError("clip_norm must be above 0, noise_multiplier at least 0, and both finite")
+        if not 0.0 < self.sample_rate <= 1.0 or self.steps < 1:
+            raise ValueError("sample_rate must be above 0 and at most 1, and steps at least 1")
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """What local training gives.
 
@@ -138,7 +182,8 @@ class Trained:
     weights
         Flat float32 vector.
     loss
-        Mean loss over the last epoch's (or all steps') batches, before each step.
+        Mean loss over the last epoch's (or all steps') batches, before each step; NaN after private training, which
+        tells nothing of the rows but the weights.
     steps
         Optimiser steps taken.
     """

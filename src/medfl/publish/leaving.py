@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from medfl.publish.federating import sent_by
+from medfl.publish.guarding import seen
 from medfl.publish.methods import arms_of
 from medfl.publish.normalising import left_of_normalisation
+from medfl.publish.promises import dp_of
 from medfl.publish.wording import counted, listed, sentence, size, whole
 from medfl.store.views import ExecutionView, RunView
 
@@ -34,8 +36,26 @@ class Leaving:
 def leaving(execution: ExecutionView) -> Leaving:
     """Return what left the sites of an execution, from its spec and from what was counted."""
     arms = arms_of(execution.spec)
-    first = next(iter(arms.values()))
-    return Leaving(_setting(execution), tuple(_items(first, arms)), _amount(execution), _seen(first))
+    open_, guarded = _parted(arms)
+    items: list[Left] = []
+    if open_:
+        items += _items(next(iter(open_.values())), open_)
+    for names, dp in guarded:
+        items += _privately(dp, f" (arm{'s' * (len(names) > 1)} {listed(names)})" if len(arms) > 1 else "")
+    items.append(Left("Never", "A row, a patient's identifier, or the score of a single patient."))
+    return Leaving(_setting(execution), tuple(items), _amount(execution), _seen(execution))
+
+
+def _parted(
+    arms: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, Mapping[str, Any]], list[tuple[list[str], Mapping[str, Any]]]]:
+    """Return the arms without differential privacy, and the names of those that have the same unit of it."""
+    plain = {name: arm for name, arm in arms.items() if dp_of(arm) is None}
+    by_unit: dict[str, tuple[list[str], Mapping[str, Any]]] = {}
+    for name, arm in arms.items():
+        if (dp := dp_of(arm)) is not None:
+            by_unit.setdefault(dp["unit"], ([], dp))[0].append(name)
+    return plain, list(by_unit.values())
 
 
 def _setting(execution: ExecutionView) -> str:
@@ -74,7 +94,19 @@ def _items(spec: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> It
         )
     if any(how.get("fine_tune") is not None for how in judged):
         yield Left("For fine-tuning at each site", "Once: the metrics of the site's copy and their intervals.")
-    yield Left("Never", "A row, a patient's identifier, or the score of a single patient.")
+
+
+def _privately(dp: Mapping[str, Any], whose: str) -> Iterator[Left]:
+    before = "Names of its columns and the number of its rows; ranges were declared beforehand."
+    yield Left(f"Before training{whose}", before)
+    if dp["unit"] == "site":
+        yield Left(f"In each round{whose}", "The change of the model's weights, scaled down where it was too long.")
+        judging = "Histograms of scores by outcome, sums of errors, its own metrics, without noise."
+    else:
+        yield Left(f"For preprocessing{whose}", "Sums over its training rows, with noise.")
+        yield Left(f"In each round{whose}", "The change of the model's weights, learned with noise in every step.")
+        judging = "Once, for the last model: a coarse histogram of scores by outcome, with noise."
+    yield Left(f"For judging{whose}", judging)
 
 
 def _rounds(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[Left]:
@@ -128,14 +160,11 @@ def _received(run: RunView) -> int:
     return sum(line.received for line in run.table)
 
 
-def _seen(spec: Mapping[str, Any]) -> str:
-    if (spec.get("privacy") or {}).get("secure_aggregation"):
-        return (
-            "Secure aggregation was on: whoever runs the hub sees the sum over the sites, not a site's own part of it."
-        )
-    return (
-        "Secure aggregation was off, and no noise was added: whoever runs the hub sees each site's own contribution. A "
-        "curious one could learn from it how the site's patients differ from the others', and from a small site or a "
-        "large model also whether a known patient was among the training rows, or roughly what single rows look like. "
-        "Rely on it only where the hub is trusted."
-    )
+def _seen(execution: ExecutionView) -> str:
+    """Return what a curious hub could make of it; with the arms' names where they differ."""
+    by_text: dict[str, list[str]] = {}
+    for name, runs in execution.arms.items():
+        by_text.setdefault(seen(runs), []).append(name)
+    if len(by_text) == 1:
+        return next(iter(by_text))
+    return " ".join(f"In arm{'s' * (len(names) > 1)} {listed(names)}: {text}" for text, names in by_text.items())

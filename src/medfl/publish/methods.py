@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
 from medfl.publish.federating import federation, settings_in_words
+from medfl.publish.guarding import guards
 from medfl.publish.methods_of_parts import methods_of_parts
 from medfl.publish.normalising import normalisation_in_words
 from medfl.publish.policies import held_back, methods_of_policies
@@ -50,6 +52,8 @@ class Setting:
         "binary", "multiclass", "regression", or empty where not known.
     versions
         Of Python and the packages.
+    secure
+        Whether secure aggregation was in force where the spec does not say.
     kept
         What policies held back or changed, and where.
     """
@@ -59,6 +63,7 @@ class Setting:
     features: tuple[str, ...] = ()
     outcome: str = ""
     versions: Mapping[str, str] | None = None
+    secure: bool = False
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -73,7 +78,7 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Data", _data(first, known)),
         Paragraph("Preprocessing", _by_arm(each, _preprocessing)),
         Paragraph("Model and local training", f"{_by_arm(each, _model)} {_by_arm(each, _training)}"),
-        Paragraph("Federation", f"{_by_arm(each, federation)} {_privacy(first)}"),
+        Paragraph("Federation", f"{_by_arm(each, federation)} {_by_arm(each, partial(_privacy, known))}"),
         Paragraph("Disclosure control", methods_of_policies(known.kept)),
         Paragraph("Comparators", _baselines(first)),
         Paragraph("Evaluation", _evaluation(first, known)),
@@ -94,6 +99,7 @@ def setting_of(run: RunView) -> Setting:
         features=tuple(str(each["name"]) if isinstance(each, Mapping) else str(each) for each in features),
         outcome=outcome_of(run),
         versions=run.versions,
+        secure=run.secure,
         kept=held_back(run.notices),
     )
 
@@ -278,12 +284,8 @@ def _weights(weights: Any) -> str:
     return f"Classes were weighted in the loss: {', '.join(f'{name} {value:g}' for name, value in weights.items())}"
 
 
-def _privacy(spec: Spec) -> str:
-    return sentence(
-        "No row was part of what a site sent; secure aggregation and differential privacy were not in force"
-        if not (spec.get("privacy") or {}).get("secure_aggregation")
-        else "No row was part of what a site sent, and what it sent was hidden in a sum by secure aggregation"
-    )
+def _privacy(known: Setting, spec: Spec) -> str:
+    return " ".join(guards(spec.get("privacy") or {}, secure=known.secure))
 
 
 def _baselines(spec: Spec) -> str:

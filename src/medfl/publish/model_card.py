@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from medfl.publish.guarding import hidden
 from medfl.publish.methods import methods, setting_of
+from medfl.publish.promises import dp_of, limits
 from medfl.publish.starting import started_from
 from medfl.publish.tables import classes_of, outcome_head
 from medfl.publish.wording import (
@@ -143,8 +145,13 @@ def _limits(run: RunView) -> Iterator[str]:
         yield "- Whether it treats groups of patients alike (sex, age, origin) was not examined."
     if run.spec["data"].get("simulate"):
         yield "- The sites were simulated from one table; real sites differ in more ways."
-    if not run.spec.get("privacy", {}).get("secure_aggregation"):
-        yield "- Trained without secure aggregation or differential privacy: weights may reveal single rows."
+    privacy = run.asked("privacy")
+    dp, masked = dp_of({"privacy": privacy}), hidden(privacy, secure=run.secure)
+    if dp is not None:
+        yield limits(dp, run)
+    else:
+        without = "differential privacy" if masked else "secure aggregation or differential privacy"
+        yield f"- Trained without {without}: weights may reveal single rows."
     told = (f"{event.site}: {event.text}." if event.site else sentence(event.text) for event in run.notices)
     yield from (f"- {_plain(one)}" for one in told)
 

@@ -14,6 +14,8 @@ _METHODS = MappingProxyType(
         "first and second moments, apart from the aggregation of the weights",
         "local": "Batch normalisation, its learned scale and shift included, stayed at each site and was not "
         "aggregated (FedBN, Li et al. 2021)",
+        "group": "Each batch normalisation of the module was replaced by group normalisation (Wu & He 2018), which "
+        "treats each row by itself",
     }
 )
 

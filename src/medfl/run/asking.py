@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code, listed
 from medfl.events import Event, Noticed, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic, stacked
-from medfl.messages import Arrays, Json, Refusal, Reply, Request, Task, nbytes
+from medfl.messages import LEDGERS, Arrays, Json, Refusal, Reply, Request, Task, nbytes
 from medfl.run.engine import Engine
 
 
@@ -57,6 +57,9 @@ class Asking:
         How many sites must answer; all that are asked where None.
     single
         Whether updates are stacked, one above the other, instead of added up.
+    ledgers
+        How far each site's privacy ledger had come when it was last heard of; it grows with what sites say, and each
+        site is sent what is known of its own.
     """
 
     run: str
@@ -65,6 +68,16 @@ class Asking:
     engine: Engine
     min_sites: int | None
     single: bool = False
+    ledgers: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def sums_only(self) -> bool:
+        """Whether all that is heard of what sites send is its sum, so that all must send alike."""
+        return False
+
+    def knowing(self, largest: int) -> Asking:
+        """Return the same voice, told how many training rows the largest site has."""
+        return self
 
     def ask(
         self,
@@ -87,39 +100,56 @@ class Asking:
         MedflError
             If fewer sites answer than must, or a model diverged: with every failing site's own complaints.
         """
-        request = _template(self, task, round, content or {}, arrays or {})
-        fold = _Fold([request(site) for site in sorted(sites)], single=self.single)
-        for answer in self._answers(fold):
-            if fold.awaits(answer):
-                fold.add(answer)
-                yield from self._told(answer, task, round, arrays or {})
-        answers, refusals = fold.result()
-        self._judge(refusals, len(fold.requests), round)
-        return answers
+        into = Stacked() if self.single else Added()
+        request = template(self, task, round, content or {}, arrays or {})
+        refusals = yield from self.gather([request(site) for site in sorted(sites)], into)
+        self.ledgers.update(pins(into.said))
+        self.judge(refusals, into.said, round)
+        return Answers(into.said, into.total())
 
-    def _answers(self, fold: _Fold) -> Iterator[Reply | Refusal]:
+    def gather(self, requests: Sequence[Request], into: Into) -> Generator[Event, None, list[Refusal]]:
+        """Send requests, hand each reply on in their order, and return what was refused.
+
+        Yields
+        ------
+        Event
+            ``SiteAnswered`` for training, ``SiteFailed`` for whoever did not answer.
+        """
+        queue = _Queue(requests, into)
+        for answer in self._answers(queue):
+            if queue.awaits(answer):
+                request = queue.add(answer)
+                yield from self._told(answer, request)
+        return queue.refusals
+
+    def _answers(self, queue: _Queue) -> Iterator[Reply | Refusal]:
         """Yield what the engine brings, and for a site of which it brings nothing, that it is lost."""
-        yield from self.engine.exchange(fold.requests)
-        for request in fold.unanswered():
+        yield from self.engine.exchange(queue.requests)
+        for request in queue.unanswered():
             lost = Complaint(
                 "the site was asked and never answered", remedy="check its connection, then resume the run"
             )
             yield Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(lost,))
 
-    def _told(self, answer: Reply | Refusal, task: Task, round: int, arrays: Arrays) -> list[Event]:
+    def _told(self, answer: Reply | Refusal, request: Request) -> list[Event]:
         if isinstance(answer, Refusal):
             return [
                 SiteFailed(
-                    run=self.run, round=round, site=answer.site, stage=task, code=answer.code, reason=answer.reason
+                    run=self.run,
+                    round=request.round,
+                    site=answer.site,
+                    stage=request.task,
+                    code=answer.code,
+                    reason=answer.reason,
                 )
             ]
-        if task != "train":
+        if request.task != "train":
             return []
-        received, sent = nbytes(arrays), nbytes(answer.arrays)
+        received, sent = nbytes(request.arrays), nbytes(answer.arrays)
         return [
             SiteAnswered(
                 run=self.run,
-                round=round,
+                round=request.round,
                 site=answer.site,
                 seconds=answer.seconds,
                 received=received,
@@ -128,17 +158,26 @@ class Asking:
             )
         ]
 
-    def _judge(self, refusals: list[Refusal], asked: int, round: int) -> None:
-        diverged = [refusal for refusal in refusals if refusal.code == DivergedError.code]
-        needed = self.min_sites if self.min_sites is not None else asked
-        if diverged:
+    def judge(self, refusals: Sequence[Refusal], answered: Sized, round: int) -> None:
+        """Refuse to go on with so few answers.
+
+        Raises
+        ------
+        MedflError
+            If fewer sites answered than must, or a model diverged: with every failing site's own complaints.
+        """
+        needed = self.min_sites if self.min_sites is not None else len(answered) + len(refusals)
+        if diverged := [refusal for refusal in refusals if refusal.code == DivergedError.code]:
             raise _error(diverged, round)
-        if asked - len(refusals) < needed:
+        if len(answered) < needed:
             raise _error(refusals, round)
 
 
-def _template(asking: Asking, task: Task, round: int, content: Json, arrays: Arrays) -> Callable[[str], Request]:
+def template(asking: Asking, task: Task, round: int, content: Json, arrays: Arrays) -> Callable[[str], Request]:
+    """Return what makes the request for each site."""
+
     def request(site: str) -> Request:
+        known = {LEDGERS: {site: asking.ledgers[site]}} if site in asking.ledgers else {}
         return Request(
             run=asking.run,
             round=round,
@@ -146,14 +185,14 @@ def _template(asking: Asking, task: Task, round: int, content: Json, arrays: Arr
             task=task,
             study=asking.study,
             seed=asking.seed,
-            content=content,
+            content={**content, **known},
             arrays=arrays,
         )
 
     return request
 
 
-def _error(refusals: list[Refusal], round: int) -> MedflError:
+def _error(refusals: Sequence[Refusal], round: int) -> MedflError:
     """Return one error with every site's complaints, each naming its site and round; what several say is said once."""
     sites: dict[Complaint, list[str]] = {}
     for refusal in refusals:
@@ -172,22 +211,66 @@ def _placed(complaint: Complaint, sites: Sequence[str], round: int) -> Complaint
     return Complaint(complaint.what, where, complaint.received, complaint.remedy)
 
 
-class _Fold:
-    """Adds up replies in the order of the requests, whatever the order in which they arrive.
+class Into(Protocol):
+    """Where replies go, one after the other in the order of the requests."""
 
-    A reply is added as soon as all before it are known, so that no more are held than must be. Where single
-    contributions are needed, updates are kept apart and stacked in the end.
+    def take(self, reply: Reply) -> None:
+        """Take the next reply."""
+        ...
+
+
+class Added:
+    """Adds up what sites send."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Json] = {}
+        self._total = ZERO
+
+    def take(self, reply: Reply) -> None:
+        """Add a reply."""
+        self.said[reply.site] = reply.content
+        self._total = self._total + self._summand(Statistic(reply.arrays))
+
+    def total(self) -> Statistic:
+        """Return the sum."""
+        return self._total
+
+    def _summand(self, sent: Statistic) -> Statistic:
+        return sent
+
+
+class Stacked(Added):
+    """Adds up what sites send but their updates, which are kept apart and stacked in the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._updates: list[Statistic] = []
+
+    def total(self) -> Statistic:
+        """Return the sum, and the stack of updates under ``update``."""
+        return super().total() + stacked(self._updates).prefixed(UPDATE)
+
+    def _summand(self, sent: Statistic) -> Statistic:
+        update = sent.under(UPDATE)
+        if self._updates:
+            update.require_like(self._updates[0])
+        self._updates.append(update)
+        return sent.without(UPDATE)
+
+
+class _Queue:
+    """Hands replies on in the order of the requests, whatever the order in which they arrive.
+
+    A reply is handed on as soon as all before it are known, so that no more are held than must be.
     """
 
-    def __init__(self, requests: list[Request], *, single: bool = False) -> None:
-        self.requests = requests
-        self._updates: list[Statistic] | None = [] if single else None
+    def __init__(self, requests: Sequence[Request], into: Into) -> None:
+        self.requests, self.refusals = requests, list[Refusal]()
+        self._into = into
         self._open = {request.id: request for request in requests}
         self._waiting: dict[str, Reply | Refusal] = {}
         self._order = iter(requests)
         self._next = next(self._order, None)
-        self._answers = Answers()
-        self._refusals: list[Refusal] = []
 
     def awaits(self, answer: Reply | Refusal) -> bool:
         """Say whether this is the first answer to one of the requests, by the site that was asked."""
@@ -198,38 +281,29 @@ class _Fold:
         """Return the requests that have no answer yet."""
         return tuple(self._open.values())
 
-    def add(self, answer: Reply | Refusal) -> None:
-        del self._open[answer.request]
+    def add(self, answer: Reply | Refusal) -> Request:
+        """Take an answer that is awaited; return what it answers."""
+        request = self._open.pop(answer.request)
         self._waiting[answer.request] = answer
         while self._next is not None and self._next.id in self._waiting:
-            self._take(self._waiting.pop(self._next.id), self._next)
+            self._hand_on(self._waiting.pop(self._next.id), self._next)
             self._next = next(self._order, None)
+        return request
 
-    def _take(self, answer: Reply | Refusal, request: Request) -> None:
+    def _hand_on(self, answer: Reply | Refusal, request: Request) -> None:
         if isinstance(answer, Refusal):
-            self._refusals.append(answer)
+            self.refusals.append(answer)
             return
-        self._answers.said[answer.site] = answer.content
         try:
-            self._answers.total = self._answers.total + self._summand(Statistic(answer.arrays))
+            self._into.take(answer)
         except WireError as error:
             raise WireError.of([_placed(each, [request.site], request.round) for each in error.complaints]) from error
 
-    def _summand(self, sent: Statistic) -> Statistic:
-        """Return what of a reply is added up; set its update aside where contributions are stacked."""
-        if self._updates is None:
-            return sent
-        update = sent.under(UPDATE)
-        if self._updates:
-            update.require_like(self._updates[0])
-        self._updates.append(update)
-        return sent.without(UPDATE)
 
-    def result(self) -> tuple[Answers, list[Refusal]]:
-        if self._updates:
-            self._answers.total = self._answers.total + stacked(self._updates).prefixed(UPDATE)
-            self._updates.clear()
-        return self._answers, self._refusals
+def pins(told: Mapping[str, Json]) -> dict[str, Json]:
+    """Return how far the ledgers have come of the sites that said so."""
+    known = {site: words["privacy"] for site, words in told.items() if "privacy" in words}
+    return {site: {"lines": words["lines"], "head": words["head"]} for site, words in known.items() if "head" in words}
 
 
 def said(answers: Answers, key: str) -> Mapping[str, Any]:

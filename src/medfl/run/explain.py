@@ -9,8 +9,10 @@ from typing import Any, TypeAlias
 
 from medfl.errors import listed
 from medfl.events import DataPrepared, Event, Noticed, SiteFailed
+from medfl.run.explain_guards import guarded
 from medfl.run.explain_norms import NORMALISED, beside_weights
 from medfl.run.explain_parts import judged_in_parts, leaves_in_parts
+from medfl.run.explain_privacy import leaves_privately, promised
 from medfl.run.explain_start import start_sentence
 from medfl.run.plan import RunPlan
 from medfl.run.preparing import Setting
@@ -85,7 +87,11 @@ def reading(study: Study) -> tuple[str, ...]:
     parts = (study.data, study.preprocess, study.model)
     grouped = study.evaluation.model_dump_json(include={"subgroups"})
     rounds = str(study.algorithm.rounds) if study.model.start is not None else ""
-    return (rounds, *(part.model_dump_json() for part in parts), split, grouped, str(study.algorithm.min_sites))
+    # Under differential privacy ranges are declared, and noise follows from batches and rounds.
+    dp = study.privacy.dp
+    private = "" if dp is None else f"{dp.model_dump_json()}{study.training.model_dump_json()}{study.algorithm.rounds}"
+    dumped = (part.model_dump_json() for part in parts)
+    return (rounds, *dumped, split, grouped, str(study.algorithm.min_sites), private)
 
 
 def model_sentence(model: Model) -> str:
@@ -259,6 +265,14 @@ def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:
 def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
     layout = prepared.setting.model(study.model).layout if prepared is not None else None
     size = f" ({layout.learned} numbers)" if layout is not None else ""
+    sites = None if prepared is None else len(prepared.setting.sites)
+    dp = study.privacy.dp
+    if dp is not None:
+        told = (
+            leaves_privately(study, dp, size=size),
+            promised(study, dp, told=_told(prepared), size=None if layout is None else layout.learned),
+        )
+        return (*told[0], "Never: a row of a table.", *guarded(study, sites), *told[1])
     filled = study.preprocess.impute in ("median", "most-frequent")
     sums = "sums, sums of squares" + (", histograms and counts" if filled else " and counts")
     return (
@@ -270,7 +284,7 @@ def _leaves(study: Study, prepared: Prepared | None) -> _Sentences:
         "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics.",
         *leaves_in_parts(study),
         "Never: a row of a table.",
-        "Secure aggregation and differential privacy are not in force: whoever runs the hub sees each site's update.",
+        *guarded(study, sites),
     )
 
 
@@ -287,6 +301,8 @@ def _judged(study: Study, prepared: Prepared | None) -> _Sentences:
     kind = _outcome_kind(study, prepared)
     if how.test_ids is not None:
         kept = f"On the rows whose {how.id_column} each site has listed for testing"
+    elif study.privacy.dp is not None and study.privacy.dp.within_sites:
+        kept = f"On the rows that each {study.privacy.dp.unit} is drawn for with a chance of {how.test_fraction:.0%}"
     else:
         draw = "one split for all repeats" if how.split_seed is not None else "drawn anew for each repeat"
         stratified = "" if kind == "regression" else ", stratified by outcome where possible"

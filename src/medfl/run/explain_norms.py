@@ -12,6 +12,7 @@ NORMALISED: Mapping[str, str] = MappingProxyType(
     {
         "shared": "whose running statistics are pooled over the sites",
         "local": "that stays at each site and is never sent (FedBN)",
+        "group": "replaced by group normalisation, in which rows do not meet",
     }
 )
 """What ``batch_norm`` of a model means, behind "with batch normalisation"."""

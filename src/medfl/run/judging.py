@@ -10,14 +10,17 @@ from typing import Any
 from medfl import seeds
 from medfl.events import Evaluated, Event, FineTuned
 from medfl.learn import importance
+from medfl.learn.data.grouping import ordered
 from medfl.learn.metrics import judge
 from medfl.learn.metrics.subgroups import Read, by_group
 from medfl.learn.model import Floats, Outcome
 from medfl.learn.statistic import Statistic
 from medfl.messages import Task
 from medfl.run.asking import Answers, Asking, changed_by_policy, said
+from medfl.run.guarded import told, whole
 from medfl.run.preparing import Setting
 from medfl.spec.evaluation import Evaluation
+from medfl.spec.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class Judge:
 
     def during_training(self, round: int, answers: Answers) -> Event:
         """Tell how a round's model did, as seen at the start of the next."""
-        pooled = judge.metrics(self._outcome, answers.total.under("evaluation"), threshold=self._threshold, brief=True)
+        total = self._pooled(answers, self._threshold)
+        pooled = judge.metrics(self._outcome, total, threshold=self._threshold, brief=True)
         return Evaluated(run=self.asking.run, round=round, pooled=pooled, sites=dict(said(answers, "metrics")))
 
     def untrained(self, weights: Floats) -> Generator[Event, None, None]:
@@ -63,12 +67,26 @@ class Judge:
         if self._outcome.kind == "binary" and how["threshold"] is None:
             # The pooled ROC's best point is known only after asking: ask again, so that every site is judged at it.
             answers = yield from self._ask(round, weights, how)
-            total = answers.total.under("evaluation")
+            total = self._pooled(answers, None)
             how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
-        answers = yield from self._ask(round, weights, how | self._parts)
+        parts = yield from self._named(round, weights, how | self._parts)
+        answers = yield from self._ask(round, weights, parts)
         yield from changed_by_policy(self.asking.run, answers)
-        yield self._told(round, answers, answers.total.under("evaluation"), how)
+        yield from told(self.asking.run, "evaluate", answers, round=round)
+        yield self._told(round, answers, self._pooled(answers, how["threshold"]), how)
         return how
+
+    def _named(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, dict[str, Any]]:
+        """Name the groups of patients that some site shows, where all sites must send alike to be added up."""
+        if not (self.asking.sums_only and how.get("subgroups")):
+            return how
+        answers = yield from self._ask(round, weights, how | {"subgroups": "names"})
+        told = said(answers, "subgroups").values()
+        names = {
+            name: list(ordered(how_grouped, (group for one in told for group in one[name]["shown"])))
+            for name, how_grouped in (self.how.subgroups or {}).items()
+        }
+        return how | {"subgroups": names}
 
     def fine_tuned(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, None]:
         """Let each site go on from the last model by itself and judge its copy, at the operating point of the model."""
@@ -90,6 +108,10 @@ class Judge:
             final=True,
             site_intervals=dict(said(answers, "intervals")),
         )
+
+    def _pooled(self, answers: Answers, threshold: float | None) -> Statistic:
+        """Return the sums over all sites that metrics are read from; made whole where they come with noise."""
+        return whole(answers, self._outcome, self._study, threshold=threshold)
 
     def _ask(
         self, round: int, weights: Floats, how: dict[str, Any], *, task: Task = "evaluate"
@@ -127,6 +149,8 @@ class Judge:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the metrics and intervals that pooled sums give; the purpose names the bootstrap's random numbers."""
         metrics = judge.metrics(self._outcome, total, threshold=threshold)
+        if self._within:
+            return metrics, {}  # Resampled counts would not know of the noise in them.
         generator, samples = seeds.generator(self.asking.seed, purpose=purpose), self.how.bootstrap
         return metrics, dict(
             judge.intervals(self._outcome, total, samples=samples, generator=generator, threshold=threshold)
@@ -140,6 +164,15 @@ class Judge:
     def _by_feature(self, answers: Answers) -> Iterator[Mapping[str, Any]]:
         if repeats := self._parts.get("importance"):
             yield from importance.read(self.setting.recipe, answers.total.under("importance"), repeats=repeats)
+
+    @property
+    def _study(self) -> Study:
+        return Study.model_validate_json(self.asking.study)
+
+    @property
+    def _within(self) -> bool:
+        dp = self._study.privacy.dp
+        return dp is not None and dp.within_sites
 
     @property
     def _outcome(self) -> Outcome:

@@ -8,8 +8,8 @@ asked for. Nothing here knows where a site is or how it learns.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,14 @@ from medfl.learn.statistic import Statistic
 from medfl.run.asking import Asking
 from medfl.run.checkpoint import Checkpoint, Keep, restored, stored
 from medfl.run.engine import Engine
+from medfl.run.guarded import Between, told
 from medfl.run.judging import Judge
-from medfl.run.plan import RunPlan, in_one_place, whole_budget
+from medfl.run.plan import RunPlan, hidden_contributions, in_one_place, whole_budget
 from medfl.run.preparing import Setting, prepare
 from medfl.run.provenance import machine, versions
 from medfl.run.sampling import drawn
 from medfl.run.starting import Find, first_weights, nowhere
+from medfl.run.summing import in_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,18 @@ class Federation:
         Reaches one site that has all rows, for the centralised baseline; in simulation only.
     find
         Finds weights that a study starts from.
+    ledgers
+        How far each site's privacy ledger had come when it was last heard of.
+    secret
+        The key of the noise that a trusted hub adds; None in a simulation, where it follows from the run's seed.
     """
 
     engine: Engine
     keep: Keep
     pool: Engine | None = None
     find: Find = nowhere
+    ledgers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    secret: bytes | None = None
 
 
 def carry_out(
@@ -84,10 +92,14 @@ def carry_out(
     began = time.perf_counter()
     plan = in_one_place(plan) if plan.role == "centralised" else plan
     sites = (start.sites if start is not None else ()) or tuple(federation.engine.sites())
+    secure = plan.study.privacy.hides(len(sites))
     if start is None:
-        yield RunStarted(run=run, versions=versions(plan.study.model.kind), platform=machine(), sites=sites)
-    asking = asking_for(run, plan, federation.engine)
+        kind = plan.study.model.kind
+        yield RunStarted(run=run, versions=versions(kind), platform=machine(), sites=sites, secure=secure)
+    asking = replace(asking_for(run, plan, federation.engine), ledgers=dict(federation.ledgers))
+    asking = yield from _voice(asking, plan, sites)
     setting = yield from prepare(asking, sites)
+    asking = asking.knowing(setting.largest)
     model = setting.model(plan.study.model)
     course = _Course(plan, federation, asking, setting, model)
     match plan.role:
@@ -114,7 +126,7 @@ class _Course:
 
     def federated(self, start: Checkpoint | None) -> Course:
         """Round after round: judge the incoming model and train from it, in one request."""
-        algorithm = around(_algorithm(self.plan), self.model.layout)
+        algorithm = self._guarded.rule(around(_algorithm(self.plan), self.model.layout))
         if start is not None:
             state = restored(start, self.model.layout)
         else:
@@ -130,14 +142,16 @@ class _Course:
             answers = yield from self._voice.ask(
                 "train", asked, round=number, content=self._content, arrays=state.shared
             )
-            if number > 1 and self.plan.role == "arm":
+            yield from told(self.asking.run, "train", answers, round=number)
+            if number > 1 and "judge" in self._content:
                 yield self.judge.during_training(number - 1, answers)
-            total = answers.total.under("update")
+            total = self._guarded.summed(answers.total.under("update"), state.shared, number)
             state = _next(algorithm, state, total, number=number)
             digest, rest = stored(state, self.model.layout, self.federation.keep)
             yield RoundFinished(
                 run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total)
             )
+        yield from self._guarded.told(self.asking.run)
         how = yield from self.judge.finally_(self.plan.rounds, state.weights)
         if self.plan.role == "arm" and self.plan.study.evaluation.fine_tune is not None:
             yield from self.judge.fine_tuned(self.plan.rounds, state.weights, how)
@@ -200,9 +214,14 @@ class _Course:
 
     @property
     def _content(self) -> dict[str, Any]:
-        """What goes with a round; a coalition is judged at its end only, by all sites."""
-        judge = {} if self.plan.role == "coalition" else {"judge": self.judge.during}
-        return self.setting.content | judge
+        """What goes with a round; a coalition, and a model behind noise, is judged at its end only."""
+        silent = self.plan.role == "coalition" or self._guarded.silent
+        return self.setting.content | ({} if silent else {"judge": self.judge.during})
+
+    @property
+    def _guarded(self) -> Between:
+        """The hub's part in differential privacy."""
+        return Between(self.plan, self._trainers, self.federation.secret)
 
     @property
     def _weighs_sites(self) -> bool:
@@ -229,6 +248,21 @@ class _Course:
         """What a site is told of the rounds that a baseline's one exchange stands for, where layers join in later."""
         start = self.plan.study.model.start
         return {"rounds": self.plan.study.algorithm.rounds} if start is not None and start.steers else {}
+
+
+def _voice(asking: Asking, plan: RunPlan, sites: Sequence[str]) -> Generator[Event, None, Asking]:
+    """Return the hub's voice towards so many sites: it hears sums only, where the study or their number says so.
+
+    Raises
+    ------
+    PlanError
+        If the study needs what is hidden then.
+    """
+    if not plan.study.privacy.hides(len(sites)):
+        return asking
+    if hidden := list(hidden_contributions(plan.study, sites)):
+        raise PlanError.of(hidden)
+    return (yield from in_sums(asking, sites))
 
 
 def asking_for(run: str, plan: RunPlan, engine: Engine) -> Asking:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from medfl.errors import Complaint, PlanError
 from medfl.events import Role
+from medfl.spec.checks_of_secrecy import secrecy
 from medfl.spec.model import Torch
 from medfl.spec.study import Study
 
@@ -64,7 +65,7 @@ def compile(study: Study, *, sites: Sequence[str] | None = None, only: str | Non
     PlanError
         With all reasons at once.
     """
-    complaints = [*_unknown_arm(study, only), *_hidden_contributions(study), *_too_few_sites(study, sites)]
+    complaints = [*_unknown_arm(study, only), *hidden_contributions(study, sites), *_too_few_sites(study, sites)]
     if complaints:
         raise PlanError.of(complaints)
     arms = {name: arm for name, arm in study.arms.items() if only in (None, name)}
@@ -82,18 +83,12 @@ def _unknown_arm(study: Study, only: str | None) -> list[Complaint]:
     return [Complaint("the study has no such arm", "--arm", only, f"choose one of: {names}")]
 
 
-def _hidden_contributions(study: Study) -> Iterator[Complaint]:
-    """Refuse to compare contributions that secure aggregation hides."""
+def hidden_contributions(study: Study, sites: Sequence[str] | None) -> Iterator[Complaint]:
+    """Refuse what secure aggregation, asked for or on by default among so many sites, hides."""
     for name, arm in study.arms.items():
-        rule = arm.algorithm
-        if rule.single_contributions and arm.privacy.secure_aggregation:
-            yield Complaint(
-                f"{rule.kind} compares single contributions of sites; secure aggregation shows the hub only their sum",
-                f"[algorithm] kind of arm {name!r}",
-                f"{rule.kind} and secure_aggregation = true",
-                "choose a rule of sums (fedavg, fedprox, scaffold, fedadam and others), or set secure_aggregation to "
-                "false and let every hospital agree that the hub sees its updates",
-            )
+        for finding in secrecy(arm, sites=None if sites is None else len(sites)):
+            part, key = map(str, finding.path)
+            yield Complaint(finding.what, f"[{part}] {key} of arm {name!r}", remedy=finding.remedy)
 
 
 def _too_few_sites(study: Study, sites: Sequence[str] | None) -> Iterator[Complaint]:

@@ -16,6 +16,7 @@ from medfl.learn.data.schema import Schema
 from medfl.learn.model import Model
 from medfl.learn.models import build
 from medfl.run.asking import Answers, Asking, changed_by_policy, said
+from medfl.run.guarded import readable, told
 from medfl.spec.model import Model as ModelPart
 from medfl.spec.study import Study
 
@@ -34,12 +35,15 @@ class Setting:
         The fitted preprocessing.
     content
         Both, as every request carries them.
+    largest
+        Training rows of the largest site.
     """
 
     sites: tuple[str, ...]
     agreement: Agreement
     recipe: Recipe
     content: dict[str, Any]
+    largest: int
 
     def model(self, part: ModelPart) -> Model:
         """Return the model, bound to the input's width and the outcome."""
@@ -61,13 +65,16 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
     yield DataDescribed(run=asking.run, sites=_fingerprints(described), agreement=agreement.to_json())
     content: dict[str, Any] = {"agreement": agreement.to_json()}
     summed = yield from asking.ask("prepare", described.sites, content=content)
-    recipe = fit(summed.total.under("sums"), agreement, preprocess=study.preprocess, model_kind=study.model.kind)
+    yield from told(asking.run, "prepare", summed)
+    sums = readable(summed.total.under("sums"), agreement, study)
+    recipe = fit(sums, agreement, preprocess=study.preprocess, model_kind=study.model.kind)
     yield DataPrepared(
         run=asking.run, sites=said(summed, "rows"), recipe=recipe.to_json(), explained=tuple(explain(recipe))
     )
     yield from _notices(asking.run, study, summed)
     yield from changed_by_policy(asking.run, summed)
-    return Setting(summed.sites, agreement, recipe, content | {"recipe": recipe.to_json()})
+    largest = max(rows["train_rows"] for rows in said(summed, "rows").values())
+    return Setting(summed.sites, agreement, recipe, content | {"recipe": recipe.to_json()}, largest)
 
 
 def _agree(study: Study, described: Answers) -> Agreement:

@@ -23,13 +23,17 @@ from medfl.learn.model import Floats
 from medfl.learn.normalised import around, with_own
 from medfl.learn.statistic import Statistic
 from medfl.learn.transfer import schedule
-from medfl.messages import Refusal, Reply, Request
-from medfl.site.breakdown import by_feature, by_group
+from medfl.messages import SECURE, Refusal, Reply, Request
+from medfl.privacy.secure.member import Member
+from medfl.site.breakdown import by_feature, by_group, shown
 from medfl.site.desk import Desk, Prepared
+from medfl.site.guard import as_promised, require_private
 from medfl.site.judgement import told
 from medfl.site.looking import Looking
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Release, Verdict
+from medfl.site.purse import Purse
+from medfl.site.secrecy import PROTOCOL, masked, require_seen, taken_part
 from medfl.site.sound import require_sound
 from medfl.spec.study import Study
 from medfl.spec.training import LocalTraining
@@ -52,6 +56,8 @@ class Site:
         What it allows.
     base
         Folder that the study's relative paths start from at this site.
+    purse
+        What it has to spend on studies with differential privacy; without one it takes part in none.
     """
 
     def __init__(
@@ -62,10 +68,14 @@ class Site:
         vault: Vault,
         policy: Policy | None = None,
         base: Path | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.name = name
+        self.member: Member | None = None
+        """Its part in secure aggregation; the pool of all rows in a simulation has none."""
+        self._purse = purse
         self._policy = policy or AllButRows()
-        self.desk = Desk(name, table, base or Path(), columns=self._policy.columns)
+        self.desk = Desk(name, table, base or Path(), columns=self._policy.columns, purse=purse)
         self._vault = vault
 
     def answer(self, request: Request) -> Reply | Refusal:
@@ -76,14 +86,7 @@ class Site:
         """
         began = time.perf_counter()
         try:
-            leaving = self._released(request)
-            return Reply(
-                request=request.id,
-                site=self.name,
-                content=leaving.content,
-                arrays=leaving.statistic.arrays,
-                seconds=time.perf_counter() - began,
-            )
+            return replace(self._reply(request), seconds=time.perf_counter() - began)
         except MedflError as error:
             refusal = Refusal(request=request.id, site=self.name, code=error.code, complaints=error.complaints)
             return self._policy.tells(refusal, request)
@@ -93,31 +96,55 @@ class Site:
                 request=request.id, site=self.name, code=SiteError.code, complaints=(_redacted(error, request),)
             )
 
-    def _released(self, request: Request) -> Release:
-        """Return what leaves: the policy has the first word and the last, on what is plain."""
+    def _reply(self, request: Request) -> Reply:
+        """Do the work; the policy has the first word, and the last on what is plain. Then it is masked, where asked."""
         if request.site != self.name:
             raise WireError("a site was sent what is meant for another", received=repr(request.site[:80]))
         study, algorithm = self.desk.study(request.study)
         require_sound(request, study)
         facts = Looking(self.desk, study, request)
         _require(self._policy.admits(request, study, facts=facts), self.name)
+        if request.task in PROTOCOL:
+            return taken_part(self._identified(), request)
         content, sums = self._work(study, algorithm, request)
-        release = Release(
-            request=request,
-            study=study,
-            content=content,
-            statistic=sums.without("kept"),
-            kept=sums.under("kept"),
-            facts=facts,
+        release = self._released(
+            Release(
+                request=request,
+                study=study,
+                content=content,
+                statistic=sums.without("kept"),
+                kept=sums.under("kept"),
+                facts=facts,
+                secure=SECURE in request.content,
+            )
         )
+        reply = Reply(request=request.id, site=self.name, content=release.content, arrays=release.statistic.arrays)
+        if release.secure:
+            return masked(self._identified(), request, reply)
+        if self.member is not None:
+            require_seen(study, reply, request)
+        return reply
+
+    def _released(self, release: Release) -> Release:
+        """Return what the policy makes of what is about to leave."""
         found = self._policy.releases(release)
         if isinstance(found, Release):
             return found
         _require(found, self.name)
         return release
 
+    def _identified(self) -> Member:
+        if self.member is None:
+            raise RefusedError(
+                "the site has no identity, and so no part in secure aggregation",
+                where=self.name,
+                remedy="give it one, or set secure_aggregation = false in [privacy]",
+            )
+        return self.member
+
     def _work(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Return what the site would say, and the sums that would leave; and those that stay, under ``kept``."""
+        require_private(study, request, self._purse)
         match request.task:
             case "describe":
                 return {"schema": self.desk.schema(study).to_json()}, Statistic()
@@ -131,6 +158,8 @@ class Site:
                 return self._alone(study, request)
             case "fine-tune":
                 return self._fine_tuned(study, request)
+            case "keys" | "unmask":
+                raise WireError("a step of secure aggregation is no work of its own", where=request.id)
 
     def _train(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the incoming model, where asked to, and train from it."""
@@ -139,10 +168,15 @@ class Site:
         evaluation = Statistic()
         memory = self._vault.recall(request.run, request.round - 1)
         layout = prepared.model.layout
-        if "judge" in request.content:
+        guard = self.desk.guard(study, request)
+        if "judge" in request.content and guard is None:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
+        if guard is not None:
+            private, words["privacy"] = guard.training()
+            local = replace(local, private=private)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
+        update = as_promised(update, study, request, self._purse)
         _refuse_non_finite(update, study.training)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
@@ -171,13 +205,23 @@ class Site:
     def _evaluated(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the model; where it is the last one also by groups of patients and with features shuffled, if asked."""
         prepared, how = self.desk.prepared(study, request), request.content["judge"]
+        asked = how.get("subgroups")
+        groupings = shown(prepared, self.desk.groups(study, request), fewest=study.evaluation.fewest) if asked else {}
+        named = {"subgroups": {name: may.words for name, may in groupings.items()}} if asked else {}
+        if asked == "names":
+            return named, Statistic()
         weights = self._completed(prepared, request)
-        words, statistic = self._judged(prepared, weights, request)
-        if how.get("subgroups"):
+        guard = self.desk.guard(study, request)
+        if guard is not None:
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
-            groups, fewest = self.desk.groups(study, request), study.evaluation.fewest
-            words["subgroups"], sums = by_group(prepared, scores, groups, threshold=how["threshold"], fewest=fewest)
-            statistic += sums.prefixed("subgroups")
+            truth = prepared.recipe.restored(prepared.test.outcome)
+            return guard.judged(scores, truth, prepared.agreement.outcome)
+        words, statistic = self._judged(prepared, weights, request)
+        if asked:
+            scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
+            names = asked if isinstance(asked, dict) else None
+            sums = by_group(prepared, scores, groupings, threshold=how["threshold"], names=names)
+            words, statistic = words | named, statistic + sums.prefixed("subgroups")
         if repeats := how.get("importance"):
             sums = by_feature(prepared, weights, repeats=repeats, seed=request.seed, site=self.name)
             statistic += sums.prefixed("importance")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfl import seeds
-from medfl.errors import DataError, SiteError, did_you_mean, listed
+from medfl.errors import DataError, RefusedError, SiteError, did_you_mean, listed
 from medfl.learn.algorithm import Algorithm
 from medfl.learn.data.clean import Clean, clean
 from medfl.learn.data.grouping import Groups, groups
@@ -25,6 +27,11 @@ from medfl.learn.model import Examples, Floats, Model
 from medfl.learn.models import build
 from medfl.learn.statistic import Statistic
 from medfl.messages import Request
+from medfl.privacy.declared import bounded, declared, require_declared
+from medfl.privacy.division import by_patient, by_place, divided, patients
+from medfl.site.guard import Guard, Units
+from medfl.site.purse import Purse
+from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
 
 
@@ -58,13 +65,21 @@ class Desk:
     """Reads the table once and keeps the last preparation, which all rounds of a run share."""
 
     def __init__(
-        self, name: str, table: Callable[[], Table], base: Path, *, columns: tuple[str, ...] | None = None
+        self,
+        name: str,
+        table: Callable[[], Table],
+        base: Path,
+        *,
+        columns: tuple[str, ...] | None = None,
+        purse: Purse | None = None,
     ) -> None:
-        self._name, self._open, self._base, self._columns = name, table, base, columns
+        self._name, self._open, self._base = name, table, base
+        self._columns, self._purse = columns, purse
         self._studies: dict[str, tuple[Study, Algorithm]] = {}
         self._sheet: Sheet | None = None
         self._split: tuple[object, tuple[Clean, Clean]] | None = None
         self._prepared: tuple[object, Prepared] | None = None
+        self._counted: tuple[object, Units] | None = None
 
     def study(self, text: str) -> tuple[Study, Algorithm]:
         """Read a study's canonical text, and how it aggregates; the last one is remembered."""
@@ -83,12 +98,16 @@ class Desk:
 
     def schema(self, study: Study) -> Schema:
         """Return what the table looks like; the ID column is nobody's feature."""
-        return infer(self.sheet().without(study.evaluation.id_column), study.data)
+        sheet, dp = self.sheet().without(study.evaluation.id_column), study.privacy.dp
+        return infer(sheet, study.data) if dp is None else declared(sheet.without(dp.patient_id), study.data, dp)
 
     def summed(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Return how many rows there are of what, and the sums that preprocessing is fitted from."""
         agreement = Agreement.from_json(request.content["agreement"])
         train, test = self._parts(study, agreement, request.seed)
+        guard = self.guard(study, request)
+        if guard is not None:
+            return _noised(guard, train, test, agreement)
         self.groups(study, request)  # What is wrong with them is told before anything is trained.
         rows = {
             "train_rows": len(train),
@@ -98,6 +117,26 @@ class Desk:
             "test_classes": _classes(test, agreement),
         }
         return {"rows": rows}, sums(train, agreement, preprocess=study.preprocess).prefixed("sums")
+
+    def guard(self, study: Study, request: Request) -> Guard | None:
+        """Return what guards answers about single records or patients; None where nothing does.
+
+        Raises
+        ------
+        RefusedError
+            If the study promises what this site keeps no ledger for.
+        """
+        dp = study.privacy.dp
+        if dp is None or not dp.within_sites:
+            return None
+        if self._purse is None:
+            raise RefusedError("no privacy ledger is kept here", where=self._name, remedy="leave privacy.dp out")
+        parts = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
+        if self._counted is None or self._counted[0] is not parts:
+            train, test = (self._units(dp, part) for part in parts)
+            self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1])), _content(parts)))
+        units, dataset = self._counted[1], self._purse.named(self.sheet().names)
+        return Guard(self._purse, study, dp, request, dataset, self._division(study, dp, request.seed), units)
 
     def groups(self, study: Study, request: Request) -> dict[str, Groups]:
         """Return who of the test rows belongs to which group, by the grouping's name."""
@@ -114,7 +153,7 @@ class Desk:
 
     def prepared(self, study: Study, request: Request) -> Prepared:
         """Return the rows as numbers, by the agreed recipe."""
-        key = (request.study, request.seed, request.content["recipe"])
+        key = (request.run, request.study, request.seed, request.content["recipe"])
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = (key, self._prepare(study, request))
         return self._prepared[1]
@@ -123,16 +162,23 @@ class Desk:
         agreement = Agreement.from_json(request.content["agreement"])
         train, test = self._parts(study, agreement, request.seed)
         recipe = Recipe.from_json(request.content["recipe"])
-        recipe = localise(recipe, train, agreement=agreement, preprocess=study.preprocess)
+        guard, asked = self.guard(study, request), None
+        if guard is not None and recipe.per_site:
+            asked = guard.plausible(train, agreement)
+        recipe = localise(recipe, train, agreement=agreement, preprocess=study.preprocess, sums=asked)
         model = build(study.model, features=len(recipe.feature_names), outcome=agreement.outcome)
         weights = _class_weights(study, recipe)
         return Prepared(agreement, recipe, model, examples(recipe, train), examples(recipe, test), weights)
 
     def _parts(self, study: Study, agreement: Agreement, seed: int) -> tuple[Clean, Clean]:
         """Return the usable rows, split for training and testing."""
-        key = (study.data, study.preprocess, study.evaluation, agreement, seed)
+        dp = study.privacy.dp
+        key = (study.data, study.preprocess, study.evaluation, dp, agreement, seed)
         if self._split is None or self._split[0] != key:
             rows = clean(self.sheet(), agreement, data=study.data, preprocess=study.preprocess)
+            if dp is not None:
+                require_declared(agreement, study.data, dp)
+                rows = bounded(rows, agreement)
             train, test = self._divide(rows, study, agreement, seed)
             self._split = (key, (rows.take(train), rows.take(test)))
         return self._split[1]
@@ -143,18 +189,53 @@ class Desk:
         how = study.evaluation
         if how.test_ids is not None:
             return by_ids(self._ids(how.id_column), self._listed(how.test_ids), kept=rows.kept)
+        dp = study.privacy.dp
+        if dp is not None and dp.within_sites:
+            return self._unit_by_unit(rows, study, dp, seed)
         drawn = seeds.integer(seed, site=self._name, purpose="split")
         labels = None if agreement.outcome.kind == "regression" else rows.outcome
         return split(
             labels, len(rows), fraction=how.test_fraction, seed=drawn if how.split_seed is None else how.split_seed
         )
 
-    def _ids(self, column: str | None) -> NDArray[Any]:
+    def _unit_by_unit(
+        self, rows: Clean, study: Study, dp: DifferentialPrivacy, seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Draw each unit by itself, so that one more of them deals nobody anew."""
+        how = study.evaluation
+        seed = seed if how.split_seed is None else how.split_seed
+        if dp.patient_id is None:
+            test = by_place(rows.kept, len(self.sheet()), fraction=how.test_fraction, seed=seed, site=self._name)
+        else:
+            numbers, names = patients(self._patients(dp.patient_id)[rows.kept])
+            test = by_patient(numbers, names, fraction=how.test_fraction, seed=seed, site=self._name)
+        return divided(test)
+
+    def _units(self, dp: DifferentialPrivacy, part: Clean) -> NDArray[np.int64] | None:
+        """Return the patient of each row; None where each row is a unit."""
+        if dp.patient_id is None:
+            return None
+        return patients(self._patients(dp.patient_id)[part.kept])[0]
+
+    def _patients(self, column: str) -> NDArray[Any]:
+        return self._ids(column, key="[privacy.dp] patient_id")
+
+    def _division(self, study: Study, dp: DifferentialPrivacy, seed: int) -> str:
+        """Return a name that two divisions into training and test units share only if they are the same."""
+        how = study.evaluation
+        if how.test_ids is not None:
+            listed = sorted(self._listed(how.test_ids))
+            words: list[Any] = ["listed", how.id_column, listed]
+        else:
+            words = [dp.patient_id, how.test_fraction, seed if how.split_seed is None else how.split_seed]
+        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+    def _ids(self, column: str | None, *, key: str = "[evaluation] id_column") -> NDArray[Any]:
         sheet = self.sheet()
         if column is None or column not in sheet.names:
             raise DataError(
                 "the table has no such ID column",
-                where="[evaluation] id_column",
+                where=key,
                 received=str(column),
                 remedy=did_you_mean(str(column), sheet.names) or "name the column that holds the IDs",
             )
@@ -190,6 +271,30 @@ class Desk:
                 remedy="put the list into the study's folder at the site, and name it by a path inside that",
             )
         return path
+
+
+def _content(parts: tuple[Clean, Clean]) -> bytes:
+    """Return a digest of rows."""
+    found = hashlib.sha256()
+    for part in parts:
+        for array in (part.numeric, part.codes, part.outcome, part.kept):
+            if array is not None:
+                found.update(np.ascontiguousarray(array).tobytes())
+    return found.digest()
+
+
+def _noised(guard: Guard, train: Clean, test: Clean, agreement: Agreement) -> tuple[dict[str, Any], Statistic]:
+    """Return the number of rows, which counts as known, and sums with noise; no count of an outcome leaves."""
+    told = guard.told()
+    rows = {
+        "train_rows": len(train),
+        "test_rows": len(test),
+        "left_out": train.left_out + train.dropped,
+        "train_classes": {},
+        "test_classes": {},
+    }
+    numbers = guard.statistics(train, agreement) if guard.shares else Statistic({"rows": np.array([len(train)])})
+    return {"rows": rows, "privacy": told}, numbers.prefixed("sums")
 
 
 def _class_weights(study: Study, recipe: Recipe) -> Floats | None:

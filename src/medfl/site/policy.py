@@ -112,7 +112,7 @@ class Policy(Protocol):
 
 
 RELEASED_ARRAYS = ("sums", "update", "evaluation", "subgroups", "importance")
-RELEASED_WORDS = frozenset({"schema", "rows", "loss", "metrics", "intervals", "subgroups", "policy"})
+RELEASED_WORDS = frozenset({"schema", "rows", "loss", "metrics", "intervals", "subgroups", "policy", "privacy"})
 
 
 def unknown(release: Release) -> Verdict | None:

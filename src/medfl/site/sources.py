@@ -12,10 +12,14 @@ from medfl.errors import DataError, PlanError, listed
 from medfl.learn.data.partition import deal
 from medfl.learn.data.sheet import Part, Sheet, Table
 from medfl.learn.data.tables import as_frame, bundled, read_table
+from medfl.privacy.secure.identity import Identity
+from medfl.privacy.secure.member import Member
+from medfl.privacy.secure.unmasked import UnmaskedHere
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.policy import Policy
 from medfl.site.pooled import NAME as POOL
+from medfl.site.purse import purse_in
 from medfl.site.remembered import Remembered
 from medfl.site.rules_reading import read
 from medfl.site.written import Written
@@ -70,11 +74,14 @@ class Sources:
         """
         openers = self._openers(study)
         _require_names(openers)
-        return {name: self._site(name, openers[name]) for name in sorted(openers)}
+        sites = {name: self._site(name, openers[name]) for name in sorted(openers)}
+        introduce(sites, Identity.at(self.vaults / "identity"))
+        return sites
 
     def _site(self, name: str, table: Callable[[], Table]) -> Site:
         folder = self.vaults / name
-        return Site(name, table, vault=FolderVault(folder), policy=self._policy(folder), base=self.base)
+        policy, purse = self._policy(folder), purse_in(self.vaults, name)
+        return Site(name, table, vault=FolderVault(folder), policy=policy, base=self.base, purse=purse)
 
     def _policy(self, folder: Path) -> Policy | None:
         """Return the policy that a site has written or, where it has none, the one for all."""
@@ -118,6 +125,22 @@ class Sources:
                 remedy='add table = "FILE.csv", or pass a data frame to medfl.simulate',
             )
         return self._file(data, simulate.table)
+
+
+def introduce(sites: Mapping[str, Site], root: Identity) -> None:
+    """Give simulated sites their part in secure aggregation, as enrolment does with real ones.
+
+    Parameters
+    ----------
+    sites
+        Sites by name; each gets to know all others.
+    root
+        What their identities are derived from, so that every process of the simulation has the same.
+    """
+    identities = {name: Identity(root.derived("simulated site", name)) for name in sites}
+    directory = {name: identity.public for name, identity in identities.items()}
+    for name, site in sites.items():
+        site.member = Member(name, identities[name], directory, unmasked=UnmaskedHere())
 
 
 def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> dict[str, Callable[[], Table]]:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from itertools import chain
 
 from medfl.spec.checks_of_judging import grouped, judging, regrouped
+from medfl.spec.checks_of_privacy import guarding
+from medfl.spec.checks_of_secrecy import secrecy
 from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles
 from medfl.spec.examine import examined, refusal
 from medfl.spec.finding import Finding, closest
@@ -64,7 +66,8 @@ def _findings(study: Study, whole: Study) -> list[Finding]:
         _dealing(study),
         _test_rows(study),
         judging(study, sites=_site_count(study.data)),
-        _protection(study),
+        guarding(study, whole, sites=_site_count(study.data)),
+        secrecy(study, sites=_site_count(study.data)),
         _rule(study),
     )
     return list(chain.from_iterable(checks))
@@ -126,6 +129,11 @@ def _column_names(study: Study) -> Iterator[tuple[KeyPath, str]]:
     if study.evaluation.id_column is not None:
         yield ("evaluation", "id_column"), study.evaluation.id_column
     yield from grouped(study)
+    if study.privacy.dp is not None:
+        named = {key: getattr(study.privacy.dp, key) for key in ("ranges", "categories")}
+        yield from ((("privacy", "dp", key, name), name) for key, names in named.items() for name in names)
+        if study.privacy.dp.patient_id is not None:
+            yield ("privacy", "dp", "patient_id"), study.privacy.dp.patient_id
 
 
 def _target(study: Study) -> Iterator[Finding]:
@@ -282,13 +290,6 @@ def _test_rows(study: Study) -> Iterator[Finding]:
         what = f"test_ids has no list for {', '.join(missing[:10])}{'…' if len(missing) > 10 else ''}"
         remedy = f'add {missing[0]} = "FILE" with one ID a line, for every site'
         yield Finding(("evaluation", "test_ids"), what, remedy)
-
-
-def _protection(study: Study) -> Iterator[Finding]:
-    if study.privacy.secure_aggregation:
-        what = "secure aggregation is not available in this version of MEDfl: the hub sees each site's contribution"
-        remedy = "leave secure_aggregation out, or set it to false, if the study may run without it"
-        yield Finding(("privacy", "secure_aggregation"), what, remedy)
 
 
 def _rule(study: Study) -> Iterator[Finding]:

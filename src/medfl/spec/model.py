@@ -54,9 +54,10 @@ class Torch(Started):
     """The name it was registered under."""
     options: Table[Scalar] = Field(default_factory=FrozenDict)
     """Keyword arguments of its factory."""
-    batch_norm: Literal["shared", "local"] | None = None
-    """Batch normalisation: its running statistics pooled over sites ("shared", as where it is left out), or all of it
-    kept at each site and never sent ("local": FedBN, Li et al. 2021)."""
+    batch_norm: Literal["shared", "local", "group"] | None = None
+    """Batch normalisation: its running statistics pooled over sites ("shared", as where it is left out), all of it kept
+    at each site and never sent ("local": FedBN, Li et al. 2021), or group normalisation in its place ("group": Wu & He
+    2018), in which rows do not meet, as differential privacy needs."""
 
 
 Model = Annotated[Logistic | Linear | MLP | Torch, Field(discriminator="kind"), tagged("kind", "logistic")]

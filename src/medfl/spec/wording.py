@@ -133,10 +133,8 @@ def _home(name: str) -> str:
 
 
 def _no_such_protection(name: str) -> tuple[str, str]:
-    differential = name.startswith(("dp", "diff", "eps", "delta", "noise"))
-    asked = "differential privacy" if differential else name
     return (
-        f"{asked} is not available in this version of MEDfl, and is not passed over in silence",
+        f"{name} is not available in this version of MEDfl, and is not passed over in silence",
         "leave it out only if the study may run without it",
     )
 

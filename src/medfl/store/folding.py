@@ -16,6 +16,7 @@ from medfl.events import (
     Event,
     FineTuned,
     Noticed,
+    PrivacySpent,
     RoundFinished,
     RoundStarted,
     RunFailed,
@@ -29,7 +30,7 @@ from medfl.events import (
     WeightsTaken,
 )
 from medfl.store.journal import Recorded
-from medfl.store.views import ExecutionView, RoundView, RunError, RunView, SiteView
+from medfl.store.views import ExecutionView, PrivacyView, RoundView, RunError, RunView, SiteView
 
 
 def view_run(events: Iterable[Recorded], *, alive: bool = False) -> RunView:
@@ -125,8 +126,8 @@ class _Fold:
                     self.sites[site] = replace(self._site(site), fine_tuned=metrics)
             case RoundFinished():
                 self._close_round(event)
-            case WeightsTaken():
-                self.view = replace(self.view, start=event)
+            case PrivacySpent():
+                self.view = replace(self.view, privacy=_spent(self.view, event))
             case Noticed():
                 self.view = replace(self.view, notices=tuple(dict.fromkeys((*self.view.notices, event))))
             case RunFinished(rounds=rounds, seconds=seconds):
@@ -151,6 +152,7 @@ class _Fold:
         after = event.after_round if isinstance(event, RunResumed) else 0
         if isinstance(event, RunStarted):
             self.sites = {site: SiteView(name=site) for site in event.sites}
+            self.view = replace(self.view, secure=event.secure)
         self.rounds = {number: kept for number, kept in self.rounds.items() if number <= after}
         self.spans.append((at, at))
         self.view = replace(
@@ -209,6 +211,23 @@ class _Fold:
 
     def _site(self, name: str) -> SiteView:
         return self.sites.get(name, SiteView(name=name))
+
+
+def _spent(view: RunView, event: PrivacySpent) -> PrivacyView:
+    """Return what is known of a run's privacy after one more thing was released."""
+    before = view.privacy or PrivacyView(unit=event.unit)
+    asked = view.asked("privacy").get("dp") or {}
+    kept = {
+        site: {**before.sites.get(site, {}), **{k: words[k] for k in ("delta", "planned", "epsilon") if k in words}}
+        for site, words in event.sites.items()
+    }
+    pins = {site: {k: words[k] for k in ("lines", "head")} for site, words in event.sites.items() if "head" in words}
+    return replace(
+        before,
+        planned=asked.get("epsilon"),
+        sites={**before.sites, **kept},
+        ledgers={**before.ledgers, **pins},
+    )
 
 
 def _seconds(start: str, end: str) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from medfl.errors import Complaint, NotFoundError, did_you_mean, listed
 from medfl.events import (
     Event,
+    PrivacySpent,
     RoundFinished,
     RunFailed,
     RunFinished,
@@ -59,6 +61,20 @@ def whole_execution(home: Home, execution: str) -> ExecutionView:
             "there is no such execution", received=execution, remedy="see what there is with: medfl runs"
         )
     return view_execution([_read(home, run) for run in runs])
+
+
+def ledgers(home: Home, execution: str) -> dict[str, Mapping[str, Any]]:
+    """Return how far each site's privacy ledger had come when a run of this execution last heard of it."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for recorded in home.journal.read(kinds=(PrivacySpent.__name__,)):
+        event = recorded.event
+        if isinstance(event, PrivacySpent) and event.run.startswith(f"{execution}-"):
+            found |= {
+                site: {key: words[key] for key in ("lines", "head")}
+                for site, words in event.sites.items()
+                if words.get("lines", 0) > found.get(site, {}).get("lines", 0)
+            }
+    return found
 
 
 def execution_of(home: Home, name: str) -> str:

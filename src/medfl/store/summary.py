@@ -58,9 +58,17 @@ def _run(run: RunView) -> dict[str, Any]:
             | ({"fine_tuned": dict(site.fine_tuned)} if site.fine_tuned else {})
             for name, site in run.sites.items()
         },
-        "privacy": {"secure_aggregation": False, "unit": None, "epsilon": None, "delta": None},
+        "privacy": _privacy(run),
     }
     return entry | _error(run)
+
+
+def _privacy(run: RunView) -> dict[str, Any]:
+    """Return what was in force, and what was spent: the largest ε and δ of any site."""
+    kept = run.privacy
+    if kept is None:
+        return {"secure_aggregation": run.secure, "unit": None, "epsilon": None, "delta": None}
+    return {"secure_aggregation": run.secure, "unit": kept.unit, "epsilon": kept.epsilon, "delta": kept.delta}
 
 
 def _baseline(run: RunView) -> Iterator[dict[str, Any]]:

@@ -94,6 +94,41 @@ class RunError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyView:
+    """What a run promises and has spent under differential privacy.
+
+    Parameters
+    ----------
+    unit
+        Whom the guarantee is about: record, patient or site.
+    planned
+        The ε that the whole run keeps to.
+    sites
+        By site, or under an empty name where the hub adds the noise, what it last said of itself: ``delta``, and where
+        it said so ``planned`` (noise, rate and steps) and ``epsilon`` (spent).
+    ledgers
+        By site: how far its ledger has come, as ``lines`` and ``head``.
+    """
+
+    unit: str
+    planned: float | None = None
+    sites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ledgers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def epsilon(self) -> float | None:
+        """The largest ε that any site has spent; before all have said so, what the run keeps to at most."""
+        said = [site.get("epsilon") for site in self.sites.values()]
+        known = [float(one) for one in said if one is not None]
+        return max(known) if known and len(known) == len(said) else self.planned
+
+    @property
+    def delta(self) -> float | None:
+        """The largest δ of any site."""
+        return max((float(site["delta"]) for site in self.sites.values()), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """Everything known of one run.
 
@@ -115,8 +150,8 @@ class RunView:
         Finished so far; asked for by the arm.
     model, state
         Sha256 of the last good weights and of the algorithm's state; None before the first, model also for local-only.
-    sites
-        By name, in the order in which replies are folded.
+    sites, secure
+        By name, in the order in which replies are folded; whether the hub saw nothing of them but sums.
     agreement, recipe, explained
         What the sites share; the fitted preprocessing, and the same in sentences.
     table
@@ -129,6 +164,8 @@ class RunView:
         Whether the view speaks of the sites' fine-tuned copies, as :meth:`as_fine_tuned` gives it.
     start
         What training started from; None where first weights were drawn at random.
+    privacy
+        What it promises and has spent under differential privacy; None where it promises nothing, or nothing yet.
     notices, failures
         What a reader should know, each once; every contribution that did not come.
     place
@@ -159,6 +196,7 @@ class RunView:
     state: str | None = None
     error: RunError | None = None
     sites: Mapping[str, SiteView] = field(default_factory=dict)
+    secure: bool = False
     agreement: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     explained: tuple[str, ...] = ()
@@ -168,6 +206,7 @@ class RunView:
     fine_tuned: FineTuned | None = None
     personal: bool = False
     start: WeightsTaken | None = None
+    privacy: PrivacyView | None = None
     notices: tuple[Noticed, ...] = ()
     failures: tuple[SiteFailed, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from medfl.events import Event
 from medfl.learn.algorithm import Local
 from medfl.learn.model import Examples, Model, Outcome
 from medfl.messages import Refusal, Reply, Request
+from medfl.privacy.secure.identity import Identity
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.engine import Engine
 from medfl.run.in_process import InProcess
@@ -27,10 +30,19 @@ from medfl.run.plan import compile
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.policy import Policy
+from medfl.site.purse import purse_in
+from medfl.site.sources import introduce
 from medfl.spec.merging import Override
 from medfl.spec.study import Study
 from medfl.spec.training import SGD, LocalTraining
 
+DECLARED: Mapping[str, Any] = MappingProxyType(
+    {
+        "ranges": {"age": [20, 100], "dose": [-4, 4]},
+        "categories": {"colour": ["amber", "blue", "clear"], "sick": ["0", "1"]},
+    }
+)
+"""What of these tables a study under differential privacy may know without looking."""
 NAMES = ("east", "north", "west")
 """The hospitals, in the order in which their answers are folded."""
 FEATURES = 4
@@ -55,13 +67,17 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def study(**changes: Override) -> Study:
-    """Return a study of these tables, quick to train; `changes` are laid over its parts, as an arm's are."""
+    """Return a study of these tables, quick to train; `changes` are laid over its parts, as an arm's are.
+
+    What a hospital sends is seen, for tests that look at it; ``privacy={"secure_aggregation": True}`` hides it.
+    """
     base = {
         "study": {"name": "tiny", "question": "Does the toy disease show in two numbers and a colour?", "seed": 7},
         "data": {"target": "sick"},
         "training": {"batch_size": 16},
         "algorithm": {"kind": "fedavg", "rounds": 2},
         "evaluation": {"bootstrap": 20},
+        "privacy": {"secure_aggregation": False},
     }
     return Study.model_validate(base).overridden(changes)
 
@@ -85,10 +101,19 @@ def sites(
     """
     opens = {name: partial(pd.DataFrame, frame) for name, frame in tables().items()} | dict(openers or {})
     allows = policies or {}
-    return {
-        name: Site(name, opens[name], vault=FolderVault(folder / name), policy=allows.get(name), base=folder)
+    hospitals = {
+        name: Site(
+            name,
+            opens[name],
+            vault=FolderVault(folder / name),
+            policy=allows.get(name),
+            base=folder,
+            purse=purse_in(folder, name),
+        )
         for name in sorted(opens)
     }
+    introduce(hospitals, Identity(bytes(32)))
+    return hospitals
 
 
 def in_process(hospitals: Mapping[str, Site]) -> InProcess:

@@ -114,7 +114,9 @@ def fit(total: Statistic, agreement: Agreement, *, preprocess: Preprocess, model
     )
 
 
-def localise(recipe: Recipe, own: Clean, *, agreement: Agreement, preprocess: Preprocess) -> Recipe:
+def localise(
+    recipe: Recipe, own: Clean, *, agreement: Agreement, preprocess: Preprocess, sums: Statistic | None = None
+) -> Recipe:
     """Return the recipe with the site's own numbers where it is per site; else the recipe itself.
 
     Parameters
@@ -125,10 +127,12 @@ def localise(recipe: Recipe, own: Clean, *, agreement: Agreement, preprocess: Pr
         The site's training rows; for a new site, the table that is predicted for.
     agreement, preprocess
         As given to :func:`fit`.
+    sums
+        What the site's own numbers are read from, where that is not the rows themselves.
     """
     if not recipe.per_site:
         return recipe
-    raw = _counted(own, agreement, preprocess)
+    raw = _counted(own, agreement, preprocess) if sums is None else sums
     features = recipe.features
     if recipe.impute.endswith("-per-site"):
         fills = _fills(raw, agreement, preprocess)

@@ -115,7 +115,7 @@ def infer(table: Table, data: Data, *, without: Sequence[str] = ()) -> Schema:
     columns: list[Column] = []
     complaints: list[Complaint] = []
     sheet = sheet_of(table)
-    used = _in_use(sheet.names, data, without)
+    used = in_use(sheet.names, data, without)
     for name in used:
         described = _target(sheet, data) if name == data.target else _feature(sheet, name, data)
         if isinstance(described, Column):
@@ -125,6 +125,13 @@ def infer(table: Table, data: Data, *, without: Sequence[str] = ()) -> Schema:
     if complaints:
         raise DataError.of(complaints)
     return Schema(tuple(columns), len(sheet), tuple(name for name in sheet.names if name not in used))
+
+
+def in_use(present: Sequence[str], data: Data, without: Sequence[str]) -> list[str]:
+    """Return the columns of a table that a study uses: the target and the features, or all but `without`."""
+    if data.features is not None:
+        return [name for name in dict.fromkeys([*data.features, data.target]) if name in present]
+    return [name for name in present if name == data.target or name not in {*without, *_dealt_by(data)}]
 
 
 def too_large(name: str, values: NDArray[np.float64]) -> Complaint | None:
@@ -139,12 +146,6 @@ def too_large(name: str, values: NDArray[np.float64]) -> Complaint | None:
         "",
         "leave those cells empty, or correct them",
     )
-
-
-def _in_use(present: Sequence[str], data: Data, without: Sequence[str]) -> list[str]:
-    if data.features is not None:
-        return [name for name in dict.fromkeys([*data.features, data.target]) if name in present]
-    return [name for name in present if name == data.target or name not in {*without, *_dealt_by(data)}]
 
 
 def _dealt_by(data: Data) -> Iterator[str]:

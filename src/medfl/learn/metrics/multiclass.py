@@ -40,6 +40,11 @@ def measure(scores: Floats, truth: Floats) -> Statistic:
     )
 
 
+def log_odds(logits: Reals) -> Reals:
+    """Return each class's log-odds against the rest, shape (classes, rows), of logits of that shape."""
+    return _log_softmax(logits)[1]
+
+
 def metrics(statistic: Statistic) -> dict[str, float]:
     """Return the metrics by name, NaN where one is not defined."""
     rows, squared_errors, log_losses = statistic["losses"][0]

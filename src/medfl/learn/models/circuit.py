@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 
 from medfl.learn.model import Floats, Layout
-from medfl.learn.models.layers import Signal, activate, dense, drop_out, normalise
+from medfl.learn.models.layers import Layer, Signal, activate, dense, drop_out, normalise
+from medfl.learn.models.operations import Operation
 from medfl.spec.model import Activation
 
 
@@ -74,13 +75,18 @@ class Circuit:
         Flat vector that the way backward fills; None for a circuit that only scores.
     generator
         Draws what dropout leaves out; None leaves out nothing.
+    apart
+        Leave the gradient to whoever asks for ``parts``, which then hold each row's.
 
     Attributes
     ----------
     forward
         Operations that compute ``scores``, shape (scores, rows).
     backward
-        Operations that fill the gradient from ``errors``, the loss's derivative by the scores.
+        Operations that fill the gradient, or each row's part of it, from ``errors``: the loss's derivative by the
+        scores.
+    parts
+        The gradient layer by layer, in the order of the architecture's blocks.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Circuit:
         weights: Floats,
         gradient: Floats | None = None,
         generator: np.random.Generator | None = None,
+        apart: bool = False,
     ) -> None:
         blocks = architecture.blocks.split(weights)
         slopes = architecture.blocks.split(np.empty_like(weights) if gradient is None else gradient)
@@ -98,13 +105,20 @@ class Circuit:
         layers = [dense(blocks["layer1"], slopes["layer1"], inputs=inputs, errors=None, above=signals[0])]
         for number, (below, above) in enumerate(pairwise(signals), start=1):
             if architecture.layer_norm:
-                layers.append(normalise(blocks[f"norm{number}"], slopes[f"norm{number}"], signal=below))
+                layers.append(normalise(blocks[f"norm{number}"], slopes[f"norm{number}"], signal=below, apart=apart))
             layers.append(activate(architecture.activation, below))
             if architecture.dropout and generator is not None:
                 layers.append(drop_out(architecture.dropout, below, generator=generator))
             name = f"layer{number + 1}"
             layers.append(dense(blocks[name], slopes[name], inputs=below.padded, errors=below.errors, above=above))
         self.forward = [operation for layer in layers for operation in layer.forward]
-        self.backward = [operation for layer in reversed(layers) for operation in layer.backward]
+        self.backward = [operation for layer in reversed(layers) for operation in _backward(layer, apart)]
+        self.parts = [layer.part for layer in layers if layer.part is not None]
         self.scores = signals[-1].values
         self.errors = signals[-1].errors
+
+
+def _backward(layer: Layer, apart: bool) -> list[Operation]:
+    if layer.part is None:
+        return layer.backward
+    return [*(layer.part.apart if apart else layer.part.total), *layer.backward]

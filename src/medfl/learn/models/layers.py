@@ -21,6 +21,34 @@ NORM_EPS = number(1e-5)
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The gradient of a layer's own parameters, which has a part of each row.
+
+    A dense layer's is the outer product of the row's inputs and errors; a normalisation's stands in `errors` itself.
+
+    Parameters
+    ----------
+    gradient
+        Where the sum over rows goes: the layer's block of the flat gradient.
+    total
+        Operations that write that sum; they come before the layer's way backward.
+    apart
+        Operations that, in their place, keep each row's part: in `inputs` and `errors`, once the whole way backward
+        is gone.
+    inputs
+        Shape (inputs + 1, rows); None in a normalisation.
+    errors
+        Shape (units, rows); in a normalisation (2, units, rows), of its gains and of its biases.
+    """
+
+    gradient: Floats
+    total: list[Operation]
+    apart: list[Operation]
+    inputs: Floats | None
+    errors: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One link of the chain rule.
 
@@ -29,11 +57,14 @@ class Layer:
     forward
         Computes the values from the values before.
     backward
-        Computes the errors from the errors after, and the gradient of the layer's own parameters.
+        Computes the errors from the errors after.
+    part
+        The gradient of its own parameters; None where it has none.
     """
 
     forward: list[Operation]
     backward: list[Operation]
+    part: Part | None = None
 
 
 class Signal:
@@ -73,10 +104,9 @@ def dense(block: Floats, gradient: Floats, *, inputs: Floats, errors: Floats | N
         The signal it writes.
     """
     forward: list[Operation] = [partial(block.T.dot, inputs, above.values)]
-    backward: list[Operation] = [partial(inputs.dot, above.errors.T, gradient)]
-    if errors is not None:
-        backward.append(partial(block[:-1].dot, above.errors, errors))
-    return Layer(forward, backward)
+    backward: list[Operation] = [] if errors is None else [partial(block[:-1].dot, above.errors, errors)]
+    total: list[Operation] = [partial(inputs.dot, above.errors.T, gradient)]
+    return Layer(forward, backward, Part(gradient, total, [], inputs, above.errors))
 
 
 def activate(name: Activation, signal: Signal) -> Layer:
@@ -110,7 +140,7 @@ def drop_out(share: float, signal: Signal, *, generator: np.random.Generator) ->
     return Layer(forward, [partial(np.multiply, errors, factors, errors)])
 
 
-def normalise(block: Floats, gradient: Floats, *, signal: Signal) -> Layer:
+def normalise(block: Floats, gradient: Floats, *, signal: Signal, apart: bool) -> Layer:
     """Layer normalisation (Ba et al. 2016, eq. 4): each row's units get mean 0 and variance 1, then gain and bias.
 
     Sums over an axis are products with a vector, which are several times faster.
@@ -123,6 +153,8 @@ def normalise(block: Floats, gradient: Floats, *, signal: Signal) -> Layer:
         Where their gradient goes; the same shape.
     signal
         What it works on.
+    apart
+        Whether there is to be room for each row's part of the gradient.
     """
     values, errors = signal.values, signal.errors
     units, rows = values.shape
@@ -143,9 +175,6 @@ def normalise(block: Floats, gradient: Floats, *, signal: Signal) -> Layer:
         partial(np.add, values, bias, values),
     ]
     backward: list[Operation] = [  # the mean and the deviation depend on every unit of the row
-        partial(np.multiply, errors, normal, product),
-        partial(product.dot, ones, gradient[0]),
-        partial(errors.dot, ones, gradient[1]),
         partial(np.multiply, block[0], average, share),
         partial(share.dot, errors, mean),
         partial(share.dot, product, along),
@@ -155,4 +184,11 @@ def normalise(block: Floats, gradient: Floats, *, signal: Signal) -> Layer:
         partial(np.subtract, errors, product, errors),
         partial(np.divide, errors, deviation, errors),
     ]
-    return Layer(forward, backward)
+    total: list[Operation] = [
+        partial(np.multiply, errors, normal, product),
+        partial(product.dot, ones, gradient[0]),
+        partial(errors.dot, ones, gradient[1]),
+    ]
+    kept = np.empty((2, units, rows) if apart else (2, 0, 0), np.float32)
+    keep: list[Operation] = [total[0], assign(kept[0], product), assign(kept[1], errors)]
+    return Layer(forward, backward, Part(gradient, total, keep, None, kept))

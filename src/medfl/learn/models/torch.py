@@ -31,7 +31,7 @@ import numpy as np
 
 from medfl.errors import DataError, MissingExtraError, PlanError
 from medfl.learn.model import Examples, Floats, Layout, Outcome, Pull, Trained
-from medfl.learn.models.batch_norm import layout_of, settle
+from medfl.learn.models.batch_norm import grouped, layout_of, settle
 from medfl.learn.models.passes import passes
 from medfl.spec.model import Torch
 from medfl.spec.training import SGD, Adam, AdamW, LocalTraining
@@ -120,8 +120,9 @@ class TorchModel:
         factory = Registered.find(spec.name)
         self._make = partial(factory, features, outcome.scores, **spec.options)
         _check_options(factory, self._make)
-        with _reproducible(np.random.default_rng(0)):
-            self._module = self._make()
+        self.features = features
+        with reproducible(np.random.default_rng(0)):
+            self._module = self._built()
         self._layout = layout_of(self._module, spec)
 
     @property
@@ -131,8 +132,8 @@ class TorchModel:
 
     def init(self, generator: np.random.Generator) -> Floats:
         """Return fresh weights: those the factory gives, its random numbers drawn from `generator`."""
-        with _reproducible(generator):
-            return self._flat(self._make())
+        with reproducible(generator):
+            return self._flat(self._built())
 
     def train(
         self,
@@ -150,8 +151,8 @@ class TorchModel:
         """
         from torch import as_tensor
 
-        with _reproducible(generator):
-            module = self._loaded(weights).train()
+        with reproducible(generator):
+            module = self.loaded(weights).train()
             step = Step(self, module, how=how, pull=pull)
             scale = None if class_weights is None else as_tensor(np.array(class_weights, np.float32))
             total, divisor = 0.0, 0.0
@@ -169,8 +170,8 @@ class TorchModel:
 
         shape = (len(features),) if self.outcome.scores == 1 else (len(features), self.outcome.scores)
         scores = np.empty(shape, np.float32)
-        with _reproducible(np.random.default_rng(0)), inference_mode():
-            module = self._loaded(weights).eval()
+        with reproducible(np.random.default_rng(0)), inference_mode():
+            module = self.loaded(weights).eval()
             for start in range(0, len(features), SCORED_AT_ONCE):
                 part = tensor(features[start : start + SCORED_AT_ONCE])
                 scores[start : start + SCORED_AT_ONCE] = self.logits(module, part).numpy()
@@ -197,16 +198,25 @@ class TorchModel:
             remedy=f"let its module return shape (rows, {outcomes})",
         )
 
-    def _loaded(self, weights: Floats) -> nn.Module:
+    def loaded(self, weights: Floats) -> nn.Module:
         """Return a module of its own for each call, with these weights."""
+        module = deepcopy(self._module)
+        self.load(module, weights)
+        return module
+
+    def load(self, module: nn.Module, weights: Floats) -> None:
+        """Give a module these weights."""
         from torch import no_grad, tensor
 
-        module = deepcopy(self._module)
         values = self.layout.split(np.ascontiguousarray(weights, np.float32))
         with no_grad():
             for name, mine in module.state_dict().items():
                 mine.copy_(tensor(values[name] if mine.is_floating_point() else np.rint(values[name])))
-        return module
+
+    def _built(self) -> nn.Module:
+        """Return what the factory makes, with group normalisation in place of batch normalisation where asked for."""
+        module = self._make()
+        return grouped(module, self.spec.name) if self.spec.batch_norm == "group" else module
 
     def _flat(self, module: nn.Module) -> Floats:
         return self.layout.join({name: value.numpy() for name, value in module.state_dict().items()})
@@ -232,10 +242,7 @@ class Step:
         self._model = model
         self._module = module
         self._clip = how.clip_norm
-        rates = self._rates(pull)
-        for name, parameter in module.named_parameters():
-            parameter.requires_grad_(parameter.requires_grad and rates.get(name, 1.0) > 0.0)
-        settle(module)
+        rates = freeze(module, model.layout, None if pull is None else pull.rates)
         self._parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
         self._optimiser = _optimiser(how, self._parameters, rates)
         self._mu = 0.0 if pull is None or pull.anchor is None else pull.mu
@@ -277,12 +284,6 @@ class Step:
             if name in self._correction:
                 parameter.grad += self._correction[name]
 
-    def _rates(self, pull: Pull | None) -> dict[str, float]:
-        """Return the factor of the learning rate by parameter; all weights of a parameter have the same."""
-        if pull is None or pull.rates is None:
-            return {}
-        return {name: float(part.flat[0]) for name, part in self._model.layout.split(pull.rates).items() if part.size}
-
     def _tensors(self, flat: Floats | None) -> dict[str, Tensor]:
         from torch import tensor
 
@@ -301,6 +302,18 @@ def _loss(outcome: Outcome, scores: Tensor, *, truth: Tensor, class_weights: Ten
         return functional.binary_cross_entropy_with_logits(scores, truth, weight=weights), rows
     divisor = rows if weights is None else float(weights.sum())
     return functional.cross_entropy(scores, truth.long(), weight=class_weights), divisor
+
+
+def freeze(module: nn.Module, layout: Layout, rates: Floats | None) -> dict[str, float]:
+    """Mark what does not learn; return the factor of the learning rate by parameter, where one is not 1.
+
+    All weights of a parameter have the same.
+    """
+    by_name = {} if rates is None else {name: float(p.flat[0]) for name, p in layout.split(rates).items() if p.size}
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and by_name.get(name, 1.0) > 0.0)
+    settle(module)
+    return by_name
 
 
 def _optimiser(
@@ -322,7 +335,7 @@ def _optimiser(
 
 
 @contextmanager
-def _reproducible(generator: np.random.Generator) -> Iterator[None]:
+def reproducible(generator: np.random.Generator) -> Iterator[None]:
     """Seed PyTorch from `generator` and compute on one thread; leave its own random state and threads as they were.
 
     The seed comes from a child of the generator, so that what is drawn next is what the built-in models would draw.

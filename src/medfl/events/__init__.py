@@ -1,7 +1,7 @@
 """What can happen, as frozen dataclasses.
 
 A run is the list of its events; every page, table and report is a pure function of the spec and that list. Events are
-appended after what they speak of is durable, and are never changed. The event reference is generated from this file.
+appended after what they speak of is durable, and are never changed. The event reference is generated from here.
 
 One *execution* is one ``medfl run``: every arm of a study for every repeat, and the baselines, each of them a *run*.
 """
@@ -12,22 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
+from medfl.events.event import Event as Event
+from medfl.events.privacy import PrivacySpent as PrivacySpent
+
 Role = Literal["arm", "centralised", "local-only", "coalition"]
 Metrics: TypeAlias = Mapping[str, float | None]
 Intervals: TypeAlias = Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened in a run.
-
-    Parameters
-    ----------
-    run
-        The run's id.
-    """
-
-    run: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +73,14 @@ class RunStarted(Event):
         Version of Python and of each package that takes part in the arithmetic.
     platform
         Operating system and processor, as text.
-    sites
-        Names of the sites, in the order in which replies are folded.
+    sites, secure
+        Names of the sites, in the order in which replies are folded; whether only sums over them are seen.
     """
 
     versions: Mapping[str, str]
     platform: str
     sites: tuple[str, ...]
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,7 +367,8 @@ KINDS: Mapping[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
         RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, RoundStarted,
-        SiteAnswered, SiteFailed, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed, RunInterrupted,
+        SiteAnswered, SiteFailed, PrivacySpent, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed,
+        RunInterrupted,
     )
 }  # fmt: skip
 

@@ -1,0 +1,157 @@
+"""Says in plain language what differential privacy promises, what leaves a site under it, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from medfl.errors import MedflError
+from medfl.events import Event, PrivacySpent
+from medfl.privacy.budget import between, delta_between
+from medfl.spec.privacy import DifferentialPrivacy
+from medfl.spec.study import Study
+
+WHOM = {"record": "one row", "patient": "all rows of one patient", "site": "a whole site"}
+
+
+def leaves_privately(study: Study, dp: DifferentialPrivacy, *, size: str) -> Iterator[str]:
+    """Yield what leaves a site whose study has differential privacy; `size` follows "weights"."""
+    yield (
+        "Before training: names of columns, and the number of rows to train and to test on, which count as known. "
+        "Ranges and categories are the study's own word; none is read from the data."
+    )
+    if not dp.within_sites:
+        norm = f"a Euclidean norm of {dp.clip_norm:g}"
+        if dp.clip_quantile is not None:
+            norm += f", and later of one that follows the {dp.clip_quantile:.0%} quantile of the updates,"
+        yield (
+            f"Each round: the change of the model's weights{size}, scaled down to {norm} where it is longer; each site "
+            "counts once, whatever its rows."
+        )
+        yield "For judging: histograms of the model's scores by outcome, error sums, and the site's own metrics."
+        return
+    yield "For preprocessing: what sums over the training rows are needed, with noise; no count of an outcome."
+    yield (
+        f"Each round: the change of the model's weights{size}, learned by DP-SGD: {_sampled(dp)}, no gradient longer "
+        f"than {dp.clip_norm:g}, with noise in every step. No training loss leaves."
+    )
+    yield "For judging, once, of the last model: a coarse histogram of its scores by outcome, with noise."
+
+
+def promised(study: Study, dp: DifferentialPrivacy, *, told: Iterable[Event], size: int | None) -> Iterator[str]:
+    """Yield what is promised to whom, who has to be trusted for it, and what it will cost in accuracy.
+
+    Parameters
+    ----------
+    study, dp
+        The arm, and its differential privacy.
+    told
+        What was told while tables were opened.
+    size
+        Number of weights that are learned, where it is known.
+    """
+    released = "anything that a run releases" if dp.within_sites else "any models of a run"
+    delta = "a tenth of 1 / rows, at most 1e-05" if dp.delta is None and dp.within_sites else f"{_delta(dp):g}"
+    yield (
+        f"Differential privacy: whether {WHOM[dp.unit]} took part changes the chance of {released} "
+        f"by a factor of e^ε at most, ε = {dp.epsilon:g} (but for a chance of δ = {delta}). This goes for one run; "
+        f"runs on the same rows add up{', in a ledger at each site' if dp.within_sites else ''}."
+    )
+    yield from _trusted(study, dp)
+    planned = _planned(told)
+    if planned:
+        yield from _noises(planned)
+        yield from _cost(planned, size)
+    elif not dp.within_sites:
+        yield from _between(study, dp, size)
+
+
+def _trusted(study: Study, dp: DifferentialPrivacy) -> Iterator[str]:
+    if dp.within_sites:
+        share = f"{dp.share:.0%} of ε is set aside for preprocessing, the rest is for training"
+        yield (
+            "Each site adds its own noise, as much as its own rows and the rounds of this study ask for, before "
+            f"anything leaves: nobody else need be trusted. {share}; test rows have all of ε for the one judgement."
+        )
+        return
+    if dp.at_hub:
+        yield (
+            "The hub adds the noise: it sees the updates without it (in secure sums, their sum) and has to be trusted. "
+            "The promise is about the models, for whoever gets them; what the hub sees, numbers of rows and metrics "
+            "have no part in it."
+        )
+        return
+    yield (
+        "Each site adds its share of the noise, enough if as many sites answer as min_sites asks for; only their sum "
+        "is seen. The promise is about the models; numbers of rows and metrics have no part in it."
+    )
+
+
+def _noises(planned: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    lines = [
+        f"{site}: noise {words['noise_multiplier']:.3g} times the longest gradient, {words['sample_rate']:.2%} of the "
+        f"units a step, {words['steps']} steps in all"
+        for site, words in planned.items()
+    ]
+    shown = lines if len(lines) <= 12 else [*lines[:10], f"… and {len(lines) - 10} more sites"]
+    yield from (f"{line}." for line in shown)
+
+
+def _cost(planned: Mapping[str, Mapping[str, Any]], size: int | None) -> Iterator[str]:
+    """Weigh noise against signal: the mean gradient is at most as long as the clip norm, the noise has a known length.
+
+    Of the averaged gradient of one step, noise has standard deviation σC / (units drawn) in each coordinate, so a
+    length of about √size times that; over steps and sites the signal adds up, and noise as its root.
+    """
+    if size is None:
+        return
+    each = [
+        float(words["noise_multiplier"]) / float(words["units"] * words["sample_rate"]) for words in planned.values()
+    ]
+    step = max(each) * size**0.5
+    steps = min(int(words["steps"]) for words in planned.values())
+    whole = (sum(one * one for one in each) ** 0.5 / len(each)) * size**0.5 / steps**0.5
+    yield (
+        f"What it costs: in one step at the smallest site, noise is about {step:.2g} times as long as the mean "
+        f"gradient can be; over {steps} steps and {len(each)} site{'s' * (len(each) > 1)} it averages to {whole:.2g}. "
+        f"{_verdict(whole)}"
+    )
+
+
+def _between(study: Study, dp: DifferentialPrivacy, size: int | None) -> Iterator[str]:
+    try:
+        noise = between(dp, times=study.algorithm.rounds).noise_multiplier
+    except MedflError:
+        return  # That the package is missing is told when the study is run.
+    yield f"The noise in the sum of a round's updates is {noise:.3g} times the longest update in each number."
+    if size is not None:
+        yield (
+            f"What it costs: with S sites, noise in a round is about {noise * size**0.5:.2g} / S times as long as the "
+            "mean update can be: such a study needs hundreds of sites, or a small model."
+        )
+
+
+def _verdict(ratio: float) -> str:
+    if ratio < 0.1:
+        return "Expect little loss of accuracy."
+    if ratio < 0.5:
+        return "Expect a loss of accuracy that shows."
+    return "Expect to learn little: raise epsilon or batch_size, take fewer steps, or choose a smaller model."
+
+
+def _planned(told: Iterable[Event]) -> dict[str, Mapping[str, Any]]:
+    return {
+        site: words["planned"]
+        for event in told
+        if isinstance(event, PrivacySpent)
+        for site, words in event.sites.items()
+        if "planned" in words
+    }
+
+
+def _sampled(dp: DifferentialPrivacy) -> str:
+    return f"each {dp.unit} takes part in a step by a throw of dice"
+
+
+def _delta(dp: DifferentialPrivacy) -> float:
+    return delta_between(dp)
