@@ -27,6 +27,7 @@ from medfl.site.rules_template import template
 from medfl.site.written import Written
 from medfl.spec.anatomy import parts_of
 from medfl.spec.part import Part
+from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
 from medfl.testing.federation import in_process, overheard, rehearse, sites, study, table
 from medfl.testing.policies import DETAILS, STATISTICS, rules, written
@@ -245,13 +246,6 @@ def test_a_detail_that_is_not_named_stays(tmp_path: Path, left_out: str) -> None
     )
 
 
-class Protected(Part):
-    """What a study asks for in [privacy.dp], as far as a policy looks at it."""
-
-    unit: str
-    epsilon: float
-
-
 @pytest.mark.parametrize("unit", UNITS)
 def test_an_epsilon_is_bounded_by_its_unit(unit: str) -> None:
     from medfl.site.admission import of_study
@@ -260,8 +254,9 @@ def test_an_epsilon_is_bounded_by_its_unit(unit: str) -> None:
     asked = study()
 
     def said(epsilon: float, of: str) -> bool:
-        privacy = asked.privacy.model_copy()
-        object.__setattr__(privacy, "__dict__", {**privacy.__dict__, "dp": Protected(unit=of, epsilon=epsilon)})
+        of_patients = {"patient_id": "number"} if of == "patient" else {}
+        protected = DifferentialPrivacy.model_validate({"unit": of, "epsilon": epsilon, **of_patients})
+        privacy = asked.privacy.model_copy(update={"dp": protected})
         with_dp = asked.model_copy(update={"privacy": privacy})
         return all(verdict.allowed for verdict in of_study(allowed, with_dp) if verdict.rule == "requires.epsilon")
 

@@ -25,7 +25,6 @@ from medfl.learn.model import Outcome
 from medfl.learn.statistic import Array, Statistic, total
 from medfl.privacy import cells
 from medfl.privacy.suppression import Counts
-from medfl.site.admission import protection
 from medfl.site.judgement import coarse, enough, secret_rates
 from medfl.site.policy import Release, Verdict
 from medfl.site.rules import ANY, Rules
@@ -147,8 +146,8 @@ class _Leaving:
         return min(self._count(column.missing, f"{column.name} missing"), max(told - 2, 0))
 
     def _ranged(self, column: Column) -> Column:
-        asked = protection(self.release.study)
-        is_declared = column.name in (getattr(asked, "ranges", None) or {})
+        asked = self.release.study.privacy.dp
+        is_declared = asked is not None and column.name in asked.ranges
         if self.rules.releases.ranges == "exact" or is_declared or column.minimum is None or column.maximum is None:
             return column
         if self.rules.releases.ranges == "withheld":
@@ -160,8 +159,9 @@ class _Leaving:
 
     def _categories(self, column: Column) -> tuple[str, ...]:
         """Return the categories that are told; those of the outcome cannot be put together."""
-        is_target = column.name == self.release.study.data.target
-        if not column.categories or self.rules.releases.categories == "all":
+        is_target, asked = column.name == self.release.study.data.target, self.release.study.privacy.dp
+        is_declared = asked is not None and column.name in asked.categories
+        if not column.categories or is_declared or self.rules.releases.categories == "all":
             return column.categories
         if is_target:
             return () if _is_a_number(column, self.release.study) else column.categories
@@ -228,7 +228,7 @@ class _Leaving:
 
     def metrics(self) -> dict[str, Any]:
         """Return those of the site's own metrics that give no small count away."""
-        release, fewest = self.release, self.rules.counts.minimum
+        release = self.release
         measured = release.statistic.under("evaluation")
         measured = measured if measured.arrays else release.kept.under("evaluation")
         words = {name: release.content[name] for name in ("metrics", "intervals")}
@@ -236,18 +236,25 @@ class _Leaving:
         allowed = {name for name in words["metrics"] if listed == ANY or name in listed}
         if len(allowed) < len(words["metrics"]):
             self.note("releases.metrics", "metrics stayed: not all are released")
-        if not enough(self._outcome, measured, fewest=fewest, test_rows=self._test_rows):
-            self.note("counts.minimum_test_rows", "metrics stayed: too few test rows, or too few of an outcome")
-            allowed.clear()
-        elif secret := secret_rates(self._outcome, measured, words["metrics"], fewest=fewest):
-            self.note("counts.minimum", "metrics of right and wrong decisions stayed: some decision was met too rarely")
-            allowed -= secret
+        if not self._is_noised:
+            allowed -= self._secret(measured, words["metrics"])
         metrics = {name: value if name in allowed else None for name, value in words["metrics"].items()}
         spread = "intervals" in self.rules.releases.details
         return {
             "metrics": metrics,
             "intervals": {name: limits for name, limits in words["intervals"].items() if spread and name in allowed},
         }
+
+    def _secret(self, measured: Statistic, metrics: Mapping[str, Any]) -> frozenset[str]:
+        """Return the metrics that would give a small count away."""
+        fewest = self.rules.counts.minimum
+        if not enough(self._outcome, measured, fewest=fewest, test_rows=self._test_rows):
+            self.note("counts.minimum_test_rows", "metrics stayed: too few test rows, or too few of an outcome")
+            return frozenset(metrics)
+        secret = secret_rates(self._outcome, measured, metrics, fewest=fewest)
+        if secret:
+            self.note("counts.minimum", "metrics of right and wrong decisions stayed: some decision was met too rarely")
+        return secret
 
     def groups(self, said: Mapping[str, Any]) -> dict[str, Any]:
         if "subgroups" not in self.rules.releases.statistics:
@@ -259,6 +266,12 @@ class _Leaving:
 
     def _coarse(self, statistic: Statistic, test_rows: int) -> Statistic:
         return coarse(self._outcome, statistic, fewest=self.rules.counts.minimum, test_rows=test_rows)
+
+    @property
+    def _is_noised(self) -> bool:
+        """Whether the site has put noise on all that it counted, so that no count is a patient's any more."""
+        asked = self.release.study.privacy.dp
+        return asked is not None and asked.within_sites
 
     @property
     def _test_rows(self) -> int:
@@ -286,7 +299,7 @@ class _Leaving:
                 part = Statistic({name: np.zeros_like(array) for name, array in part.arrays.items()})
                 if kind == "subgroups":
                     continue
-            elif not self.release.secure:
+            elif not self.release.secure and not self._is_noised:
                 part = self._in_clear(kind, part)
             arrays |= part.prefixed(kind).arrays
         return Statistic(arrays)
