@@ -1,8 +1,9 @@
-"""Where a site has put noise on all that it counts, the rules on counts have nothing left to do, and do nothing."""
+"""Where a site has put noise on its sums, the rules on counts have nothing left to do there, and do nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ ASKED = study(
         },
     },
 )
-CAUTIOUS = {
+CAUTIOUS: dict[str, dict[str, Any]] = {
     "requires": {"epsilon": {"record": 8.0}},
     "releases": {"ranges": "rounded", "categories": "pooled"},
     "counts": {"minimum": 20, "minimum_test_rows": 40, "minimum_difference": 5},
@@ -43,4 +44,6 @@ def test_a_private_study_gives_the_same_under_a_cautious_policy(tmp_path: Path) 
     plain, under = told(tmp_path / "plain", cautious=False), told(tmp_path / "under", cautious=True)
     judged = [[event for event in events if isinstance(event, Evaluated)] for events in (plain, under)]
     assert judged[0] == judged[1]
-    assert not [event for event in under if isinstance(event, Noticed) and "the site's policy" in event.text]
+    # The numbers of rows have no noise, and are a matter of the policy still.
+    changed = {event.text for event in under if isinstance(event, Noticed) and "the site's policy" in event.text}
+    assert changed <= {"small counts of patients stayed (counts.minimum in the site's policy)"}
