@@ -297,7 +297,7 @@ class _Leaving:
                 self.note("releases.statistics", f"{kind} stayed, and was told as zero")
                 # Of the same names and shapes: what is summed securely must look alike at every site.
                 part = Statistic({name: np.zeros_like(array) for name, array in part.arrays.items()})
-                if kind == "subgroups":
+                if kind == "subgroups" and not self.release.secure:
                     continue
             elif not self.release.secure and not self._is_noised:
                 part = self._in_clear(kind, part)
