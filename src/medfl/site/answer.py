@@ -96,8 +96,8 @@ class Site:
         _require(self._policy.releases(reply), self.name)
         if SECURE in request.content:
             return masked(self._member_or_refuse(), request, reply)
-        if self.member is not None:
-            require_seen(self.desk.study(request.study)[0], reply, request)
+        known = None if self.member is None else self.member.known
+        require_seen(self.desk.study(request.study)[0], reply, request, known=known)
         return reply
 
     def _hidden(self, request: Request) -> Reply:
