@@ -12,7 +12,7 @@ from medfl.execution import Engines, finding, require_starts
 from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
 from medfl.run.explain import Prepared, Section, explain, reading
-from medfl.run.loop import asking_for
+from medfl.run.loop import asking_for, voice_for
 from medfl.run.plan import RunPlan, compile
 from medfl.run.preparing import Setting, prepare
 from medfl.run.starting import Find, first_weights
@@ -60,9 +60,11 @@ def inspect(study: Study | str | Path, tables: Tables | None = None, *, home: Pa
     ):
         plans = with_coalitions(compile(asked), lambda arm: engines.sites(arm))
         require_starts(plans, find)
-        for plan in _differing(plans):
+        for number, plan in enumerate(_differing(plans)):
+            # Each has a name of its own: a site helps with one secure sum of each name.
+            run = f"check-{number}"
             engine = engines.engine(plan)
-            setting, events = _run_through(_ready(plan, engine, find))
+            setting, events = _run_through(_ready(run, plan, engine, find))
             prepared.append(Prepared(plan.study, setting, tuple(events)))
     return Inspection(asked, explain(asked, plans, prepared=prepared))
 
@@ -135,10 +137,11 @@ def _differing(plans: tuple[RunPlan, ...]) -> Iterator[RunPlan]:
             yield plan
 
 
-def _ready(plan: RunPlan, engine: Engine, find: Find) -> Generator[Event, None, Setting]:
+def _ready(run: str, plan: RunPlan, engine: Engine, find: Find) -> Generator[Event, None, Setting]:
     """Go as far as the first round: tables, preprocessing, first weights."""
-    setting = yield from prepare(asking_for("check", plan, engine), engine.sites())
-    yield from first_weights("check", plan, setting, model=setting.model(plan.study.model), find=find)
+    asking = yield from voice_for(asking_for(run, plan, engine), plan, engine.sites())
+    setting = yield from prepare(asking, engine.sites())
+    yield from first_weights(run, plan, setting, model=setting.model(plan.study.model), find=find)
     return setting
 
 

@@ -149,13 +149,25 @@ def test_a_baseline_reads_what_the_study_says_not_what_an_arm_does(edited: Calla
 
 
 def test_a_site_that_cannot_take_part_is_named(edited: Callable[..., Path]) -> None:
-    study = edited(("rounds = 4", "rounds = 4\nmin_sites = 2"))
+    study = edited(("rounds = 4", "rounds = 4\nmin_sites = 2"), more="\n[privacy]\nsecure_aggregation = false\n")
     (study.parent / "west.csv").unlink()
     told = {section.title: section.sentences for section in inspect(study).sections}
     (gone,) = [sentence for sentence in told["What is assumed"] if sentence.startswith("Site west")]
     assert gone.startswith("Site west does not take part: ")
     assert "no such file" in gone
     assert told["Who takes part"][0].startswith("2 sites")
+
+
+def test_too_few_sites_for_a_secure_sum_are_told_with_what_keeps_the_others(edited: Callable[..., Path]) -> None:
+    study = edited(("rounds = 4", "rounds = 4\nmin_sites = 2"))
+    (study.parent / "west.csv").unlink()
+    with pytest.raises(DataError, match="no such file"):
+        inspect(study)
+
+
+def test_a_study_that_asks_for_secure_sums_can_be_checked(edited: Callable[..., Path]) -> None:
+    sections = inspect(edited(more="\n[privacy]\nsecure_aggregation = true\n")).sections
+    assert "3 sites" in text(sections)
 
 
 def test_an_arm_for_which_too_few_sites_answer_is_refused(edited: Callable[..., Path]) -> None:

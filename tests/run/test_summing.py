@@ -16,11 +16,13 @@ from safetensors.numpy import load
 from medfl.errors import Complaint, EngineError, MedflError, PlanError, RefusedError, TooFewError
 from medfl.events import Evaluated, Event, PrivacySpent, RoundFinished, RunFinished, RunStarted, SiteFailed
 from medfl.messages import SECURE, SUMMED, Refusal, Reply, Request
+from medfl.privacy.secure.identity import Identity
 from medfl.run.engine import Engine
 from medfl.run.in_process import InProcess
 from medfl.run.loop import Federation, carry_out
 from medfl.run.plan import compile
 from medfl.site.answer import Site
+from medfl.site.sources import introduce
 from medfl.spec.study import Study
 from medfl.testing.federation import Kept, Through, in_process, sites, study, table, told
 from medfl.testing.policies import written
@@ -245,6 +247,7 @@ def test_by_default_three_sites_are_hidden_and_two_are_not(tmp_path: Path) -> No
     open_study = study(privacy={"secure_aggregation": None})
     three = sites(tmp_path)
     two = {name: site for name, site in sites(tmp_path).items() if name != "west"}
+    introduce(two, Identity(bytes(32)))
     for hospitals, hidden in ((three, True), (two, False)):
         events, error, _ = run(open_study, in_process(hospitals))
         assert error is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -63,18 +63,29 @@ class Judge:
 
     def finally_(self, round: int, weights: Floats) -> Generator[Event, None, dict[str, Any]]:
         """Judge the last model, with intervals and curves; return what sites were told about judging it."""
-        how = self.final
+        how, last = self.final, self
         if self._outcome.kind == "binary" and how["threshold"] is None:
             # The pooled ROC's best point is known only after asking: ask again, so that every site is judged at it.
             answers = yield from self._ask(round, weights, how)
             total = self._pooled(answers, None)
             how = how | {"threshold": judge.metrics(self._outcome, total, threshold=None)["threshold"]}
-        parts = yield from self._named(round, weights, how | self._parts)
-        answers = yield from self._ask(round, weights, parts)
+            last = self._among(answers.sites)
+        parts = yield from last._named(round, weights, how | self._parts)
+        answers = yield from last._ask(round, weights, parts)
         yield from changed_by_policy(self.asking.run, answers)
         yield from told(self.asking.run, "evaluate", answers, round=round)
         yield self._told(round, answers, self._pooled(answers, how["threshold"]), how)
         return how
+
+    def _among(self, sites: tuple[str, ...]) -> Judge:
+        """Return who judges the same model once more; in sums over exactly these sites, or not at all.
+
+        The difference of two sums for one model, with a site less in the second, would be that site's own numbers.
+        """
+        if not self.asking.sums_only:
+            return self
+        asking, setting = replace(self.asking, min_sites=None), replace(self.setting, sites=sites)
+        return replace(self, asking=asking, setting=setting)
 
     def _named(self, round: int, weights: Floats, how: dict[str, Any]) -> Generator[Event, None, dict[str, Any]]:
         """Name the groups of patients that some site shows, where all sites must send alike to be added up."""

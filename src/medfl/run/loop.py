@@ -25,7 +25,7 @@ from medfl.run.checkpoint import Checkpoint, Keep, restored, stored
 from medfl.run.engine import Engine
 from medfl.run.guarded import Between, told
 from medfl.run.judging import Judge
-from medfl.run.plan import RunPlan, hidden_contributions, in_one_place, whole_budget
+from medfl.run.plan import RunPlan, hidden_contributions, in_one_place, seen_whole, whole_budget
 from medfl.run.preparing import Setting, prepare
 from medfl.run.provenance import machine, versions
 from medfl.run.sampling import drawn
@@ -97,7 +97,7 @@ def carry_out(
         kind = plan.study.model.kind
         yield RunStarted(run=run, versions=versions(kind), platform=machine(), sites=sites, secure=secure)
     asking = replace(asking_for(run, plan, federation.engine), ledgers=dict(federation.ledgers))
-    asking = yield from _voice(asking, plan, sites)
+    asking = yield from voice_for(asking, plan, sites)
     setting = yield from prepare(asking, sites)
     asking = asking.knowing(setting.largest)
     model = setting.model(plan.study.model)
@@ -167,7 +167,7 @@ class _Course:
                 remedy='leave "centralised" out of baselines, or run the study as a simulation',
             )
         run, pool = self.asking.run, self.federation.pool
-        plan = whole_budget(self.plan, sites=len(self.setting.sites), share=self._share)
+        plan = seen_whole(whole_budget(self.plan, sites=len(self.setting.sites), share=self._share))
         algorithm = around(_algorithm(plan), self.model.layout)
         first = yield from self._first_weights()
         state = algorithm.init(first, 1)
@@ -250,7 +250,7 @@ class _Course:
         return {"rounds": self.plan.study.algorithm.rounds} if start is not None and start.steers else {}
 
 
-def _voice(asking: Asking, plan: RunPlan, sites: Sequence[str]) -> Generator[Event, None, Asking]:
+def voice_for(asking: Asking, plan: RunPlan, sites: Sequence[str]) -> Generator[Event, None, Asking]:
     """Return the hub's voice towards so many sites: it hears sums only, where the study or their number says so.
 
     Raises

@@ -143,6 +143,11 @@ def in_one_place(plan: RunPlan) -> RunPlan:
     return RunPlan(plan.role, plan.arm, plan.seed, plan.study.model_copy(update={"model": shared}))
 
 
+def seen_whole(plan: RunPlan) -> RunPlan:
+    """Return a plan for the one place that has all rows: it has nobody to hide among."""
+    return RunPlan(plan.role, plan.arm, plan.seed, plan.study.overridden({"privacy": {"secure_aggregation": False}}))
+
+
 def whole_budget(plan: RunPlan, *, sites: int, share: float = 1.0) -> RunPlan:
     """Return a plan that trains in one round what the study trains in all of them.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
 
 from medfl.errors import SecureError, TooFewError
 from medfl.events import Event, SiteFailed
@@ -18,7 +19,9 @@ from medfl.privacy.secure.collector import Collector
 from medfl.privacy.secure.graph import FEWEST, quorum
 from medfl.privacy.secure.ring import OTHERS
 from medfl.privacy.secure.terms import Terms
-from medfl.run.asking import Answers, Asked, Asking, pins, said, template
+from medfl.run.asking import Answers, Asked, Asking, pins, template
+
+_Voice = TypeVar("_Voice", bound=Asking)
 
 ATTEMPTS = 6
 """How often a sum is asked for before it is given up: with fewer sites, or with bits that fit."""
@@ -73,7 +76,8 @@ class InSums(Asking):
         """
         present = [site for site in sites if site in self.keys]
         if task not in SUMMED or _names_only(content):
-            return (yield from Asking.ask(self, task, present, round=round, content=content, arrays=arrays))
+            asking = _of_three(self) if task == "describe" else self
+            return (yield from Asking.ask(asking, task, present, round=round, content=content, arrays=arrays))
         request = template(self, task, round, content or {}, arrays or {})
         requests = {site: request(site) for site in sorted(present)}
         terms = Terms(
@@ -91,7 +95,7 @@ class InSums(Asking):
         """Go from one attempt at a sum to the next until one stands."""
         for _ in range(ATTEMPTS):
             masked = yield from self._masked(collector, requests)
-            attempt = collector.again() or self._with_fewer(collector)
+            attempt = self._with_fewer(collector) or collector.again()
             if attempt is None:
                 total = yield from self._unmasked(collector, requests)
                 attempt = collector.again()
@@ -126,8 +130,8 @@ class InSums(Asking):
         TooFewError
             If so few are left that no sum hides each of them.
         """
-        terms, left = collector.terms, collector.survivors
-        if len(left) >= terms.threshold:
+        terms, left = collector.terms, collector.answered
+        if len(left) >= terms.threshold or collector.settled:
             return None
         if len(left) < FEWEST:
             raise TooFewError(
@@ -164,9 +168,22 @@ def in_sums(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, InSu
         If fewer sites answer than must.
     """
     # One session a run, however often it is taken up again: the same question then meets the same masks.
-    answers = yield from asking.ask("keys", sites, content={SECURE: {"session": asking.run}})
+    answers = yield from _of_three(asking).ask("keys", sites, content={SECURE: {"session": asking.run}})
     own = {one.name: getattr(asking, one.name) for one in fields(asking)}
-    return InSums(**own, keys=said(answers, "key"))
+    # A site that says no key is named by its peers, which refuse it.
+    return InSums(**own, keys={site: words.get("key", {}) for site, words in answers.said.items()})
+
+
+def _words(reply: Reply) -> Json:
+    """Return what a reply says of secure aggregation; nothing where that is not even words."""
+    words = reply.content.get(SECURE)
+    return words if isinstance(words, Mapping) else {}
+
+
+def _of_three(asking: _Voice) -> _Voice:
+    """Return the same voice, which stops where too few sites for a sum answer: with what keeps the others."""
+    least = asking.min_sites
+    return asking if least is None else replace(asking, min_sites=max(least, FEWEST))
 
 
 def _names_only(content: Json | None) -> bool:
@@ -186,7 +203,7 @@ class _Masked:
     def take(self, reply: Reply) -> None:
         """Take a reply; the round goes on without a site whose reply does not add up."""
         try:
-            self._collector.take(reply.site, reply.content.get(SECURE, {}), reply.arrays)
+            self._collector.take(reply.site, _words(reply), reply.arrays)
         except SecureError as error:
             self.refusals.append(
                 Refusal(request=reply.request, site=reply.site, code=error.code, complaints=error.complaints)
@@ -212,5 +229,5 @@ class _Shares:
     def take(self, reply: Reply) -> None:
         """Take a reply; shares that are none are as good as none."""
         with suppress(SecureError):
-            self._collector.take_shares(reply.site, reply.content.get(SECURE, {}), reply.arrays)
+            self._collector.take_shares(reply.site, _words(reply), reply.arrays)
             self.given.add(reply.site)

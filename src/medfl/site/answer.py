@@ -121,8 +121,8 @@ class Site:
         reply = Reply(request=request.id, site=self.name, content=release.content, arrays=release.statistic.arrays)
         if release.secure:
             return masked(self._identified(), request, reply)
-        if self.member is not None:
-            require_seen(study, reply, request)
+        known = None if self.member is None else self.member.known
+        require_seen(study, reply, request, known=known)
         return reply
 
     def _released(self, release: Release) -> Release:

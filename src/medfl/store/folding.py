@@ -178,7 +178,8 @@ class _Fold:
         before = self._round(event.round)
         self.rounds[event.round] = replace(
             before,
-            participants=(*before.participants, event.site),
+            # A site is asked again where a secure sum did not come about.
+            participants=tuple(dict.fromkeys((*before.participants, event.site))),
             site_loss={**before.site_loss, event.site: event.loss},
             seconds={**before.seconds, event.site: event.seconds},
             received=before.received + event.received,

@@ -10,7 +10,7 @@ import numpy as np
 from medfl.errors import SecureError, TooFewError, listed
 from medfl.learn.statistic import Array
 from medfl.messages import Arrays, Json
-from medfl.privacy.secure.graph import graph_of
+from medfl.privacy.secure.graph import graph_of, quorum
 from medfl.privacy.secure.member import NONCE, TAG
 from medfl.privacy.secure.ring import (
     FINEST,
@@ -112,9 +112,19 @@ class Collector:
         self._answered.add(site)
 
     @property
+    def answered(self) -> tuple[str, ...]:
+        """The sites that answered their opening, sorted: those in the sum, and those that need other bits."""
+        return tuple(sorted(self._answered))
+
+    @property
     def survivors(self) -> tuple[str, ...]:
         """The sites that are in the sum, sorted."""
         return tuple(sorted(self._in))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the sum has been unmasked, if in coarser steps: sites accept no other list for it any more."""
+        return self._unmasked or self.terms.threshold > quorum(len(self.terms.cohort))
 
     def closing_for(self, site: str) -> tuple[Json, Arrays]:
         """Return what a site in the sum is told to unmask it; from now on nobody can join.
@@ -211,9 +221,9 @@ class Collector:
                 received=f"{listed(sorted(bits))} after {MOST} attempts",
                 remedy="run the same version of MEDfl at every site",
             )
-        left = tuple(sorted(self._in if self._unmasked else self._answered))
+        left = self.survivors if self._unmasked else self.answered
         self._require_enough(left, "are left for another attempt")
-        terms = self.terms.again(left, bits, threshold=len(left) if self._unmasked else self.terms.threshold)
+        terms = self.terms.again(left, bits, threshold=len(left) if self.settled else quorum(len(left)))
         return Collector(terms, self._keys, tight=self._tight | self._needs.keys())
 
     def _close(self) -> None:

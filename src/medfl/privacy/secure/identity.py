@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from medfl.errors import SecureError, StoreError
+from medfl.errors import SecureError, StoreError, listed
 from medfl.messages import Json
 from medfl.privacy.secure.keeping import keep_first
 from medfl.privacy.secure.stream import derived, worded
@@ -106,12 +106,7 @@ def verified_key(said: object, directory: Mapping[str, bytes], *, site: str, run
     SecureError
         If the peer is unknown here, or did not sign that.
     """
-    if site not in directory:
-        raise SecureError(
-            "a peer is not known here",
-            where=f"site {site}",
-            remedy=f"enrol {site} at every site, or leave it out of the study",
-        )
+    require_known([site], directory)
     try:
         if not isinstance(said, Mapping) or said["site"] != site:
             raise ValueError("not the key of that site")
@@ -125,6 +120,23 @@ def verified_key(said: object, directory: Mapping[str, bytes], *, site: str, run
             received="no valid signature of its identity",
             remedy="nothing was sent; ask whoever runs the hub, and compare identities with that site by telephone",
         ) from error
+
+
+def require_known(sites: Iterable[str], directory: Collection[str]) -> None:
+    """Refuse peers that are not enrolled.
+
+    Raises
+    ------
+    SecureError
+        If a name is not in the directory.
+    """
+    if strangers := [site for site in sites if site not in directory]:
+        names = listed(strangers)
+        raise SecureError(
+            "a peer is not known here",
+            where=f"site {names}",
+            remedy=f"enrol {names} at every site, or leave it out of the study",
+        )
 
 
 def _statement(run: str, session: str, site: str, public: bytes) -> bytes:

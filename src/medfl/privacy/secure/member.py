@@ -20,7 +20,7 @@ from medfl.errors import SecureError, TooFewError, listed
 from medfl.learn.statistic import Array
 from medfl.messages import Arrays, Json
 from medfl.privacy.secure.graph import Graph, graph_of
-from medfl.privacy.secure.identity import Identity, signed_key, verified_key
+from medfl.privacy.secure.identity import Identity, require_known, signed_key, verified_key
 from medfl.privacy.secure.ring import encoded, layout_of, layout_to_json, needed_bits
 from medfl.privacy.secure.shamir import dealt
 from medfl.privacy.secure.stream import LIMBS, Ring, Seed, add_stream, committed, derived, extracted, seed, worded
@@ -63,6 +63,11 @@ class Member:
         self._unmasked = unmasked
         self._fewest = fewest
         self._keys: dict[tuple[str, str], _Keys] = {}
+
+    @property
+    def known(self) -> int:
+        """How many sites it knows, itself among them."""
+        return len(self._directory.keys() | {self.site})
 
     def hello(self, run: str, session: str) -> Json:
         """Return the site's signed public key of a run, as JSON: ``site``, ``key``, ``signature``."""
@@ -156,6 +161,8 @@ class Member:
             raise SecureError(
                 "this site is asked for a sum that it is not part of", where=terms.where, remedy="ask its cohort only"
             )
+        # Also those that are no neighbours: names that the hub makes up would let it choose who is whose.
+        require_known(terms.cohort, {*self._directory, self.site})
         return terms, graph_of(terms.cohort, terms.session)
 
     def _survivors(self, closing: Json, terms: Terms) -> frozenset[str]:

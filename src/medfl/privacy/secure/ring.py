@@ -101,6 +101,9 @@ def layout_from_json(said: object) -> tuple[Piece, ...]:
         if not (isinstance(name, str) and dtype in ("int64", "float64") and len(shape) < 32 and all(sizes)):
             raise ValueError("no array")
         pieces.append(Piece(name, dtype, tuple(shape)))
+    names = [piece.name for piece in pieces]
+    if names != sorted(set(names)):
+        raise ValueError("not one array a name, sorted")
     return tuple(pieces)
 
 
