@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Passed on to pytest, e.g. make test PYTEST='-k heart -s'
 PYTEST ?= -n auto
 BIN := .venv/bin
-TORCH := torch==2.13.0
+TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
 .PHONY: demo test check bench reference proof-of-concept clean
 

@@ -30,6 +30,7 @@ FRONT_DOORS = {
     "execution",
     "inspection",
     "policing",
+    "rehearsal",
     "cli",
     "console",
     "console_policy",

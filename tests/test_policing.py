@@ -126,6 +126,16 @@ def test_the_digests_that_check_shows_let_a_study_through(folder: Path) -> None:
     assert typed("run", "study.toml", "--policy", "some.toml").code == 2
 
 
+def test_the_digest_of_what_each_trains_alone_counts_the_rounds_it_is_asked_in(folder: Path) -> None:
+    """With a fraction of three sites a round, a baseline trains as long as a site does in the federation."""
+    # Two of three sites are too few to be hidden in their sum.
+    some = STUDY.replace("rounds = 2", "rounds = 3\nfraction = 0.5") + "[privacy]\nsecure_aggregation = false\n"
+    (folder / "some.toml").write_text(some, encoding="utf-8")
+    digests = [ruling.digest for ruling in rulings(parse(ALLOWING, source="x"), folder / "some.toml")]
+    (folder / "by-digest.toml").write_text(ALLOWING.replace('["toy"]', json.dumps(digests)), encoding="utf-8")
+    assert typed("run", "some.toml", "--policy", "by-digest.toml").code == 0
+
+
 @pytest.mark.parametrize(
     ("text", "where", "what", "remedy"),
     [

@@ -49,12 +49,18 @@ def entry() -> None:
 @STUDY
 @HOME
 @PLUGIN
+@click.option(
+    "--public",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="TABLE",
+    help="Try out on a table without secrets what differential privacy costs.",
+)
 @JSON
-def check(study: Path, home: Path | None, plugin: tuple[Path, ...], as_json: bool) -> None:
+def check(study: Path, home: Path | None, plugin: tuple[Path, ...], public: Path | None, as_json: bool) -> None:
     """Say in plain words what a study will do, or all that is wrong with it."""
     from medfl import console
 
-    console.check(study, home, plugins=plugin, as_json=as_json)
+    console.check(study, home, plugins=plugin, public=public, as_json=as_json)
 
 
 @main.command()

@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -102,9 +103,12 @@ def failing_in_json(as_json: bool) -> Iterator[None]:
         raise
 
 
-def check(study: Path, home: Path | None, *, plugins: tuple[Path, ...], as_json: bool) -> None:
+def check(
+    study: Path, home: Path | None, *, plugins: tuple[Path, ...], public: Path | None = None, as_json: bool
+) -> None:
     """Explain a study, or say all that is wrong with it."""
     from medfl.inspection import inspect
+    from medfl.rehearsal import rehearse_on
     from medfl.site.log import logged
     from medfl.site.plugins import load
 
@@ -112,19 +116,26 @@ def check(study: Path, home: Path | None, *, plugins: tuple[Path, ...], as_json:
         load(plugins)
         with logged(None):
             found = inspect(study, home=home)
+            trials = [] if public is None else rehearse_on(found.study, public)
     except MedflError as error:
         if as_json:
             print_json({"ok": False} | _error_json(error))
         raise
     if as_json:
         sections = {section.title: list(section.sentences) for section in found.sections}
-        print_json({"ok": True, "study": found.study.study.name, "digest": found.study.digest, "explained": sections})
+        told = {"ok": True, "study": found.study.study.name, "digest": found.study.digest, "explained": sections}
+        print_json(told | ({} if public is None else {"rehearsal": [asdict(trial) for trial in trials]}))
         return
     click.echo(click.style(found.study.study.name, bold=True) + f"  ({found.study.digest[:12]})")
     for section in found.sections:
         click.echo("\n" + click.style(section.title, bold=True))
         for sentence in section.sentences:
             click.echo(click.wrap_text(sentence, 98, initial_indent="  ", subsequent_indent="    "))
+    if trials:
+        click.echo("\n" + click.style("What privacy costs", bold=True))
+    for trial in trials:
+        text = str(trial) if len(trials) == 1 else f"Arm {trial.arm!r}: {trial}"
+        click.echo(click.wrap_text(text, 98, initial_indent="  ", subsequent_indent="    "))
     click.echo("\n" + click.style("This study can run.", fg="green") + f"  medfl run {study}{_option(home)}")
 
 
@@ -262,8 +273,6 @@ def runs(home: Path | None, *, baselines: bool, as_json: bool) -> None:
 
 def budget(home: Path | None, delta: float, *, as_json: bool) -> None:
     """Show what each simulated site's ledger says."""
-    from dataclasses import asdict
-
     from medfl.inspection import spendings
 
     with failing_in_json(as_json):

@@ -11,6 +11,7 @@ from medfl.site import admission
 from medfl.site.policy import Verdict
 from medfl.site.rules import Rules
 from medfl.site.rules_template import template
+from medfl.spec.data import Data
 from medfl.spec.reading import read as read_study
 
 
@@ -71,7 +72,8 @@ def rulings(rules: Rules, study: Path) -> tuple[Ruling, ...]:
     MedflError
         What is wrong with the study.
     """
-    asked = {plan.arm: _as_asked(plan) for plan in compile(read_study(study).study) if plan.role != "centralised"}
+    whole = read_study(study).study
+    asked = {plan.arm: _as_asked(plan) for plan in compile(whole) if plan.role != "centralised"}
     return tuple(
         Ruling(name, plan.study.digest, tuple(admission.of_study(rules, plan.study))) for name, plan in asked.items()
     )
@@ -92,4 +94,14 @@ def require(found: tuple[Ruling, ...]) -> None:
 
 def _as_asked(plan: RunPlan) -> RunPlan:
     """Return a plan as sites are asked for it: what each trains alone, in one go."""
-    return whole_budget(plan, sites=1) if plan.role == "local-only" else plan
+    if plan.role != "local-only":
+        return plan
+    sites = _number_of_sites(plan.study.data)
+    return whole_budget(plan, sites=1, share=plan.study.algorithm.asked(sites) / sites)
+
+
+def _number_of_sites(data: Data) -> int:
+    """Return how many sites a study names; one where it does not say."""
+    if data.simulate is not None:
+        return data.simulate.sites or len(data.simulate.names or ()) or 1
+    return len(data.sites or ()) or 1

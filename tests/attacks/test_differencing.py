@@ -25,29 +25,17 @@ from medfl.learn.data.sheet import Sheet
 from medfl.messages import Refusal, Reply
 from medfl.site.policy import Policy
 from medfl.site.remembered import FILE, Remembered
-from medfl.site.rules import Rules
-from medfl.site.written import Written
 from medfl.spec.study import Study
 from medfl.testing.federation import overheard, sites, study, table
+from medfl.testing.policies import written
 
-RULES: dict[str, Any] = {
-    "accepts": {"studies": "any", "models": "any", "algorithms": "any", "columns": "any", "minimum_rows": 20},
-    "requires": {"secure_aggregation": False},
-    "releases": {
-        "statistics": ("sums", "update", "evaluation", "subgroups", "importance"),
-        "details": ("rows", "classes", "missing", "loss", "metrics", "intervals"),
-        "metrics": "any",
-        "ranges": "exact",
-        "categories": "all",
-        "errors": "details",
-    },
-}
+COUNTS = {"counts": {"minimum": 5, "minimum_test_rows": 20, "minimum_difference": 5}}
 FEATURES = {"target": "sick", "features": ["age", "colour"]}
 ONE = 17
 
 
 def policy(folder: Path) -> Policy:
-    return Written(Rules.model_validate(RULES), Remembered(folder / "memory"))
+    return written(folder, COUNTS)
 
 
 def everybody() -> pd.DataFrame:
@@ -163,8 +151,7 @@ def test_what_the_subtraction_gives(tmp_path: Path) -> None:
     assert isinstance(before, Reply)
     assert isinstance(after, Reply)
     assert age_sum(after) - age_sum(before) == pytest.approx(frame["age"][150]), "the attack works without a policy"
-    rules = {**RULES, "accepts": {**RULES["accepts"], "test_lists": True}}
-    before, after = both(Written(Rules.model_validate(rules), Remembered(tmp_path / "memory")))
+    before, after = both(written(tmp_path, COUNTS, {"accepts": {"test_lists": True}}))
     assert isinstance(before, Reply)
     assert isinstance(after, Refusal)
     assert "minimum_difference" in after.reason
@@ -180,6 +167,34 @@ def test_the_memory_outlives_the_program_and_the_order_of_rows(tmp_path: Path) -
     assert isinstance(refused[0], Refusal)
     prints = [np.sort(Sheet(frame).prints()) for frame in (everybody(), shuffled)]
     assert (prints[0] == prints[1]).all()
+
+
+def test_a_value_that_is_called_missing_is_not_counted_by_difference(tmp_path: Path) -> None:
+    """How many are 62? Ask how many values are missing if 60 means missing, and again if 60 and 62 do."""
+
+    def opener() -> pd.DataFrame:
+        frame = table(200, 3)
+        frame = frame.assign(age=frame["age"].round(-1))
+        frame.loc[ONE, "age"] = 62
+        return frame
+
+    def missing(*spellings: str, allows: Policy | None) -> int | Refusal:
+        asked = study(data={"target": "sick", "features": ["age"], "missing": list(spellings)})
+        heard = overheard(asked, sites(tmp_path, {"east": opener}, policies={"east": allows} if allows else {}))
+        answer = next(answer for request, answer in heard if request.site == "east")
+        if isinstance(answer, Refusal):
+            return answer
+        return int(next(one["missing"] for one in answer.content["schema"]["columns"] if one["name"] == "age"))
+
+    open_ = [missing("60", allows=None), missing("60", "62", allows=None)]
+    assert isinstance(open_[0], int)
+    assert open_[1] == open_[0] + 1, "the attack works without a policy"
+    allows = policy(tmp_path)
+    assert missing("60", allows=allows) == open_[0]
+    refused = missing("60", "62", allows=allows)
+    assert isinstance(refused, Refusal)
+    assert "the patients without a value in a column would differ by fewer than 5" in refused.reason
+    assert missing("60", allows=allows) == open_[0]
 
 
 def test_two_studies_at_the_same_moment_are_not_both_answered(tmp_path: Path) -> None:

@@ -18,11 +18,9 @@ import pytest
 
 from medfl.messages import Refusal, Reply, Request, to_bytes
 from medfl.site.answer import Site
-from medfl.site.remembered import Remembered
-from medfl.site.rules import Rules
-from medfl.site.written import Written
 from medfl.spec.study import Study
 from medfl.testing.federation import overheard, sites, study, tables
+from medfl.testing.policies import written
 
 KNOWN = "east-0007"
 
@@ -49,12 +47,9 @@ def answers(asked: Study, site: Site, folder: Path) -> list[tuple[Request, Reply
     return [(request, answer) for request, answer in overheard(asked, everyone) if request.site == site.name]
 
 
-def east(folder: Path, rules: Mapping[str, Any] | None = None) -> Site:
+def east(folder: Path, laid: Mapping[str, Any] | None = None) -> Site:
     folder.mkdir(exist_ok=True)
-    policy = None
-    if rules is not None:
-        policy = Written(Rules.model_validate(rules), Remembered(folder / "memory"))
-    policies = {} if policy is None else {"east": policy}
+    policies = {} if laid is None else {"east": written(folder, laid)}
     return sites(folder, {"east": numbered}, policies=policies)["east"]
 
 
@@ -97,23 +92,9 @@ def test_guessed_ids_are_not_confirmed_one_by_one(tmp_path: Path) -> None:
         assert guess not in refusal
         told.append(refusal)
     assert told[0].replace("2 of 3", "3 of 3") == told[1]
-    closed = east(tmp_path / "closed", rules={**OPEN, "accepts": {**OPEN["accepts"], "test_lists": False}})
+    closed = east(tmp_path / "closed", {"accepts": {"test_lists": False}})
     kept = [str(answer) for _, answer in answers(by_list("list.txt"), closed, tmp_path / "closed")]
     assert all("rule accepts.test_lists" in reason for reason in kept), "a site's policy closes this, too"
-
-
-OPEN: dict[str, Any] = {
-    "accepts": {"studies": "any", "models": "any", "algorithms": "any", "columns": "any", "minimum_rows": 20},
-    "requires": {"secure_aggregation": False},
-    "releases": {
-        "statistics": ("sums", "update", "evaluation", "subgroups", "importance"),
-        "details": ("rows", "classes", "missing", "loss", "metrics", "intervals"),
-        "metrics": "any",
-        "ranges": "exact",
-        "categories": "all",
-    },
-    "counts": {"minimum_test_rows": 2},
-}
 
 
 def honest(site: Site, folder: Path, task: str) -> Request:
@@ -159,9 +140,7 @@ def test_no_round_beside_those_of_the_study(tmp_path: Path, round_: int) -> None
 
 def test_a_column_that_a_study_may_not_know_of_does_not_exist(tmp_path: Path) -> None:
     """Neither its name in the schema, nor its sums when the hub pretends that it was agreed on, nor a hint."""
-    known = {**OPEN, "accepts": {**OPEN["accepts"], "columns": ("age", "colour", "sick")}}
-    rules = {**known, "releases": {**OPEN["releases"], "errors": "details"}}
-    site = east(tmp_path, rules)
+    site = east(tmp_path, {"accepts": {"columns": ("age", "colour", "sick")}})
     everyone = sites(tmp_path, {"east": numbered}) | {"east": site}
     heard = overheard(study(data={"target": "sick", "features": ["age", "colour"]}), everyone)
     mine = [(request, answer) for request, answer in heard if request.site == "east"]
@@ -180,7 +159,7 @@ def test_a_column_that_a_study_may_not_know_of_does_not_exist(tmp_path: Path) ->
 
 
 def test_the_memory_and_the_lists_are_for_their_owner_only(tmp_path: Path) -> None:
-    site = east(tmp_path, OPEN)
+    site = east(tmp_path, {"counts": {"minimum_difference": 5}})
     answers(asking(), site, tmp_path)
     file = tmp_path / "memory" / "told.db"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -189,10 +168,10 @@ def test_the_memory_and_the_lists_are_for_their_owner_only(tmp_path: Path) -> No
 
 def test_the_same_probe_again_gives_the_same_noise(tmp_path: Path) -> None:
     """Asking often averages nothing out."""
-    rules = {**OPEN, "counts": {"minimum_test_rows": 2, "treatment": "noise", "noise": 3.0}}
+    noise = {"counts": {"treatment": "noise", "noise": 3.0}}
     told = set()
     for time in range(5):
-        site = east(tmp_path / str(time), rules)
+        site = east(tmp_path / str(time), noise)
         heard = replies(asking(study={"name": f"another-{time}"}), site, tmp_path / str(time))
         rows = (answer.content["rows"] for request, answer in heard if request.task == "prepare")
         told.add(str(next(rows)))

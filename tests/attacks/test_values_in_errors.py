@@ -27,11 +27,9 @@ from medfl.events import to_json
 from medfl.learn.data.tables import read_table
 from medfl.messages import Refusal, to_bytes
 from medfl.site.policy import Policy
-from medfl.site.remembered import Remembered
-from medfl.site.rules_reading import parse
-from medfl.site.written import Written
 from medfl.spec.study import Study
 from medfl.testing.federation import in_process, overheard, rehearse, sites, study, table
+from medfl.testing.policies import written
 
 TEXT = "Xq7Zsecret"
 NUMBER = 86753.0625
@@ -53,30 +51,11 @@ STUDIES: dict[str, Study] = {
     "categories of numbers": study(data={"target": "sick", "categorical": ["age"]}),
     "importance": study(evaluation={"importance": {"repeats": 1}, "fine_tune": {"local_epochs": 1}}),
 }
-OPEN = parse(
-    """
-    [accepts]
-    studies = "any"
-    models = "any"
-    algorithms = "any"
-    minimum_rows = 10
-    test_lists = true
-    columns = ["age", "dose", "colour", "sick"]
-    [requires]
-    secure_aggregation = false
-    [counts]
-    minimum_test_rows = 2
-    minimum_difference = 1
-    [releases]
-    statistics = ["sums", "update", "evaluation", "subgroups", "importance"]
-    details = ["rows", "classes", "missing", "other-columns", "loss", "metrics", "intervals"]
-    metrics = "any"
-    ranges = "rounded"
-    categories = "pooled"
-    errors = "details"
-    """,
-    source="policy.toml",
-)
+PROTECTED: dict[str, dict[str, Any]] = {
+    "accepts": {"test_lists": True, "columns": ("age", "dose", "colour", "sick")},
+    "releases": {"ranges": "rounded", "categories": "pooled"},
+    "counts": {"minimum": 5, "minimum_test_rows": 2},
+}
 
 
 def in_cell(frame: pd.DataFrame, column: str, row: int, value: Any) -> pd.DataFrame:
@@ -168,7 +147,7 @@ def secrets_in(text: str) -> list[str]:
 @given(damages, st.sampled_from(sorted(STUDIES)))
 def test_under_a_policy_the_secret_is_in_nothing_that_leaves(damage: Damage, name: str) -> None:
     with TemporaryDirectory() as folder:
-        policy = Written(OPEN, Remembered(Path(folder) / "memory"))
+        policy = written(Path(folder), PROTECTED)
         for kind, text in told(STUDIES[name], damage.table, policy, Path(folder)):
             assert not secrets_in(text), (kind, damage, text[:2000])
 
@@ -207,7 +186,7 @@ FILES: Mapping[str, bytes] = {
 def test_a_damaged_file_is_not_quoted(tmp_path: Path, damage: str, own_policy: bool) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(FILES[damage])
-    policy = Written(OPEN, Remembered(tmp_path / "memory")) if own_policy else None
+    policy = written(tmp_path, PROTECTED) if own_policy else None
     heard = told(STUDIES["binary"], partial(read_table, path), policy, tmp_path)
     assert any(kind in ("refusal", "error") for kind, _ in heard)
     for kind, text in heard:

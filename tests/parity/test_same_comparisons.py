@@ -27,6 +27,9 @@ smallest_group = 4
 contributions = "shapley"
 importance = { repeats = 2 }
 
+[privacy]
+secure_aggregation = false
+
 [evaluation.subgroups]
 colour = "colour"
 age = { column = "age", cuts = [60] }

@@ -30,10 +30,12 @@ training = { optimizer = "adam", learning_rate = 0.01 }
 [[arm]]
 name = "some-sites"
 algorithm = { kind = "scaffold", fraction = 0.6 }
+privacy = { secure_aggregation = false }
 
 [[arm]]
 name = "median"
 algorithm = { kind = "fedmedian" }
+privacy = { secure_aggregation = false }
 """
 
 
@@ -81,7 +83,8 @@ LINES = {rule: f'kind = "{rule}"' for rule in RULES} | {"some sites": 'kind = "s
 def test_an_interrupted_run_resumes_to_the_same_model(
     edited: Callable[..., Path], tmp_path: Path, algorithm: str, round: int
 ) -> None:
-    study = edited(('kind = "fedavg"', LINES[algorithm]))
+    seen = "[privacy]\nsecure_aggregation = false\n" if algorithm in ("rfa", "some sites") else ""
+    study = edited(('kind = "fedavg"', LINES[algorithm]), more=seen)
     whole = simulate(study, home=tmp_path / "a", progress=False).summary["runs"][0]
     home = Home(tmp_path / "b")
     asked, base = opened(study)

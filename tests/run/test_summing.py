@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load
 
 from medfl.errors import Complaint, EngineError, MedflError, PlanError, RefusedError, TooFewError
-from medfl.events import Evaluated, Event, RoundFinished, RunFinished, RunStarted, SiteFailed
+from medfl.events import Evaluated, Event, PrivacySpent, RoundFinished, RunFinished, RunStarted, SiteFailed
 from medfl.messages import SECURE, SUMMED, Refusal, Reply, Request
 from medfl.run.engine import Engine
 from medfl.run.in_process import InProcess
@@ -23,6 +23,7 @@ from medfl.run.plan import compile
 from medfl.site.answer import Site
 from medfl.spec.study import Study
 from medfl.testing.federation import Kept, Through, in_process, sites, study, table, told
+from medfl.testing.policies import written
 
 MORE = {name: partial(pd.DataFrame, table(70, 10 + number)) for number, name in enumerate(("central", "south"))}
 SECURE_STUDY = {"secure_aggregation": True}
@@ -279,3 +280,40 @@ def test_numbers_beyond_the_first_bound_are_asked_for_again(tmp_path: Path) -> N
     assert largest > 65_536
     for name, tensor in expected.items():
         np.testing.assert_allclose(weights[name], tensor, atol=1e-6 * largest)
+
+
+def test_a_site_whose_policy_keeps_its_groups_is_summed_with_the_others(tmp_path: Path) -> None:
+    """It sends zeros of the same names: what is summed in secret must look alike everywhere."""
+    silent = written(tmp_path, {"releases": {"statistics": ["sums", "update", "evaluation"]}})
+    grouped_by_colour = {"subgroups": {"by colour": {"column": "colour"}}, "smallest_group": 5, "test_fraction": 0.6}
+    hospitals = sites(tmp_path, MORE, policies={"south": silent})
+    events, error, _ = run(asked(secure=True, evaluation=grouped_by_colour), in_process(hospitals))
+    assert error is None
+    last = of(Evaluated, events)[-1]
+    (told,) = last.subgroups
+    assert "south" in told["withheld"]
+    assert {site for group in told["groups"] for site in group["sites"]} >= {"north", "west"}
+    assert all("south" not in group["sites"] for group in told["groups"])
+
+
+DECLARED = {"ranges": {"age": [20, 100], "dose": [-4, 4]}}
+PROMISE = {"secure_aggregation": True, "dp": {"unit": "site", "epsilon": 8.0, "clip_norm": 0.5, **DECLARED}}
+
+
+def test_sites_share_the_noise_that_hides_one_of_them(tmp_path: Path) -> None:
+    """Each adds a part of it, and only the sum is seen: what was spent is what the study allows."""
+    hidden = study(
+        privacy=PROMISE,
+        preprocess={"scale": "none", "impute": "drop"},
+        data={"features": ["age", "dose"], "positive": "1"},
+        algorithm={"kind": "fedavg", "rounds": 2, "min_sites": 4},
+    )
+    events, error, weights = run(hidden, in_process(sites(tmp_path / "one", MORE)))
+    assert error is None
+    spent = [event for event in events if isinstance(event, PrivacySpent)]
+    assert [event.unit for event in spent] == ["site"]
+    assert 7.5 < spent[0].sites[""]["epsilon"] <= 8.0
+    _, _, again = run(hidden, in_process(sites(tmp_path / "two", MORE)))
+    near(again, weights)
+    _, error, _ = run(hidden.overridden({"privacy": {"secure_aggregation": False}}), in_process(sites(tmp_path, MORE)))
+    assert "asks for it in clear" in str(error)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medfl.events import Noticed, RunFinished
 from medfl.messages import Refusal, Reply, Request
 from medfl.site import leaving
 from medfl.site.remembered import Remembered
@@ -26,26 +27,10 @@ from medfl.site.rules_template import template
 from medfl.site.written import Written
 from medfl.spec.anatomy import parts_of
 from medfl.spec.part import Part
+from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
-from medfl.testing.federation import overheard, sites, study, table
-
-ANY = {"studies": "any", "models": "any", "algorithms": "any", "columns": "any"}
-STATISTICS = ("sums", "update", "evaluation", "subgroups", "importance")
-DETAILS = ("rows", "missing", "classes", "other-columns", "loss", "metrics", "intervals")
-OPEN: dict[str, Any] = {
-    "accepts": {**ANY, "minimum_rows": 20},
-    "requires": {"secure_aggregation": False},
-    "releases": {
-        "statistics": STATISTICS,
-        "details": DETAILS,
-        "metrics": "any",
-        "ranges": "exact",
-        "categories": "all",
-        "errors": "details",
-    },
-    "counts": {"minimum": 1, "minimum_test_rows": 2, "minimum_difference": 1},
-}
-"""Lets everything through, and changes nothing."""
+from medfl.testing.federation import in_process, overheard, rehearse, sites, study, table
+from medfl.testing.policies import DETAILS, STATISTICS, rules, written
 
 
 @dataclass(frozen=True)
@@ -141,21 +126,13 @@ def hospital() -> pd.DataFrame:
     return frame.assign(number=[f"n{row}" for row in range(90)])
 
 
-def ruled(*laid: Mapping[str, Any]) -> Rules:
-    rules: dict[str, Any] = {name: dict(part) for name, part in OPEN.items()}
-    for change in laid:
-        for name, part in change.items():
-            rules[name] = {**rules.get(name, {}), **part}
-    return Rules.model_validate(rules)
-
-
-def answers(rules: Rules, asked: Study, folder: Path) -> list[tuple[Request, Reply | Refusal]]:
+def answers(allowed: Rules, asked: Study, folder: Path) -> list[tuple[Request, Reply | Refusal]]:
     folder.mkdir(exist_ok=True)
     (folder / "ids.txt").write_text("\n".join(f"n{row}" for row in range(0, 60, 3)), encoding="utf-8")
     asked = asked.overridden({"preprocess": {"impute": "median"}})
     if asked.data.features is None:
         asked = asked.overridden({"data": {"features": ["age", "dose", "colour"]}})
-    policies = {"east": Written(rules, Remembered(folder / "memory"))}
+    policies = {"east": Written(allowed, Remembered(folder / "memory"))}
     everyone = dict.fromkeys(("east", "north", "west"), hospital)
     heard = overheard(asked, sites(folder, everyone, policies=policies))
     return [(request, answer) for request, answer in heard if request.site == "east"]
@@ -175,8 +152,8 @@ def spoken(heard: list[tuple[Request, Reply | Refusal]]) -> str:
 @pytest.mark.parametrize("key", CASES)
 def test_a_rule_refuses_or_changes(tmp_path: Path, key: str) -> None:
     case = CASES[key]
-    closed = answers(ruled(case.closed), case.asked, tmp_path / "closed")
-    opened = answers(ruled(case.opened), case.asked, tmp_path / "opened")
+    closed = answers(rules(case.closed), case.asked, tmp_path / "closed")
+    opened = answers(rules(case.opened), case.asked, tmp_path / "opened")
     assert spoken(closed) != spoken(opened)
     if case.rule is None:
         return
@@ -191,7 +168,7 @@ def test_a_rule_refuses_or_changes(tmp_path: Path, key: str) -> None:
 
 @pytest.mark.parametrize("key", [key for key, case in CASES.items() if key != "releases.errors"])
 def test_a_rule_lets_pass(tmp_path: Path, key: str) -> None:
-    heard = answers(ruled(CASES[key].opened), CASES[key].asked, tmp_path)
+    heard = answers(rules(CASES[key].opened), CASES[key].asked, tmp_path)
     assert [answer.reason for _, answer in heard if isinstance(answer, Refusal)] == []
     assert {request.task for request, _ in heard} >= {"describe", "prepare", "train", "evaluate"}
 
@@ -209,29 +186,29 @@ def test_the_open_policy_tells_what_none_tells(tmp_path: Path) -> None:
         for request, answer in overheard(asked, sites(tmp_path / "plain", everyone))
         if request.site == "east"
     ]
-    assert spoken(answers(ruled(), asked, tmp_path / "ruled")) == spoken(plain)
+    assert spoken(answers(rules(), asked, tmp_path / "ruled")) == spoken(plain)
 
 
 def test_a_digest_names_a_study(tmp_path: Path) -> None:
     asked = study(data={"features": ["age", "dose", "colour"]}, preprocess={"impute": "median"})
     other = asked.overridden({"algorithm": {"rounds": 1}})
-    rules = ruled({"accepts": {"studies": (asked.arms["base"].digest[:16],)}})
-    assert all(isinstance(answer, Reply) for _, answer in answers(rules, asked, tmp_path / "same"))
-    assert all(isinstance(answer, Refusal) for _, answer in answers(rules, other, tmp_path / "other"))
+    allowed = rules({"accepts": {"studies": (asked.arms["base"].digest[:16],)}})
+    assert all(isinstance(answer, Reply) for _, answer in answers(allowed, asked, tmp_path / "same"))
+    assert all(isinstance(answer, Refusal) for _, answer in answers(allowed, other, tmp_path / "other"))
 
 
 def test_nothing_leaves_under_a_policy_that_says_nothing(tmp_path: Path) -> None:
-    rules = parse("", source="policy.toml")
-    heard = answers(rules, study(), tmp_path)
+    allowed = parse("", source="policy.toml")
+    heard = answers(allowed, study(), tmp_path)
     assert heard
     assert all(isinstance(answer, Refusal) for _, answer in heard)
 
 
 @pytest.mark.parametrize("left_out", [*STATISTICS])
 def test_a_statistic_that_is_not_named_is_told_as_zero_or_refused(tmp_path: Path, left_out: str) -> None:
-    rules = ruled({"releases": {"statistics": tuple(name for name in STATISTICS if name != left_out)}})
+    allowed = rules({"releases": {"statistics": tuple(name for name in STATISTICS if name != left_out)}})
     asked = IMPORTANCE.overridden({"evaluation": {"subgroups": {"colour": {"column": "colour"}}}})
-    for request, answer in answers(rules, asked, tmp_path):
+    for request, answer in answers(allowed, asked, tmp_path):
         if left_out in ("sums", "update"):
             assert isinstance(answer, Refusal)
             continue
@@ -245,9 +222,9 @@ def test_a_statistic_that_is_not_named_is_told_as_zero_or_refused(tmp_path: Path
 
 @pytest.mark.parametrize("left_out", [*DETAILS])
 def test_a_detail_that_is_not_named_stays(tmp_path: Path, left_out: str) -> None:
-    rules = ruled({"releases": {"details": tuple(name for name in DETAILS if name != left_out)}})
+    allowed = rules({"releases": {"details": tuple(name for name in DETAILS if name != left_out)}})
     said: dict[str, Any] = {}
-    for request, answer in answers(rules, study(), tmp_path):
+    for request, answer in answers(allowed, study(), tmp_path):
         if left_out == "rows":
             assert isinstance(answer, Refusal)
             return
@@ -269,25 +246,19 @@ def test_a_detail_that_is_not_named_stays(tmp_path: Path, left_out: str) -> None
     )
 
 
-class Protected(Part):
-    """What a study asks for in [privacy.dp], as far as a policy looks at it."""
-
-    unit: str
-    epsilon: float
-
-
 @pytest.mark.parametrize("unit", UNITS)
 def test_an_epsilon_is_bounded_by_its_unit(unit: str) -> None:
     from medfl.site.admission import of_study
 
-    rules = ruled({"requires": {"epsilon": {unit: 3.0}}})
+    allowed = rules({"requires": {"epsilon": {unit: 3.0}}})
     asked = study()
 
     def said(epsilon: float, of: str) -> bool:
-        privacy = asked.privacy.model_copy()
-        object.__setattr__(privacy, "__dict__", {**privacy.__dict__, "dp": Protected(unit=of, epsilon=epsilon)})
+        of_patients = {"patient_id": "number"} if of == "patient" else {}
+        protected = DifferentialPrivacy.model_validate({"unit": of, "epsilon": epsilon, **of_patients})
+        privacy = asked.privacy.model_copy(update={"dp": protected})
         with_dp = asked.model_copy(update={"privacy": privacy})
-        return all(verdict.allowed for verdict in of_study(rules, with_dp) if verdict.rule == "requires.epsilon")
+        return all(verdict.allowed for verdict in of_study(allowed, with_dp) if verdict.rule == "requires.epsilon")
 
     assert said(3.0, unit)
     assert said(0.5, unit)
@@ -298,14 +269,14 @@ def test_an_epsilon_is_bounded_by_its_unit(unit: str) -> None:
 def test_what_is_summed_securely_is_left_as_it_is(tmp_path: Path) -> None:
     """The hub sees the sum only, so that counts in it need no change; what the site says of itself does."""
     asked = study(data={"features": ["age", "dose", "colour"]}, preprocess={"impute": "median"})
-    rules = ruled({"counts": {"minimum": 5, "minimum_test_rows": 10}, "requires": {"secure_aggregation": True}})
+    allowed = rules({"counts": {"minimum": 5, "minimum_test_rows": 10}, "requires": {"secure_aggregation": True}})
     heard = overheard(asked, sites(tmp_path, dict.fromkeys(("east", "north", "west"), hospital)))
     site = sites(tmp_path, {"east": hospital})["east"]
     for request, plain in heard:
         if request.site != "east":
             continue
         assert isinstance(plain, Reply)
-        found = {secure: released(site, request, plain, rules, secure=secure) for secure in (True, False)}
+        found = {secure: released(site, request, plain, allowed, secure=secure) for secure in (True, False)}
         kept = found[True].statistic
         assert all((kept[name] == array).all() for name, array in plain.arrays.items())
         said = [{name: words for name, words in one.content.items() if name != "policy"} for one in found.values()]
@@ -314,7 +285,7 @@ def test_what_is_summed_securely_is_left_as_it_is(tmp_path: Path) -> None:
         assert bool(changed) == (request.task != "describe"), request.task
 
 
-def released(site: Any, request: Request, plain: Reply, rules: Rules, *, secure: bool) -> Any:
+def released(site: Any, request: Request, plain: Reply, allowed: Rules, *, secure: bool) -> Any:
     from medfl.learn.statistic import Statistic
     from medfl.site.looking import Looking
     from medfl.site.policy import Release
@@ -329,12 +300,12 @@ def released(site: Any, request: Request, plain: Reply, rules: Rules, *, secure:
         facts=facts,
         secure=secure,
     )
-    return leaving.changed(rules, release)
+    return leaving.changed(allowed, release)
 
 
 def test_in_clear_nothing_is_summed_where_it_must_be_secure(tmp_path: Path) -> None:
     """Two sites are too few to be hidden: a study that leaves it open asks them in clear."""
-    policies = {"east": Written(ruled({"requires": {"secure_aggregation": True}}), Remembered(tmp_path / "memory"))}
+    policies = {"east": written(tmp_path, {"requires": {"secure_aggregation": True}})}
     everyone = sites(tmp_path, dict.fromkeys(("east", "west"), hospital), policies=policies)
     two = {name: site for name, site in everyone.items() if name != "north"}
     open_study = study(
@@ -348,33 +319,85 @@ def test_in_clear_nothing_is_summed_where_it_must_be_secure(tmp_path: Path) -> N
 
 
 def test_a_study_that_wants_its_sums_seen_is_not_admitted_there(tmp_path: Path) -> None:
-    heard = answers(ruled({"requires": {"secure_aggregation": True}}), study(), tmp_path)
+    heard = answers(rules({"requires": {"secure_aggregation": True}}), study(), tmp_path)
     (refusal,) = (answer for _, answer in heard)
     assert isinstance(refusal, Refusal)
     assert "rule requires.secure_aggregation" in refusal.reason
 
 
 def test_a_rare_outcome_keeps_the_site_out(tmp_path: Path) -> None:
-    rules = ruled({"counts": {"minimum": 5, "minimum_test_rows": 2}})
-    heard = answers(rules, study(data={"target": "colour", "features": ["age"]}), tmp_path)
+    allowed = rules({"counts": {"minimum": 5, "minimum_test_rows": 2}})
+    heard = answers(allowed, study(data={"target": "colour", "features": ["age"]}), tmp_path)
     (refusal,) = (answer for _, answer in heard)
     assert isinstance(refusal, Refusal)
     assert "rule counts.minimum: the site's policy says no: an outcome has fewer than 5 patients" in refusal.reason
     assert "violet" not in refusal.reason
 
 
+def test_the_values_of_a_numeric_outcome_are_no_classes_to_be_named(tmp_path: Path) -> None:
+    """With more than twenty of them the outcome is a number, and each may be one patient's."""
+
+    def stays() -> pd.DataFrame:
+        return hospital().assign(days=np.arange(90) % 30)
+
+    asked = study(data={"target": "days", "features": ["age"]}, model={"kind": "mlp", "hidden": [2]})
+    policies = {"east": written(tmp_path, {"counts": {"minimum": 5}, "releases": {"categories": "pooled"}})}
+    heard = overheard(asked, sites(tmp_path, dict.fromkeys(("east", "north", "west"), stays), policies=policies))
+    mine = [answer for request, answer in heard if request.site == "east"]
+    assert all(isinstance(answer, Reply) for answer in mine)
+    assert len(mine) > 3
+    (days,) = (one for one in mine[0].content["schema"]["columns"] if one["name"] == "days")  # type: ignore[union-attr]
+    assert days["categories"] == []
+
+
 @pytest.mark.parametrize(("how", "told"), [("all", "violet"), ("pooled", "(other)"), ("withheld", None)])
 def test_rare_categories(tmp_path: Path, how: str, told: str | None) -> None:
     asked = study(data={"features": ["age", "colour"]})
-    rules = ruled({"releases": {"categories": how}, "counts": {"minimum": 4}})
-    heard = answers(rules, asked, tmp_path)
+    allowed = rules({"releases": {"categories": how}, "counts": {"minimum": 4}})
+    heard = answers(allowed, asked, tmp_path)
     (schema,) = (answer.content["schema"] for request, answer in heard if request.task == "describe")  # type: ignore[union-attr]
     (colour,) = (column for column in schema["columns"] if column["name"] == "colour")
     assert colour["categories"] == sorted({"amber", "blue", "clear", *([told] if told else [])})
 
 
 def test_the_template_is_a_policy_and_releases_nothing_before_a_study_is_named() -> None:
-    rules = parse(template(), source="policy.toml")
-    assert rules.accepts.studies == ()
-    assert rules.requires.secure_aggregation
-    assert rules.releases.categories == "pooled"
+    allowed = parse(template(), source="policy.toml")
+    assert allowed.accepts.studies == ()
+    assert allowed.requires.secure_aggregation
+    assert allowed.releases.categories == "pooled"
+
+
+def test_the_budget_is_there_for_the_ledger(tmp_path: Path) -> None:
+    assert written(tmp_path).budget is None
+    budget = written(tmp_path, {"budget": {"epsilon": 8.0, "delta": 1e-6}}).budget
+    assert budget is not None
+    assert (budget.epsilon, budget.delta) == (8.0, 1e-6)
+
+
+TREATMENTS: dict[str, dict[str, Any]] = {
+    "a lot suppressed": {"treatment": "suppress", "minimum": 20},
+    "rounded to fifties": {"treatment": "round", "base": 50},
+    "some noise": {"treatment": "noise", "noise": 5.0},
+    "more noise than patients": {"treatment": "noise", "noise": 300.0},
+}
+
+
+@pytest.mark.parametrize("how", TREATMENTS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preprocess": {"impute": "median"}, "training": {"class_weight": "balanced"}},
+        {"preprocess": {"impute": "mean", "scale": "min-max"}},
+        {"preprocess": {"impute": "most-frequent-per-site", "scale": "standard-per-site"}},
+        {"data": {"target": "dose", "features": ["age", "colour"]}, "model": {"kind": "linear"}},
+    ],
+)
+def test_a_study_runs_to_its_end_however_counts_are_changed(tmp_path: Path, how: str, changes: dict[str, Any]) -> None:
+    """What adds up at the hub then fits together badly, and must still give a model, and say what was changed."""
+    asked = study(**{"data": {"features": ["age", "dose", "colour"]}, **changes})
+    everyone = dict.fromkeys(("east", "north", "west"), hospital)
+    policies = {name: written(tmp_path / name, {"counts": TREATMENTS[how]}) for name in everyone}
+    events, error = rehearse(asked, in_process(sites(tmp_path, everyone, policies=policies)))
+    assert error is None
+    assert any(isinstance(event, Noticed) and "the site's policy" in event.text for event in events)
+    assert isinstance(events[-1], RunFinished)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from medfl.errors import listed
 from medfl.messages import Request
@@ -137,7 +136,7 @@ def _statistics(rules: Rules, study: Study) -> Verdict:
 def _ranges(rules: Rules, study: Study) -> Verdict:
     if rules.releases.ranges != "withheld":
         return Verdict(True, "releases.ranges", f"ranges of columns leave: {rules.releases.ranges}")
-    if protection(study) is not None:
+    if study.privacy.dp is not None:
         return Verdict(True, "releases.ranges", "ranges of columns leave only where the study declares them")
     return Verdict(
         False,
@@ -170,7 +169,7 @@ def _secure(rules: Rules, study: Study) -> Verdict:
 
 
 def _epsilon(rules: Rules, study: Study) -> Verdict:
-    required, rule, asked = rules.requires.epsilon, "requires.epsilon", protection(study)
+    required, rule, asked = rules.requires.epsilon, "requires.epsilon", study.privacy.dp
     if required is None:
         return Verdict(True, rule, "a study need not be differentially private")
     most = {unit: value for unit, value in required.model_dump().items() if value is not None}
@@ -179,18 +178,13 @@ def _epsilon(rules: Rules, study: Study) -> Verdict:
     if asked is None:
         reason = f"the study is not differentially private, and must be with an ε of at most {said}"
         return Verdict(False, rule, reason, remedy)
-    unit, epsilon = str(asked.unit), float(asked.epsilon)
+    unit, epsilon = asked.unit, asked.epsilon
     return Verdict(
         unit in most and epsilon <= most[unit],
         rule,
         f"the study asks for ε = {epsilon:g} a {unit}, and accepted is an ε of at most {said}",
         remedy,
     )
-
-
-def protection(study: Study) -> Any:
-    """Return what a study asks for in ``[privacy.dp]``; None where it does not ask."""
-    return getattr(study.privacy, "dp", None)
 
 
 _OF_STUDY: tuple[Callable[[Rules, Study], Verdict], ...] = (

@@ -19,12 +19,12 @@ from medfl import seeds
 from medfl.learn.data.bins import Bins
 from medfl.learn.data.cells import OTHER, in_order
 from medfl.learn.data.harmonise import Agreement
+from medfl.learn.data.outcome import FEW_CLASSES
 from medfl.learn.data.schema import Column, Schema
 from medfl.learn.model import Outcome
 from medfl.learn.statistic import Array, Statistic, total
 from medfl.privacy import cells
 from medfl.privacy.suppression import Counts
-from medfl.site.admission import protection
 from medfl.site.judgement import coarse, enough, secret_rates
 from medfl.site.policy import Release, Verdict
 from medfl.site.rules import ANY, Rules
@@ -80,8 +80,9 @@ def too_few_rows(rules: Rules, release: Release) -> Verdict | None:
 def _rare_class(rules: Rules, release: Release) -> Verdict | None:
     """Refuse to name a class of the outcome that few have: it cannot be left out."""
     schema, study = release.content.get("schema"), release.study
-    column = next((one for one in (schema or {}).get("columns", ()) if one["name"] == study.data.target), None)
-    if column is None or not column["categories"] or study.model.kind == "linear":
+    columns = Schema.from_json(schema).columns if schema is not None else ()
+    column = next((one for one in columns if one.name == study.data.target), None)
+    if column is None or not column.categories or _is_a_number(column, study):
         return None
     counts = np.array([*release.facts.counted(study.data.target).values()], np.int64)
     if cells.tellable(counts, fewest=rules.counts.minimum):
@@ -92,6 +93,11 @@ def _rare_class(rules: Rules, release: Release) -> Verdict | None:
         f"an outcome has fewer than {rules.counts.minimum} patients at this site",
         'join rare outcomes in the study, such as with data.positive = "> 0", or leave the site out',
     )
+
+
+def _is_a_number(target: Column, study: Study) -> bool:
+    """Say whether an outcome is predicted as a number for sure, so that its values are no classes and need no names."""
+    return target.kind == "numeric" and (study.model.kind == "linear" or len(target.categories) > FEW_CLASSES)
 
 
 def _named(study: Study) -> Iterator[str]:
@@ -120,19 +126,28 @@ class _Leaving:
         named = {*_named(self.release.study)}
         unused = tuple(name for name in schema.unused if "other-columns" in details or name in named)
         columns = [one for one in schema.columns if known == ANY or one.name in known]
-        seen = tuple(self._column(one, schema.rows) for one in columns)
-        return Schema(seen, max(2, self._count(schema.rows, "rows")), unused)
+        rows = max(2, self._count(schema.rows, "rows"))
+        seen = tuple(
+            self._ranged(replace(one, missing=self._missing(one, schema.rows, rows), categories=self._categories(one)))
+            for one in columns
+        )
+        return Schema(seen, rows, unused)
 
-    def _column(self, column: Column, rows: int) -> Column:
-        missing = 0
-        if "missing" in self.rules.releases.details:
-            there, gone = self._count(rows - column.missing, f"{column.name} there"), column.missing
-            missing = rows if there == 0 else min(rows, self._count(gone, f"{column.name} missing"))
-        elif column.missing:
-            self.note("releases.details", "counts of missing values stayed")
-        column = replace(column, missing=missing, categories=self._categories(column))
-        asked = protection(self.release.study)
-        is_declared = column.name in (getattr(asked, "ranges", None) or {})
+    def _missing(self, column: Column, rows: int, told: int) -> int:
+        """Return how many values of a column are said to be missing, of as many rows as are told."""
+        if "missing" not in self.rules.releases.details:
+            if column.missing:
+                self.note("releases.details", "counts of missing values stayed")
+            return 0
+        there = rows - column.missing
+        if there == 0 or (self.rules.counts.treatment == "suppress" and there < self.rules.counts.minimum):
+            return told
+        # Two rows are there at least, or the hub would take the site for empty.
+        return min(self._count(column.missing, f"{column.name} missing"), max(told - 2, 0))
+
+    def _ranged(self, column: Column) -> Column:
+        asked = self.release.study.privacy.dp
+        is_declared = asked is not None and column.name in asked.ranges
         if self.rules.releases.ranges == "exact" or is_declared or column.minimum is None or column.maximum is None:
             return column
         if self.rules.releases.ranges == "withheld":
@@ -144,11 +159,12 @@ class _Leaving:
 
     def _categories(self, column: Column) -> tuple[str, ...]:
         """Return the categories that are told; those of the outcome cannot be put together."""
-        is_target = column.name == self.release.study.data.target
-        if not column.categories or self.rules.releases.categories == "all":
+        is_target, asked = column.name == self.release.study.data.target, self.release.study.privacy.dp
+        is_declared = asked is not None and column.name in asked.categories
+        if not column.categories or is_declared or self.rules.releases.categories == "all":
             return column.categories
         if is_target:
-            return () if column.kind == "numeric" and self.release.study.model.kind == "linear" else column.categories
+            return () if _is_a_number(column, self.release.study) else column.categories
         counts = self.release.facts.counted(column.name)
         frequent = [name for name in column.categories if counts.get(name, 0) >= self.rules.counts.minimum]
         if len(frequent) == len(column.categories):
@@ -212,7 +228,7 @@ class _Leaving:
 
     def metrics(self) -> dict[str, Any]:
         """Return those of the site's own metrics that give no small count away."""
-        release, fewest = self.release, self.rules.counts.minimum
+        release = self.release
         measured = release.statistic.under("evaluation")
         measured = measured if measured.arrays else release.kept.under("evaluation")
         words = {name: release.content[name] for name in ("metrics", "intervals")}
@@ -220,18 +236,25 @@ class _Leaving:
         allowed = {name for name in words["metrics"] if listed == ANY or name in listed}
         if len(allowed) < len(words["metrics"]):
             self.note("releases.metrics", "metrics stayed: not all are released")
-        if not enough(self._outcome, measured, fewest=fewest, test_rows=self._test_rows):
-            self.note("counts.minimum_test_rows", "metrics stayed: too few test rows, or too few of an outcome")
-            allowed.clear()
-        elif secret := secret_rates(self._outcome, measured, words["metrics"], fewest=fewest):
-            self.note("counts.minimum", "metrics of right and wrong decisions stayed: some decision was met too rarely")
-            allowed -= secret
+        if not self._is_noised:
+            allowed -= self._secret(measured, words["metrics"])
         metrics = {name: value if name in allowed else None for name, value in words["metrics"].items()}
         spread = "intervals" in self.rules.releases.details
         return {
             "metrics": metrics,
             "intervals": {name: limits for name, limits in words["intervals"].items() if spread and name in allowed},
         }
+
+    def _secret(self, measured: Statistic, metrics: Mapping[str, Any]) -> frozenset[str]:
+        """Return the metrics that would give a small count away."""
+        fewest = self.rules.counts.minimum
+        if not enough(self._outcome, measured, fewest=fewest, test_rows=self._test_rows):
+            self.note("counts.minimum_test_rows", "metrics stayed: too few test rows, or too few of an outcome")
+            return frozenset(metrics)
+        secret = secret_rates(self._outcome, measured, metrics, fewest=fewest)
+        if secret:
+            self.note("counts.minimum", "metrics of right and wrong decisions stayed: some decision was met too rarely")
+        return secret
 
     def groups(self, said: Mapping[str, Any]) -> dict[str, Any]:
         if "subgroups" not in self.rules.releases.statistics:
@@ -243,6 +266,12 @@ class _Leaving:
 
     def _coarse(self, statistic: Statistic, test_rows: int) -> Statistic:
         return coarse(self._outcome, statistic, fewest=self.rules.counts.minimum, test_rows=test_rows)
+
+    @property
+    def _is_noised(self) -> bool:
+        """Whether the site has put noise on all that it counted, so that no count is a patient's any more."""
+        asked = self.release.study.privacy.dp
+        return asked is not None and asked.within_sites
 
     @property
     def _test_rows(self) -> int:
@@ -268,9 +297,9 @@ class _Leaving:
                 self.note("releases.statistics", f"{kind} stayed, and was told as zero")
                 # Of the same names and shapes: what is summed securely must look alike at every site.
                 part = Statistic({name: np.zeros_like(array) for name, array in part.arrays.items()})
-                if kind == "subgroups":
+                if kind == "subgroups" and not self.release.secure:
                     continue
-            elif not self.release.secure:
+            elif not self.release.secure and not self._is_noised:
                 part = self._in_clear(kind, part)
             arrays |= part.prefixed(kind).arrays
         return Statistic(arrays)

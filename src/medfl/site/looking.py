@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from medfl.learn.data import positive
+from medfl.learn.data.cells import Texts
 from medfl.learn.data.clean import Clean
 from medfl.learn.data.prints import Prints
-from medfl.learn.data.schema import MOST_CATEGORIES
+from medfl.learn.data.schema import MOST_CATEGORIES, Column
 from medfl.messages import Request
 from medfl.site.desk import Desk
 from medfl.spec.study import Study
@@ -47,7 +48,12 @@ class Looking:
         return dict(zip(texts.distinct, texts.counts.tolist(), strict=True))
 
     def used(self) -> Mapping[str, Prints]:
-        """Return the rows that an answer is about, by ``rows/part``, ``class/part/name`` and ``group/part/name``."""
+        """Return the rows that an answer is about, by ``rows/part``, ``class/part/name`` and ``group/part/name``.
+
+        Before the sites have agreed on anything, ``missing/column``.
+        """
+        if "agreement" not in self.request.content:
+            return self._missing()
         train, test = self.desk.parts(self.study, self.request)
         # Both together, too: what is told of each part can be added up, and the same of all rows but one taken away.
         parts = {"train": [train], "test": [test], "all": [train, test]}
@@ -61,6 +67,19 @@ class Looking:
                 sets[f"group/test/{grouping}/{name}"] = test.kept[groups.codes == place]
         prints = self.prints()
         return {name: prints[rows] for name, rows in sets.items()}
+
+    def _missing(self) -> Mapping[str, Prints]:
+        """Return the rows without a value in each column; which spellings mean that is for the study to say."""
+        prints, sheet = self.prints(), self.desk.sheet()
+        cells = {column.name: sheet.cells(column.name, self.study.data.missing) for column in self._columns}
+        return {
+            f"missing/{name}": prints[found.codes < 0 if isinstance(found, Texts) else np.isnan(found.values)]
+            for name, found in cells.items()
+        }
+
+    @property
+    def _columns(self) -> tuple[Column, ...]:
+        return self.desk.schema(self.study).columns
 
 
 def _labels(part: Clean) -> list[float]:

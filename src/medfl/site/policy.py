@@ -51,7 +51,10 @@ class Facts(Protocol):
         ...
 
     def used(self) -> Mapping[str, Prints]:
-        """Return the rows that an answer is about, by ``rows/part``, ``class/part/name`` and ``group/part/name``."""
+        """Return the rows that an answer is about, by ``rows/part``, ``class/part/name`` and ``group/part/name``.
+
+        Before the sites have agreed on anything, ``missing/column``.
+        """
         ...
 
 

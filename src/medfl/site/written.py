@@ -69,13 +69,13 @@ class Written:
     def _about_rows(self, release: Release) -> Verdict | None:
         """Return a no where the rows that are asked about are too few, or nearly those of an earlier answer."""
         request = release.request
-        if "agreement" not in request.content:
-            return None
+        agreement = request.content.get("agreement")
         # All rounds of a run ask about the same rows: they are looked at once.
-        question = json.dumps([request.study, request.seed, request.content["agreement"]])
+        question = json.dumps([request.study, request.seed, agreement])
         if self.memory.has_answered(question):
             return None
-        no = leaving.too_few_rows(self.rules, release) or self._too_near(release)
+        few = leaving.too_few_rows(self.rules, release) if agreement is not None else None
+        no = few or self._too_near(release)
         if no is None:
             self.memory.answered(question)
         return no
@@ -96,6 +96,11 @@ class Written:
 
 
 _SETS = MappingProxyType(
-    {"rows": "the training or test rows", "class": "the patients of an outcome", "group": "a group of patients"}
+    {
+        "rows": "the training or test rows",
+        "class": "the patients of an outcome",
+        "group": "a group of patients",
+        "missing": "the patients without a value in a column",
+    }
 )
 """What each kind of row set is called."""

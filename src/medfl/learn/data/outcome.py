@@ -12,7 +12,7 @@ from medfl.learn.data.schema import Column
 from medfl.learn.model import Outcome
 from medfl.spec.data import Data
 
-_FEW_CLASSES = 20
+FEW_CLASSES = 20
 """Up to this many different values are taken as classes where the study does not say."""
 
 
@@ -76,7 +76,7 @@ def _kind(values: tuple[str, ...], data: Data, model_kind: str) -> Literal["bina
         return "regression"
     if len(values) <= 2:
         return "binary"
-    return "multiclass" if len(values) <= _FEW_CLASSES else "regression"
+    return "multiclass" if len(values) <= FEW_CLASSES else "regression"
 
 
 def _unfit(kind: str, merged: Column, values: tuple[str, ...], data: Data, model_kind: str) -> Iterator[Complaint]:

@@ -310,7 +310,8 @@ def _by_column(total: Statistic, agreement: Agreement) -> list[Array]:
 
 def _filled(counts: Array, place: int, rows: int) -> Array:
     full = counts.copy()
-    full[place] += rows - int(counts.sum())
+    # Never less than nothing: counts that a site's policy has blurred may be more than its rows.
+    full[place] += max(rows - int(counts.sum()), 0)
     return full
 
 
