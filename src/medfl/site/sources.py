@@ -80,7 +80,8 @@ class Sources:
 
     def _site(self, name: str, table: Callable[[], Table]) -> Site:
         folder = self.vaults / name
-        policy, purse = self._policy(folder), purse_in(self.vaults, name)
+        policy = self._policy(folder)
+        purse = purse_in(self.vaults, name, allowance=None if policy is None else policy.budget)
         return Site(name, table, vault=FolderVault(folder), policy=policy, base=self.base, purse=purse)
 
     def _policy(self, folder: Path) -> Policy | None:
