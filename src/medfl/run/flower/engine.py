@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic
@@ -16,6 +16,8 @@ from medfl.run.flower.superlink import SuperLink
 
 AGAIN = 30.0
 """Seconds after which a request is sent once more, in case a site died while it fetched it; doubled each time."""
+GONE = 600.0
+"""Seconds without a SuperLink after which a run is given up; what is stored of it can be gone on with."""
 PAUSES = (0.02, 0.25)
 """Seconds between two looks for answers: the shortest, right after one came, and the longest."""
 
@@ -38,13 +40,21 @@ class FlowerEngine:
     def __init__(self, link: SuperLink, nodes: Mapping[str, int]) -> None:
         self._link, self._nodes = link, dict(sorted(nodes.items()))
         self._channel: Channel | None = None
+        self._heard = monotonic()
 
     def sites(self) -> Sequence[str]:
         """Return the sites' names, sorted."""
         return tuple(self._nodes)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, *, logs: Callable[[str], str]) -> None:
         """Return when all sites are there.
+
+        Parameters
+        ----------
+        seconds
+            How long they may take.
+        logs
+            What a missing site's log says last, by the site's name.
 
         Raises
         ------
@@ -57,8 +67,8 @@ class FlowerEngine:
                 raise EngineError(
                     f"not all sites came within {seconds:g} s",
                     where="engine flower",
-                    received=f"missing: {', '.join(missing)}",
-                    remedy="read the logs of the missing sites",
+                    received="; ".join(f"missing: {site}, which says: {logs(site)}" for site in missing),
+                    remedy="see what the missing sites say",
                 )
             pause.wait(PAUSES[0])
 
@@ -72,9 +82,15 @@ class FlowerEngine:
         timeout
             Seconds that all answers have; as long as it takes where None, or until Flower has not heard of a site's
             node for a minute.
+
+        Raises
+        ------
+        EngineError
+            If the SuperLink was away for ten minutes.
         """
         waiting = [_Asked(request, to_bytes(request)) for request in requests]
         began, pause, idle = monotonic(), Event(), PAUSES[0]
+        self._heard = began
         while waiting:
             came = self._looked(waiting)
             yield from came
@@ -110,20 +126,32 @@ class FlowerEngine:
             found = channel.pull(name for one in waiting for name in one.names)
         except httpx.HTTPStatusError:
             self._forgotten(waiting)
-            return []
+            return self._away()
         except httpx.HTTPError:
-            return []
+            return self._away()
+        self._heard = monotonic()
         asked = {name: one for one in waiting for name in one.names}
         answers: dict[str, Reply | Refusal] = {}
         for name, body in found:
-            if (one := asked.get(name)) is not None:
-                answers.setdefault(one.request.id, _read(one.request, body))
+            if name in asked:
+                request = asked[name].request
+                answers.setdefault(request.id, _read(request, body))
         return list(answers.values())
 
     def _opened(self) -> Channel:
         if self._channel is None:
             self._channel = Channel(self._link)
         return self._channel
+
+    def _away(self) -> list[Reply | Refusal]:
+        """Say that nothing came, unless that has been so for too long."""
+        if monotonic() - self._heard > GONE:
+            raise EngineError(
+                f"Flower's SuperLink has been away for {GONE:g} s",
+                where=self._link.address,
+                remedy="see why it does not come back, then: medfl resume",
+            )
+        return []
 
     def _forgotten(self, waiting: Iterable[_Asked]) -> None:
         """Begin anew: the SuperLink says that it knows nothing of this run."""

@@ -91,3 +91,9 @@ class Kept:
             with suppress(OSError):
                 write_frame(process.stdin, self._opening)
         return process
+
+
+def last_line(log: Path) -> str:
+    """Return the end of a process's log, to say what became of it."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return lines[-1][:200] if lines else "nothing in its log"

@@ -30,6 +30,18 @@ class Postbox:
         )
         for part in (folder, self._asked, self._tries, self._answers, self._given):
             part.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._node = folder / "node"
+
+    @property
+    def node(self) -> int | None:
+        """The number under which this site last talked to its SuperLink."""
+        return int(self._node.read_text(encoding="ascii")) if self._node.exists() else None
+
+    @node.setter
+    def node(self, number: int) -> None:
+        part = self._node.with_suffix(".part")
+        part.write_text(str(number), encoding="ascii")
+        part.replace(self._node)
 
     def take(self, message: MessageProto, body: bytes) -> None:
         """Keep a request that came."""

@@ -1,4 +1,4 @@
-"""A deployment on one machine: a SuperLink, and a process for each site that talks to it as a hospital's agent would."""
+"""A deployment on one machine: a SuperLink, and a process for each site that talks to it as an agent would."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from medfl.messages import Refusal, Reply, Request
 from medfl.run.flower.coordinator import register
 from medfl.run.flower.engine import FlowerEngine
-from medfl.run.flower.keeping import Kept
+from medfl.run.flower.keeping import Kept, last_line
 from medfl.run.flower.serving import Address, serve
 from medfl.run.flower.superlink import HOST, QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
@@ -50,7 +50,7 @@ class Rehearsal(FlowerEngine):
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         names = sorted(sites)
-        keys = {name: _key(folder / f"{name}.pem") for name in names}
+        keys = {name: public_key(folder / f"{name}.pem") for name in names}
         with ExitStack() as stack:
             self.link = stack.enter_context(SuperLink(folder / "superlink", certificates(folder)))
             self.link.wait()
@@ -61,7 +61,7 @@ class Rehearsal(FlowerEngine):
                 stack.callback(agent.end)
                 self.agents[name] = agent
             stack.callback(self.leave)
-            self.wait(COMING)
+            self.wait(COMING, logs=lambda name: last_line(folder / f"{name}.log"))
             self._stack = stack.pop_all()
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ def _certificate(
     return draft.sign(signer, hashes.SHA256())
 
 
-def _key(path: Path) -> bytes:
+def public_key(path: Path) -> bytes:
     """Return the public key of a site of this rehearsal, as Flower wants it; make its private key if there is none."""
     if not path.exists():
         _keep(path, ec.generate_private_key(ec.SECP384R1()))

@@ -23,6 +23,7 @@ from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
@@ -77,7 +78,7 @@ def serve(address: Address, answer: Answer, *, folder: Path) -> None:
     """
     box, pause, away = Postbox(folder), Event(), AWAY[0]
     while True:
-        with suppress(httpx.HTTPError), _Line(address) as line:
+        with suppress(httpx.HTTPError), _Line(address, box) as line:
             away = AWAY[0]
             _talk(line, box, answer)
         # Jitter, so that all sites do not come back at the same moment; no result depends on it.
@@ -136,20 +137,23 @@ def _lost(request: Request) -> Refusal:
 class _Line:
     """A connection as one node, with signs of life while the site works."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, box: Postbox) -> None:
+        self._box = box
         key = load_pem_private_key(address.key.read_bytes(), None)
         if not isinstance(key, EllipticCurvePrivateKey):
             raise SiteError("the key of a Flower node is on an elliptic curve", where=str(address.key))
         public = key.public_key()
-        chain = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(key, public)]
+        chain: list[ProtobufClientInterceptor] = [
+            RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+            NodeAuthHttpInterceptor(key, public),
+        ]
         self._client = FleetHttpClient.from_server_address(address.where, False, root(address.root), chain)
         self._public = public_key_to_bytes(public)
         self._node, self._closing = Node(), Event()
 
     def __enter__(self) -> _Line:
         try:
-            asked = ActivateNodeRequest(public_key=self._public, heartbeat_interval=LIFE)
-            self._node = Node(node_id=self._client.ActivateNode(asked).node_id)
+            self._node = Node(node_id=self._signed_on())
         except httpx.HTTPError:
             self._client.close()
             raise
@@ -204,6 +208,21 @@ class _Line:
         except httpx.HTTPStatusError as error:
             if error.response.status_code in (401, 408, 429) or error.response.status_code >= 500:
                 raise
+
+    def _signed_on(self) -> int:
+        """Return the number of this site's node.
+
+        Flower lets a node sign on only after it has missed it for a minute. Who was killed and is back before that
+        gives a sign of life instead, under the number that it had.
+        """
+        if (known := self._box.node) is not None:
+            alive = SendNodeHeartbeatRequest(node=Node(node_id=known), heartbeat_interval=LIFE)
+            with suppress(httpx.HTTPStatusError):
+                if self._client.SendNodeHeartbeat(alive).success:
+                    return known
+        asked = ActivateNodeRequest(public_key=self._public, heartbeat_interval=LIFE)
+        self._box.node = node = int(self._client.ActivateNode(asked).node_id)
+        return node
 
     def _live(self) -> None:
         asked = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=LIFE)

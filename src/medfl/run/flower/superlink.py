@@ -14,7 +14,7 @@ from threading import Event
 from time import monotonic
 
 from medfl.errors import EngineError
-from medfl.run.flower.keeping import Kept
+from medfl.run.flower.keeping import Kept, last_line
 from medfl.run.flower.orphans import end_with
 
 HOST = "127.0.0.1"
@@ -91,7 +91,8 @@ class SuperLink:
                 raise EngineError(
                     f"Flower's SuperLink did not start within {seconds:g} s",
                     where=self.address,
-                    remedy=f"read {self.folder / 'log'}",
+                    received=last_line(self.folder / "log"),
+                    remedy="see what it says; look for another process on this port",
                 )
             pause.wait(0.05)
 
