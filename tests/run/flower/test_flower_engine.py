@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -72,6 +76,28 @@ def test_who_does_not_come_is_named_with_what_it_said_last(alone: tuple[SuperLin
         engine.wait(0.0, logs=lambda site: "no memory")
     engine.leave()
     assert "not all sites came within 0 s" in str(told.value)
+
+
+def test_no_process_is_left_when_the_hub_is_killed(tmp_path: Path) -> None:
+    hub = """
+import sys
+from pathlib import Path
+from medfl.run.flower.rehearsal import Rehearsal
+
+engine = Rehearsal(Path(sys.argv[1]), ["east", "west"], command=sys.argv[2:])
+print(engine.link.pid, *(agent.pid for agent in engine.agents.values()), flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+        (sys.executable, "-c", hub, str(tmp_path), *PROBE), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        ends = [os.pidfd_open(int(pid)) for pid in process.stdout.readline().split()]
+        assert len(ends) == 3
+        process.kill()
+    for end in ends:
+        assert select.select([end], [], [], 30)[0], "it ended"
+        os.close(end)
 
 
 def test_its_secrets_are_its_owners_alone(alone: tuple[SuperLink, dict[str, int]]) -> None:
