@@ -209,11 +209,11 @@ def test_a_plugin_reaches_every_engine(own: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(own.parent)
     said = {
         engine: typed("run", own, "--plugin", "own.py", "--engine", engine, "--json")
-        for engine in ("in-process", "processes")
+        for engine in ("in-process", "processes", "flower")
     }
     runs = {engine: one.json["runs"][0] for engine, one in said.items() if one.code == 0}
-    assert set(runs) == {"in-process", "processes"}, said
-    assert runs["in-process"]["model"] == runs["processes"]["model"]
+    assert set(runs) == {"in-process", "processes", "flower"}, said
+    assert runs["in-process"]["model"] == runs["processes"]["model"] == runs["flower"]["model"]
     run = runs["processes"]["run"]
     assert typed("export", run, "-o", "model").code == 0
     assert typed("predict", "model", "east.csv", "--plugin", "own.py").out.startswith("row,probability,predicted\n1,")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from medfl.execution import EngineName
+    from medfl.deploying import EngineName
 
 HOME = click.option(
     "--home",
@@ -66,8 +66,9 @@ def check(study: Path, home: Path | None, plugin: tuple[Path, ...], public: Path
 @main.command()
 @STUDY
 @HOME
-@click.option("--engine", type=click.Choice(["in-process", "processes"]), default="in-process", show_default=True,
-              help="All sites in this process, or one worker process a core.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["in-process", "processes", "flower"]), default="in-process",
+              show_default=True,
+              help="All sites in this process, one worker process a core, or a rehearsal of deployment.")  # fmt: skip
 @click.option("--arm", help="Run this arm only, without baselines.")
 @click.option("--policy", type=click.Path(path_type=Path, dir_okay=False),
               help="Policy of every site that has none of its own.")  # fmt: skip

@@ -22,7 +22,7 @@ from medfl.errors import BusyError, DivergedError, MedflError, SiteError, UserEr
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from medfl.execution import EngineName
+    from medfl.deploying import EngineName
     from medfl.store.home import Home
     from medfl.store.views import ExecutionView
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from medfl.deploying import EngineName, deployed, require_engine
 from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
 from medfl.events import (
     DataDescribed,
@@ -46,8 +47,6 @@ from medfl.store.views import RunView
 if TYPE_CHECKING:
     from medfl.site.answer import Site
 
-EngineName = Literal["in-process", "processes"]
-
 
 class Display(Protocol):
     """Shows what happens while it happens."""
@@ -67,13 +66,7 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
     SpecError
         If the policy is none.
     """
-    if engine == "processes" and sources.tables is not None:
-        raise PlanError(
-            "worker processes read files, not data frames",
-            where="engine",
-            received="processes",
-            remedy='use engine "in-process", or save the frames as files and name them in [data.sites]',
-        )
+    require_engine(engine, sources)
     plans = compile(study, only=arm)
     require_starts(plans, finding(sources.base, lambda: home))
     if arm is None:
@@ -291,10 +284,12 @@ class Engines:
         return self._open[key]
 
     def _connected(self, study: Study, sites: dict[str, Site]) -> Engine:
-        if self._name != "processes":
+        if self._name == "in-process":
             return InProcess({name: site.answer for name, site in sites.items()})
-        command = (sys.executable, "-m", worker.__name__)
         opening = worker.opening(study, self._sources, self._plugins)
+        if self._name == "flower":
+            return self._stack.enter_context(deployed(sites, opening))
+        command = (sys.executable, "-m", worker.__name__)
         return self._stack.enter_context(Processes(sites, command=command, opening=opening))
 
     def __enter__(self) -> Self:

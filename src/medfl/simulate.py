@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medfl.execution import EngineName
+    from medfl.deploying import EngineName
     from medfl.site.sources import Tables
     from medfl.spec.study import Study
     from medfl.store.home import Home
@@ -91,7 +91,8 @@ def simulate(
     home
         Folder of the journal and artefacts; ``$MEDFL_HOME`` or ``~/.medfl`` where None.
     engine
-        ``"in-process"``, or ``"processes"`` for one worker a core: the results are the same bit for bit.
+        ``"in-process"``, ``"processes"`` for one worker a core, or ``"flower"`` for a rehearsal of deployment: a
+        SuperLink and a process a site. The results are the same bit for bit.
     arm
         The one arm to run, without baselines.
     policy

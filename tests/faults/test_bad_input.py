@@ -334,7 +334,7 @@ Desk.summed = broken
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["in-process", "processes"])
+@pytest.mark.parametrize("engine", ["in-process", "processes", "flower"])
 def test_what_nobody_foresaw_stays_at_the_site(engine: str, tiny: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "broken.py"
     plugin.write_text(BROKEN, encoding="utf-8")

@@ -151,7 +151,7 @@ def only_run() -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["in-process", "processes"])
+@pytest.mark.parametrize("engine", ["in-process", "processes", "flower"])
 def test_kill_minus_nine_at_a_random_round(long: Path, tmp_path: Path, engine: str) -> None:
     expected = told(typed("run", long, "--home", tmp_path / "whole", "--json"))
     round = 2 * random.Random(engine).randint(1, 9)
@@ -218,7 +218,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(long: Path, engine: str) -> 
 @pytest.mark.slow
 def test_ctrl_c_does_not_wait_for_a_long_round(edited: Callable[..., Path]) -> None:
     study = edited(("batch_size = 16", "batch_size = 16\nlocal_epochs = 1000000"))
-    for engine in ("in-process", "processes"):
+    for engine in ("in-process", "processes", "flower"):
         with started("run", study, "--engine", engine, "--json") as process:
             seen(process, "started as")
             process.send_signal(signal.SIGINT)

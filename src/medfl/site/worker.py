@@ -43,10 +43,10 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             request = from_bytes(body)
             if not isinstance(request, Request):
                 raise SiteError("a worker was sent something that is not a request")
-            write_frame(answers, to_bytes(_answer(request, words, sites)))
+            write_frame(answers, to_bytes(answered(request, words, sites)))
 
 
-def _answer(request: Request, words: dict[str, Any], sites: dict[str, Site]) -> Reply | Refusal:
+def answered(request: Request, words: dict[str, Any], sites: dict[str, Site]) -> Reply | Refusal:
     """Open the sites with the first request, so that what is wrong with plugins or tables is an answer too."""
     try:
         if not sites:

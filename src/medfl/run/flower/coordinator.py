@@ -1,0 +1,200 @@
+"""The hub's end of a SuperLink: which nodes there are, and a run through which messages can be sent to them.
+
+Flower knows a run by an app bundle. Ours has nothing in it: what is computed is installed at both ends, and no code
+travels. The run's task is claimed here, as an executor of Flower's would, instead of being started as a process.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from threading import Event, Thread
+from typing import Any, TypeVar
+
+import httpx
+from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, StartRunRequest
+from flwr.proto.fab_pb2 import Fab
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    PullObjectRequest,
+    PushObjectRequest,
+)
+from flwr.proto.node_pb2 import Node
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    GetNodesRequest,
+    PullAppMessagesRequest,
+    PullTaskInputRequest,
+    PushAppMessagesRequest,
+    PushTaskOutputRequest,
+    SendTaskHeartbeatRequest,
+)
+from flwr.supercore.constant import TaskType
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.interceptors import (
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.protobuf.client import ProtobufClient
+from flwr.supercore.runtime import RuntimeHttpClient
+
+from medfl.errors import EngineError, WireError
+from medfl.run.flower.superlink import SuperLink
+from medfl.run.flower.wire import HUB, contents, envelope, letter, opened, root
+
+ALIVE = 10.0
+"""Seconds between two signs of life; Flower gives a task up after a minute without."""
+COMPONENT = "flwr-serverapp"
+_MANIFEST = """
+[project]
+name = "medfl"
+version = "1.0.0"
+[tool.flwr.app]
+publisher = "medfl"
+[tool.flwr.app.components]
+serverapp = "medfl:none"
+clientapp = "medfl:none"
+"""
+C = TypeVar("C", bound=ProtobufClient)
+
+
+def register(link: SuperLink, keys: Mapping[str, bytes]) -> dict[str, int]:
+    """Let these sites in, by their public keys, and return the number of each one's node; known ones stay.
+
+    Parameters
+    ----------
+    link
+        The SuperLink.
+    keys
+        Each site's public key as PEM.
+    """
+    with client(ControlHttpClient, link) as control:
+        known = {node.public_key: node.node_id for node in control.ListNodes(ListNodesRequest()).nodes_info}
+        for site, key in keys.items():
+            if key not in known:
+                asked = RegisterNodeRequest(public_key=key, name=site)
+                known[key] = control.RegisterNode(asked).node_id
+    return {site: known[key] for site, key in keys.items()}
+
+
+class Channel:
+    """One run of Flower's, through which requests go out and answers come in."""
+
+    def __init__(self, link: SuperLink) -> None:
+        self.run, token = _claimed(link)
+        self._client = client(RuntimeHttpClient, link, RuntimeTokenHttpInterceptor(token=token))
+        self._me = Node(node_id=HUB)
+        self._closing = Event()
+        self._client.PullTaskInput(PullTaskInputRequest())
+        self._beat = Thread(target=self._live, daemon=True)
+        self._beat.start()
+
+    def online(self) -> set[int]:
+        """Return the nodes that are there."""
+        return {node.node_id for node in self._client.GetNodes(GetNodesRequest()).nodes}
+
+    def push(self, body: bytes, node: int) -> str:
+        """Send bytes to a node and return the id under which the answer can be fetched."""
+        announced, tree, objects = envelope(letter(body, run=self.run, to=node))
+        asked = PushAppMessagesRequest(messages_list=[announced], message_object_trees=[tree])
+        response = self._client.PushMessages(asked)
+        for name, content in contents(objects, response.objects_to_push):
+            self._client.PushObject(
+                PushObjectRequest(
+                    node=self._me,
+                    run_id=self.run,
+                    session_id=response.session_id,
+                    object_id=name,
+                    object_content=content,
+                )
+            )
+        return str(response.message_ids[0])
+
+    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
+        """Return the answers that have come, each with the id of its request; None where Flower gave up."""
+        response = self._client.PullMessages(PullAppMessagesRequest(message_ids=list(ids)))
+        return [
+            (str(message.metadata.reply_to_message_id), self._opened(message, tree))
+            for message, tree in zip(response.messages_list, response.message_object_trees, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Tell Flower that the run is over, if it still listens."""
+        self._closing.set()
+        self._beat.join()
+        with suppress(httpx.HTTPError):
+            self._client.PushTaskOutput(PushTaskOutputRequest(sub_status="completed", details=""))
+        self._client.close()
+
+    def _opened(self, message: Any, tree: Any) -> bytes | None:
+        name = message.metadata.message_id
+        try:
+            body = opened(name, tree, self._fetch)
+        except WireError:
+            return None
+        confirmed = ConfirmMessageReceivedRequest(node=self._me, run_id=self.run, message_object_id=name)
+        self._client.ConfirmMessageReceived(confirmed)
+        return body
+
+    def _fetch(self, name: str) -> bytes:
+        asked = PullObjectRequest(node=self._me, run_id=self.run, object_id=name)
+        return fetched(lambda: self._client.PullObject(asked))
+
+    def _live(self) -> None:
+        while not self._closing.wait(ALIVE):
+            with suppress(httpx.HTTPError):
+                self._client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+
+
+def fetched(pull: Callable[[], Any], *, tries: int = 100) -> bytes:
+    """Return an object's bytes; who sent it may still be sending it.
+
+    Raises
+    ------
+    WireError
+        If it is not there.
+    """
+    pause = Event()
+    for _ in range(tries):
+        response = pull()
+        if response.object_available:
+            return bytes(response.object_content)
+        if not response.object_found:
+            break
+        pause.wait(0.05)
+    raise WireError("a part of a Flower message never came")
+
+
+def client(kind: type[C], link: SuperLink, *interceptors: Any) -> C:
+    """Return a client of one of the SuperLink's interfaces."""
+    chain = [RuntimeVersionHttpInterceptor(component_name=COMPONENT), *interceptors]
+    return kind.from_server_address(link.address, False, root(link.certificates.root), chain)
+
+
+def _claimed(link: SuperLink) -> tuple[int, str]:
+    """Start a run and claim it; return its number and the token that stands for it."""
+    with client(ControlHttpClient, link) as control:
+        run = int(control.StartRun(StartRunRequest(fab=Fab(content=_bundle()))).run_id)
+    signed = SuperExecAuthHttpInterceptor(
+        master_secret=link.secret, protected_methods={"/flwr.proto.Runtime/AcquireTask"}
+    )
+    with client(RuntimeHttpClient, link, signed) as runtime:
+        while (claim := runtime.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP]))).token:
+            if claim.task.run_id == run:
+                return run, str(claim.token)
+    raise EngineError(
+        "Flower's SuperLink gave no token for a run it has just started",
+        where=link.address,
+        remedy="let no other executor use this SuperLink",
+    )
+
+
+def _bundle() -> bytes:
+    """Return an app bundle without an app, the same bytes every time."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as bundle:
+        bundle.writestr(zipfile.ZipInfo("pyproject.toml"), _MANIFEST)
+    return body.getvalue()

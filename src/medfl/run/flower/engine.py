@@ -1,0 +1,219 @@
+"""The engine over Flower: one message a request, answers fetched as they come, whatever dies in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from time import monotonic
+
+import httpx
+
+from medfl.errors import Complaint, EngineError, WireError
+from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
+from medfl.run.flower.coordinator import Channel
+from medfl.run.flower.superlink import SuperLink
+
+AGAIN = 30.0
+"""Seconds after which a request is sent once more, in case a site died while it fetched it; doubled each time."""
+GONE = 600.0
+"""Seconds without a SuperLink after which a run is given up; what is stored of it can be gone on with."""
+PAUSES = (0.02, 0.25)
+"""Seconds between two looks for answers: the shortest, right after one came, and the longest."""
+
+
+class FlowerEngine:
+    """Reaches sites through a SuperLink.
+
+    A site is asked by the number of its node. A request whose answer does not come is sent again: sites answer the
+    same request once and repeat the answer. When the SuperLink was away, or has forgotten the run, a new run is
+    begun there and what is not answered is sent once more.
+
+    Parameters
+    ----------
+    link
+        The SuperLink.
+    nodes
+        The number of each site's node, by the site's name.
+    """
+
+    def __init__(self, link: SuperLink, nodes: Mapping[str, int]) -> None:
+        self._link, self._nodes = link, dict(sorted(nodes.items()))
+        self._channel: Channel | None = None
+        self._heard = monotonic()
+
+    def sites(self) -> Sequence[str]:
+        """Return the sites' names, sorted."""
+        return tuple(self._nodes)
+
+    def wait(self, seconds: float, *, logs: Callable[[str], str]) -> None:
+        """Return when all sites are there.
+
+        Parameters
+        ----------
+        seconds
+            How long they may take.
+        logs
+            What a missing site's log says last, by the site's name.
+
+        Raises
+        ------
+        EngineError
+            If one is missing after so many seconds.
+        """
+        until, pause = monotonic() + seconds, Event()
+        while missing := self._missing():
+            if monotonic() > until:
+                raise EngineError(
+                    f"not all sites came within {seconds:g} s",
+                    where="engine flower",
+                    received="; ".join(f"missing: {site}, which says: {logs(site)}" for site in missing),
+                    remedy="see what the missing sites say",
+                )
+            pause.wait(PAUSES[0])
+
+    def exchange(self, requests: Iterable[Request], *, timeout: float | None = None) -> Iterator[Reply | Refusal]:
+        """Send every request and yield the answers as they come.
+
+        Parameters
+        ----------
+        requests
+            What is asked.
+        timeout
+            Seconds that all answers have; as long as it takes where None, or until Flower has not heard of a site's
+            node for a minute.
+
+        Raises
+        ------
+        EngineError
+            If the SuperLink was away for ten minutes.
+        """
+        waiting = [_Asked(request, to_bytes(request)) for request in requests]
+        began, pause, idle = monotonic(), Event(), PAUSES[0]
+        self._heard = began
+        while waiting:
+            came = self._looked(waiting)
+            yield from came
+            answered = {answer.request for answer in came}
+            waiting = [one for one in waiting if one.request.id not in answered]
+            if timeout is not None and monotonic() - began > timeout:
+                yield from (_refusal(one.request, _late(one.request, timeout)) for one in waiting)
+                return
+            idle = PAUSES[0] if came else min(idle * 1.5, PAUSES[1])
+            if waiting:
+                pause.wait(idle)
+
+    def leave(self) -> None:
+        """Leave the SuperLink; the next exchange comes back to it."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _missing(self) -> list[str]:
+        try:
+            online = self._opened().online()
+        except httpx.HTTPError:
+            return list(self._nodes)
+        return [site for site, node in self._nodes.items() if node not in online]
+
+    def _looked(self, waiting: Sequence[_Asked]) -> list[Reply | Refusal]:
+        """Send what is due, fetch what has come; nothing comes while the SuperLink is away."""
+        try:
+            channel = self._opened()
+            for one in waiting:
+                if one.due:
+                    one.sent(channel.push(one.body, self._nodes[one.request.site]))
+            found = channel.pull(name for one in waiting for name in one.names)
+        except httpx.HTTPStatusError:
+            self._forgotten(waiting)
+            return self._away()
+        except httpx.HTTPError:
+            return self._away()
+        self._heard = monotonic()
+        asked = {name: one for one in waiting for name in one.names}
+        answers: dict[str, Reply | Refusal] = {}
+        for name, body in found:
+            if name in asked:
+                request = asked[name].request
+                answers.setdefault(request.id, _read(request, body))
+        return list(answers.values())
+
+    def _opened(self) -> Channel:
+        if self._channel is None:
+            self._channel = Channel(self._link)
+        return self._channel
+
+    def _away(self) -> list[Reply | Refusal]:
+        """Say that nothing came, unless that has been so for too long."""
+        if monotonic() - self._heard > GONE:
+            raise EngineError(
+                f"Flower's SuperLink has been away for {GONE:g} s",
+                where=self._link.address,
+                remedy="see why it does not come back, then: medfl resume",
+            )
+        return []
+
+    def _forgotten(self, waiting: Iterable[_Asked]) -> None:
+        """Begin anew: the SuperLink says that it knows nothing of this run."""
+        self.leave()
+        for one in waiting:
+            one.names.clear()
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that waits for its answer, under every name that it was sent by."""
+
+    request: Request
+    body: bytes
+    names: list[str] = field(default_factory=list)
+    last: float = 0.0
+
+    @property
+    def due(self) -> bool:
+        return not self.names or monotonic() - self.last > AGAIN * 2 ** (len(self.names) - 1)
+
+    def sent(self, name: str) -> None:
+        self.names.append(name)
+        self.last = monotonic()
+
+
+def _read(request: Request, body: bytes | None) -> Reply | Refusal:
+    """Return the answer to a request, or say why there is none."""
+    try:
+        message = None if body is None else from_bytes(body)
+    except WireError as error:
+        return Refusal(request=request.id, site=request.site, code=error.code, complaints=error.complaints)
+    if message is None:
+        return _refusal(request, _lost(request))
+    if isinstance(message, Request) or (message.request, message.site) != (request.id, request.site):
+        return _refusal(request, _strange(request))
+    return message
+
+
+def _refusal(request: Request, complaint: Complaint) -> Refusal:
+    return Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(complaint,))
+
+
+def _lost(request: Request) -> Complaint:
+    return Complaint(
+        f"the site could not be reached at the stage {request.task!r}",
+        received="Flower has not heard of its node, or lost its answer",
+        remedy="see whether the site's agent is running; it is asked again in the next round",
+    )
+
+
+def _strange(request: Request) -> Complaint:
+    return Complaint(
+        f"the site answered something else at the stage {request.task!r}",
+        received="a message that names another request",
+        remedy="check that hub and sites run the same version of MEDfl",
+    )
+
+
+def _late(request: Request, timeout: float) -> Complaint:
+    return Complaint(
+        f"the site gave no answer within {timeout:g} s at the stage {request.task!r}",
+        received="no answer",
+        remedy="allow more time, or see whether the site's agent is running",
+    )

@@ -1,0 +1,137 @@
+"""Flower's SuperLink as a process that is kept running: state on disk, TLS, known nodes only, loopback only.
+
+``python -m medfl.run.flower.superlink`` is that process.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+from medfl.errors import EngineError
+from medfl.run.flower.keeping import Kept, last_line
+from medfl.run.flower.orphans import end_with
+
+HOST = "127.0.0.1"
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+"""Flower reports home and looks for updates unless it is told not to."""
+PATIENCE = 60.0
+"""Seconds that a SuperLink has for its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Where the PEM files of TLS are.
+
+    Parameters
+    ----------
+    root
+        The certificate that signed the SuperLink's own.
+    certificate, key
+        The SuperLink's own certificate, for 127.0.0.1, and its private key.
+    """
+
+    root: Path
+    certificate: Path
+    key: Path
+
+
+class SuperLink:
+    """A SuperLink on this machine, started again whenever it dies.
+
+    Parameters
+    ----------
+    folder
+        Where its database, its log and its secret are; one that was used before is gone on with.
+    certificates
+        What it proves its identity with.
+    port
+        Where it listens, on 127.0.0.1 only; a free one where None.
+    """
+
+    def __init__(self, folder: Path, certificates: Certificates, *, port: int | None = None) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder, self.certificates = folder, certificates
+        self.port = port or free_port()
+        secret = _secret(folder / "secret")
+        self.secret = secret.read_bytes()
+        command = [sys.executable, "-m", __name__, "--host", HOST, "--port", str(self.port)]
+        command += ["--ssl-ca-certfile", str(certificates.root), "--ssl-certfile", str(certificates.certificate)]
+        command += ["--ssl-keyfile", str(certificates.key), "--enable-supernode-auth"]
+        command += ["--database", str(folder / "state.db"), "--isolation", "process"]
+        command += ["--superexec-auth-secret-file", str(secret), "--disable-runtime-dependency-installation"]
+        self._process = Kept(command, environment=QUIET | {"FLWR_HOME": str(folder)}, log=folder / "log")
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The id of its process; another one after it died."""
+        return self._process.pid
+
+    def wait(self, seconds: float = PATIENCE) -> None:
+        """Return when it can be connected to.
+
+        Raises
+        ------
+        EngineError
+            If it cannot be after so many seconds.
+        """
+        until, pause = monotonic() + seconds, Event()
+        while not _connects(self.port):
+            if monotonic() > until:
+                raise EngineError(
+                    f"Flower's SuperLink did not start within {seconds:g} s",
+                    where=self.address,
+                    received=last_line(self.folder / "log"),
+                    remedy="see what it says; look for another process on this port",
+                )
+            pause.wait(0.05)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.end()
+
+    def __enter__(self) -> SuperLink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _connects(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _secret(path: Path) -> Path:
+    """Make the secret that alone lets somebody carry out runs over this SuperLink."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path
+
+
+if __name__ == "__main__":
+    from flwr.superlink.cli import flower_superlink
+
+    end_with(sys.stdin.buffer)
+    flower_superlink()

@@ -1,0 +1,121 @@
+"""The engine over a real SuperLink: the contract, with TLS, node authentication and sites that are killed."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from medfl.errors import EngineError
+from medfl.messages import Refusal
+from medfl.run.engine import Engine
+from medfl.run.flower.coordinator import register
+from medfl.run.flower.engine import FlowerEngine
+from medfl.run.flower.rehearsal import Rehearsal, certificates, public_key
+from medfl.run.flower.superlink import HOST, SuperLink, free_port
+from medfl.testing.engine_contract import RemoteEngineContract, asked
+from medfl.testing.federation import NAMES
+
+PROBE = (sys.executable, "-c", """
+import json, sys
+from medfl.messages import read_frame
+from medfl.run.flower.orphans import end_with
+from medfl.run.flower.rehearsal import serve_as_told
+from medfl.testing.probe import probe
+
+words = json.loads(read_frame(sys.stdin.buffer))
+end_with(sys.stdin.buffer)
+serve_as_told(words, probe)
+""")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+    with Rehearsal(tmp_path_factory.mktemp("flower"), NAMES, command=PROBE) as engine:
+        yield engine
+
+
+class TestFlowerEngine(RemoteEngineContract):
+    @pytest.fixture(autouse=True)
+    def open(self, rehearsal: Rehearsal) -> None:
+        self.opened = rehearsal
+
+    def engine(self) -> Engine:
+        return self.opened
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SuperLink, dict[str, int]]]:
+    """Return a SuperLink that knows three sites, none of which is there."""
+    folder = tmp_path_factory.mktemp("alone")
+    with SuperLink(folder / "superlink", certificates(folder)) as link:
+        link.wait()
+        nodes = register(link, {name: public_key(folder / f"{name}.pem") for name in NAMES})
+        assert register(link, {name: public_key(folder / f"{name}.pem") for name in NAMES}) == nodes
+        yield link, nodes
+
+
+def test_a_site_that_is_not_there_is_named_at_once(alone: tuple[SuperLink, dict[str, int]]) -> None:
+    engine = FlowerEngine(*alone)
+    answers = list(engine.exchange(asked()))
+    engine.leave()
+    assert sorted(answer.site for answer in answers) == list(NAMES)
+    assert all(isinstance(answer, Refusal) and "could not be reached" in answer.reason for answer in answers)
+
+
+def test_who_does_not_come_is_named_with_what_it_said_last(alone: tuple[SuperLink, dict[str, int]]) -> None:
+    engine = FlowerEngine(*alone)
+    with pytest.raises(EngineError, match="east, which says: no memory") as told:
+        engine.wait(0.0, logs=lambda site: "no memory")
+    engine.leave()
+    assert "not all sites came within 0 s" in str(told.value)
+
+
+def test_no_process_is_left_when_the_hub_is_killed(tmp_path: Path) -> None:
+    hub = """
+import sys
+from pathlib import Path
+from medfl.run.flower.rehearsal import Rehearsal
+
+engine = Rehearsal(Path(sys.argv[1]), ["east", "west"], command=sys.argv[2:])
+print(engine.link.pid, *(agent.pid for agent in engine.agents.values()), flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+        (sys.executable, "-c", hub, str(tmp_path), *PROBE), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        ends = [os.pidfd_open(int(pid)) for pid in process.stdout.readline().split()]
+        assert len(ends) == 3
+        process.kill()
+    for end in ends:
+        assert select.select([end], [], [], 30)[0], "it ended"
+        os.close(end)
+
+
+def test_its_secrets_are_its_owners_alone(alone: tuple[SuperLink, dict[str, int]]) -> None:
+    link, _ = alone
+    for path in (link.folder, link.folder / "secret", link.certificates.key):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_superlink_that_does_not_come_back(
+    alone: tuple[SuperLink, dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests with a time limit become refusals; a run without one is given up after a while."""
+    link, nodes = alone
+    nowhere = SimpleNamespace(address=f"{HOST}:{free_port()}", certificates=link.certificates, secret=link.secret)
+    engine = FlowerEngine(cast(SuperLink, nowhere), nodes)
+    answers = list(engine.exchange(asked(), timeout=0.05))
+    assert all(isinstance(answer, Refusal) and "no answer within 0.05 s" in answer.reason for answer in answers)
+    assert len(answers) == len(NAMES)
+    monkeypatch.setattr("medfl.run.flower.engine.GONE", 0.0)
+    with pytest.raises(EngineError, match="has been away for 0 s"):
+        list(engine.exchange(asked()))
