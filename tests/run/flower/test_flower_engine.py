@@ -6,7 +6,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -14,14 +15,15 @@ from typing import cast
 import pytest
 
 from medfl.errors import EngineError
-from medfl.messages import Refusal
+from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.engine import Engine
-from medfl.run.flower.coordinator import register
+from medfl.run.flower.coordinator import Channel, register
 from medfl.run.flower.engine import FlowerEngine
 from medfl.run.flower.rehearsal import Rehearsal, certificates, public_key
 from medfl.run.flower.superlink import HOST, SuperLink, free_port
 from medfl.testing.engine_contract import RemoteEngineContract, asked
 from medfl.testing.federation import NAMES
+from medfl.testing.probe import probe
 
 PROBE = (sys.executable, "-c", """
 import json, sys
@@ -104,6 +106,33 @@ def test_its_secrets_are_its_owners_alone(alone: tuple[SuperLink, dict[str, int]
     link, _ = alone
     for path in (link.folder, link.folder / "secret", link.certificates.key):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+@dataclass
+class Breaking:
+    """A channel over which the first answers break off."""
+
+    breaks: int
+    pushed: list[bytes] = field(default_factory=list)
+
+    def push(self, body: bytes, node: int) -> str:
+        self.pushed.append(body)
+        return str(len(self.pushed))
+
+    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes]]:
+        request = from_bytes(self.pushed[-1])
+        assert isinstance(request, Request)
+        whole = len(self.pushed) > self.breaks
+        return [(name, to_bytes(probe(request)) if whole else b"") for name in ids]
+
+
+@pytest.mark.parametrize(("breaks", "pushed", "kind"), [(1, 2, Reply), (9, 3, Refusal)])
+def test_an_answer_that_breaks_off_is_asked_for_again(breaks: int, pushed: int, kind: type) -> None:
+    engine = FlowerEngine(cast(SuperLink, None), {"east": 1})
+    channel = Breaking(breaks)
+    engine._channel = cast(Channel, channel)
+    (answer,) = engine.exchange(asked(["east"]))
+    assert (type(answer), len(channel.pushed)) == (kind, pushed)
 
 
 def test_a_superlink_that_does_not_come_back(

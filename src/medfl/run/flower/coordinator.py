@@ -114,7 +114,10 @@ class Channel:
         return str(response.message_ids[0])
 
     def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
-        """Return the answers that have come, each with the id of its request; None where Flower gave up."""
+        """Return the answers that have come, each with the id of its request.
+
+        None stands where Flower gave up on the site, and no bytes where the answer's parts never came.
+        """
         response = self._client.PullMessages(PullAppMessagesRequest(message_ids=list(ids)))
         return [
             (str(message.metadata.reply_to_message_id), self._opened(message, tree))
@@ -131,10 +134,12 @@ class Channel:
 
     def _opened(self, message: Any, tree: Any) -> bytes | None:
         name = message.metadata.message_id
+        if message.HasField("error"):
+            return None
         try:
             body = opened(name, tree, self._fetch)
         except WireError:
-            return None
+            return b""
         confirmed = ConfirmMessageReceivedRequest(node=self._me, run_id=self.run, message_object_id=name)
         self._client.ConfirmMessageReceived(confirmed)
         return body

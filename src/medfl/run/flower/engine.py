@@ -133,7 +133,7 @@ class FlowerEngine:
         asked = {name: one for one in waiting for name in one.names}
         answers: dict[str, Reply | Refusal] = {}
         for name, body in found:
-            if name in asked:
+            if name in asked and not (body == b"" and asked[name].again(name)):
                 request = asked[name].request
                 answers.setdefault(request.id, _read(request, body))
         return list(answers.values())
@@ -168,6 +168,13 @@ class _Asked:
     body: bytes
     names: list[str] = field(default_factory=list)
     last: float = 0.0
+    broken: int = 0
+
+    def again(self, name: str) -> bool:
+        """Ask once more where an answer broke off, as when its site was killed while it sent; not for ever."""
+        self.names.remove(name)
+        self.broken += 1
+        return self.broken < 3
 
     @property
     def due(self) -> bool:
