@@ -102,7 +102,9 @@ def _different(agreement: Agreement, data: Data, dp: DifferentialPrivacy) -> Ite
         same = own is not None and own.kind == column.kind
         if own is None or not same or _said(own) != _said(column):
             yield column.name
-    if agreement.target != data.target:
+    own, classes = _column(data.target, data, dp), agreement.outcome.classes
+    same = not classes or (own is not None and sorted(own.categories) == sorted(classes))
+    if agreement.target != data.target or not same:
         yield agreement.target
 
 

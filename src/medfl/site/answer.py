@@ -173,7 +173,7 @@ class Site:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
         if guard is not None:
-            private, words["privacy"] = guard.training()
+            private, words["privacy"] = guard.training(prepared.usable[0])
             local = replace(local, private=private)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
         update = as_promised(update, study, request, self._purse)
@@ -214,7 +214,7 @@ class Site:
         guard = self.desk.guard(study, request)
         if guard is not None:
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
-            truth = prepared.recipe.restored(prepared.test.outcome)
+            truth = prepared.truth()
             return guard.judged(scores, truth, prepared.agreement.outcome)
         words, statistic = self._judged(prepared, weights, request)
         if asked:

@@ -29,6 +29,7 @@ from medfl.learn.statistic import Statistic
 from medfl.messages import Request
 from medfl.privacy.declared import bounded, declared, require_declared
 from medfl.privacy.division import by_patient, by_place, divided, patients
+from medfl.privacy.placed import placed
 from medfl.site.guard import Guard, Units
 from medfl.site.purse import Purse
 from medfl.spec.privacy import DifferentialPrivacy
@@ -51,6 +52,8 @@ class Prepared:
         The rows of each part.
     class_weights
         Weight of each class in the loss; None for equal ones.
+    usable
+        Which rows of each part say anything; None for all.
     """
 
     agreement: Agreement
@@ -59,6 +62,12 @@ class Prepared:
     train: Examples
     test: Examples
     class_weights: Floats | None
+    usable: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None] = (None, None)
+
+    def truth(self) -> Floats:
+        """Return the outcome of the test rows on its own scale; NaN of a row that says nothing."""
+        found, usable = self.recipe.restored(self.test.outcome), self.usable[1]
+        return found if usable is None else np.where(usable, found, np.float32(np.nan))
 
 
 class Desk:
@@ -134,7 +143,7 @@ class Desk:
         parts = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
         if self._counted is None or self._counted[0] is not parts:
             train, test = (self._units(dp, part) for part in parts)
-            self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1])), _content(parts)))
+            self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1])), _content(parts, train, test)))
         units, dataset = self._counted[1], self._purse.named(self.sheet().names)
         return Guard(self._purse, study, dp, request, dataset, self._division(study, dp, request.seed), units)
 
@@ -168,20 +177,28 @@ class Desk:
         recipe = localise(recipe, train, agreement=agreement, preprocess=study.preprocess, sums=asked)
         model = build(study.model, features=len(recipe.feature_names), outcome=agreement.outcome)
         weights = _class_weights(study, recipe)
-        return Prepared(agreement, recipe, model, examples(recipe, train), examples(recipe, test), weights)
+        rows = examples(recipe, train), examples(recipe, test)
+        return Prepared(agreement, recipe, model, *rows, weights, (train.usable, test.usable))
 
     def _parts(self, study: Study, agreement: Agreement, seed: int) -> tuple[Clean, Clean]:
         """Return the usable rows, split for training and testing."""
         dp = study.privacy.dp
         key = (study.data, study.preprocess, study.evaluation, dp, agreement, seed)
         if self._split is None or self._split[0] != key:
-            rows = clean(self.sheet(), agreement, data=study.data, preprocess=study.preprocess)
-            if dp is not None:
-                require_declared(agreement, study.data, dp)
-                rows = bounded(rows, agreement)
+            rows = self._rows(study, agreement)
             train, test = self._divide(rows, study, agreement, seed)
             self._split = (key, (rows.take(train), rows.take(test)))
         return self._split[1]
+
+    def _rows(self, study: Study, agreement: Agreement) -> Clean:
+        """Return the usable rows; where rows or patients are protected, all rows."""
+        sheet, dp = self.sheet(), study.privacy.dp
+        if dp is None:
+            return clean(sheet, agreement, data=study.data, preprocess=study.preprocess)
+        require_declared(agreement, study.data, dp)
+        if dp.within_sites:
+            return placed(sheet, agreement, data=study.data, preprocess=study.preprocess, dp=dp)
+        return bounded(clean(sheet, agreement, data=study.data, preprocess=study.preprocess), agreement)
 
     def _divide(
         self, rows: Clean, study: Study, agreement: Agreement, seed: int
@@ -273,11 +290,11 @@ class Desk:
         return path
 
 
-def _content(parts: tuple[Clean, Clean]) -> bytes:
-    """Return a digest of rows."""
+def _content(parts: tuple[Clean, Clean], *units: NDArray[np.int64] | None) -> bytes:
+    """Return a digest of rows and of whose they are."""
     found = hashlib.sha256()
-    for part in parts:
-        for array in (part.numeric, part.codes, part.outcome, part.kept):
+    for part, whose in zip(parts, units, strict=True):
+        for array in (part.numeric, part.codes, part.outcome, part.kept, part.usable, whose):
             if array is not None:
                 found.update(np.ascontiguousarray(array).tobytes())
     return found.digest()

@@ -125,8 +125,8 @@ class Guard:
         asked = statistics.asked_of(self.study, self.dp)
         return statistics.plausible(self.statistics(clean, agreement), agreement, asked)
 
-    def training(self) -> tuple[PrivateTraining, dict[str, Any]]:
-        """Spend a round, and return how it is trained in, and what is told of it."""
+    def training(self, usable: NDArray[np.bool_] | None) -> tuple[PrivateTraining, dict[str, Any]]:
+        """Spend a round, and return how these rows are trained on in it, and what is told of it."""
         if not 1 <= self.request.round <= self.budget.rounds:
             raise RefusedError(
                 "the study has no such round",
@@ -143,11 +143,15 @@ class Guard:
             steps=self.budget.steps,
             units=self.units.train,
             noise=self.purse.stream(self.request, "train", self._digest(self.request)),
+            usable=usable,
         )
         return private, words
 
     def judged(self, found: Floats, truth: Floats, outcome: Outcome) -> tuple[dict[str, Any], Statistic]:
-        """Spend the one judgement, and return metrics for people and the released numbers behind them."""
+        """Spend the one judgement, and return metrics for people and the released numbers behind them.
+
+        A row whose outcome is NaN keeps its place and says nothing.
+        """
         how, bounds = self.request.content["judge"], bounds_of(self.study, self.dp)
         words = self._spend(self._now("test", self.budget.judging))
         words |= {"epsilon": self._spent(), "rows": self.units.rows[1]}
