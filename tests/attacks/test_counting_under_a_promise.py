@@ -182,3 +182,30 @@ def test_weights_so_large_that_one_patients_score_is_no_number_show_nobody(
     first, second = (unnoised(asked(change), forge, who, tmp_path / name) for name, who in (("a", KNOWN), ("b", other)))
     assert first == second
     assert [seen[-1] for seen in first] == [True] * 4
+
+
+UNFIT: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "a category less": lambda recipe: {
+        "features": [{**one, "categories": one["categories"][:1]} for one in recipe["features"]]
+    },
+    "a class less": lambda _: {"class_counts": [5]},
+    "other classes": lambda recipe: {"outcome": {**recipe["outcome"], "classes": ["0"]}},
+    "the site's own range": lambda _: {"scale": "min-max-per-site"},
+}
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+def test_a_recipe_that_fails_for_one_patient_or_reads_extremes_fails_for_all(unfit: str, tmp_path: Path) -> None:
+    """Whoever has the category that is missing would make the site fail; the ends of a range are two patients."""
+
+    def forge(request: Request) -> Request:
+        content = dict(request.content)
+        if "recipe" in content:
+            content["recipe"] = {**content["recipe"], **UNFIT[unfit](content["recipe"])}
+        return replace(request, content=content)
+
+    change: dict[str, Override] = {"training": {"class_weight": "balanced"}, "privacy": {"dp": PLAIN}}
+    _, *rest = unnoised(asked(change), forge, KNOWN, tmp_path)
+    assert {complaints[0].what for _, complaints in rest} == {
+        "the preprocessing that the hub sends is not made for what the study declares"
+    }

@@ -16,9 +16,11 @@ from medfl.errors import Complaint, DataError, RefusedError
 from medfl.learn.data.clean import Clean
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.positive import parse
+from medfl.learn.data.recipe import Recipe
 from medfl.learn.data.schema import Column, Schema, in_use
 from medfl.learn.data.sheet import Sheet
 from medfl.spec.data import Data
+from medfl.spec.preprocess import Preprocess
 from medfl.spec.privacy import DifferentialPrivacy
 
 
@@ -60,6 +62,29 @@ def require_declared(agreement: Agreement, data: Data, dp: DifferentialPrivacy) 
             where=", ".join(different[:5]),
             remedy="run the same version of MEDfl at hub and sites; under differential privacy ranges and categories "
             "come from [privacy.dp] alone",
+        )
+
+
+def require_fitted(recipe: Recipe, agreement: Agreement, preprocess: Preprocess) -> None:
+    """Refuse a recipe that is made for other columns, classes or settings than were agreed on.
+
+    With fewer categories than there are, whoever has the last one would make the site fail; scaled by a site's own
+    smallest and largest values, every row would tell of the outermost.
+
+    Raises
+    ------
+    RefusedError
+        If it is.
+    """
+    made_for = [(feature.name, feature.kind == "numeric", feature.categories) for feature in recipe.features]
+    agreed = [(column.name, column.kind == "numeric", column.categories) for column in agreement.features]
+    fits = [(name, is_number, () if is_number else words) for name, is_number, words in agreed] == made_for
+    fits &= (recipe.impute, recipe.scale, recipe.outcome) == (preprocess.impute, preprocess.scale, agreement.outcome)
+    if not fits or len(recipe.class_counts) not in (0, len(agreement.outcome.classes)):
+        raise RefusedError(
+            "the preprocessing that the hub sends is not made for what the study declares",
+            where="recipe",
+            remedy="run the same version of MEDfl at hub and sites",
         )
 
 

@@ -27,7 +27,7 @@ from medfl.learn.model import Examples, Floats, Model
 from medfl.learn.models import build
 from medfl.learn.statistic import Statistic
 from medfl.messages import Request
-from medfl.privacy.declared import bounded, declared, require_declared
+from medfl.privacy.declared import bounded, declared, require_declared, require_fitted
 from medfl.privacy.division import by_patient, by_place, divided, patients
 from medfl.privacy.placed import placed
 from medfl.site.guard import Guard, Units
@@ -172,6 +172,8 @@ class Desk:
         train, test = self._parts(study, agreement, request.seed)
         recipe = Recipe.from_json(request.content["recipe"])
         guard, asked = self.guard(study, request), None
+        if guard is not None:
+            require_fitted(recipe, agreement, study.preprocess)
         if guard is not None and recipe.per_site:
             asked = guard.plausible(train, agreement)
         recipe = localise(recipe, train, agreement=agreement, preprocess=study.preprocess, sums=asked)
