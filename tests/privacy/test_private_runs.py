@@ -307,3 +307,17 @@ def test_the_budget_of_all_runs_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert both[0].runs == 2
     budget(tmp_path, 1e-5, as_json=False)
     assert f"east: ε = {both[0].epsilon:.3g} at δ = 1e-05, over 2 runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("above", "divisions"), [(0, 1), (1, 2)], ids=["the same table", "a row more"])
+def test_a_row_more_above_the_others_is_another_division_of_the_table(
+    above: int, divisions: int, tmp_path: Path
+) -> None:
+    """Rows are drawn by their places: one that was tested on may be trained on then, and has to pay for both."""
+    for rows in (0, above):
+        grown = {name: pd.concat([frame.tail(rows), frame], ignore_index=True) for name, frame in tables().items()}
+        simulate(asked(), grown, home=tmp_path, progress=False)
+    for ledger in tmp_path.glob("sites/.ledgers/*/ledger.jsonl"):
+        lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+        assert len({line["split"] for line in lines if line["is"] == "run"}) == divisions
+        assert [line["is"] for line in lines].count("run") == 2

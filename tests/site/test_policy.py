@@ -14,9 +14,11 @@ from medfl.errors import RefusedError
 from medfl.learn.data.prints import Prints
 from medfl.learn.statistic import Statistic
 from medfl.messages import Refusal, Request
+from medfl.site.admission import of_study
 from medfl.site.policy import RELEASED_ARRAYS, RELEASED_WORDS, AllButRows, Facts, Release, Verdict
 from medfl.spec.study import Study
 from medfl.testing.federation import in_process, overheard, rehearse, sites, study
+from medfl.testing.policies import rules
 
 REQUEST = Request(run="a", round=1, site="east", task="train", study="{}", seed=7)
 
@@ -117,3 +119,15 @@ def test_a_run_ends_with_the_sites_own_sentence(tmp_path: Path) -> None:
     assert isinstance(error, RefusedError)
     assert error.exit_code == 2
     assert str(error).startswith("site west, round 1, rule no-training: the site's policy says no: ")
+
+
+def test_the_column_that_tells_patients_apart_is_one_that_a_study_may_know_of() -> None:
+    """Else the check says yes, and the site then does not find the column."""
+    known: dict[str, dict[str, Any]] = {"accepts": {"columns": ("age", "sick")}}
+    dp: dict[str, Any] = {"unit": "patient", "patient_id": "who", "epsilon": 1.0}
+    asked = study(data={"target": "sick", "features": ["age"]}, privacy={"dp": dp})
+    no = [verdict for verdict in of_study(rules(known), asked) if not verdict.allowed]
+    assert [verdict.rule for verdict in no] == ["accepts.columns"]
+    assert "'who'" in no[0].reason
+    known = {"accepts": {"columns": ("age", "sick", "who")}}
+    assert all(verdict.allowed for verdict in of_study(rules(known), asked))

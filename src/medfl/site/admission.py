@@ -73,10 +73,11 @@ def _rounds(rules: Rules, study: Study) -> Verdict:
 
 
 def _columns(rules: Rules, study: Study) -> Verdict:
-    data, how = study.data, study.evaluation
+    data, how, dp = study.data, study.evaluation, study.privacy.dp
     asked = [data.target, *(data.features or ()), *data.categorical]
     asked += [one.column for one in (how.subgroups or {}).values()]
     asked += [how.id_column] if how.id_column is not None else []
+    asked += [dp.patient_id] if dp is not None and dp.patient_id is not None else []
     return _known(rules, asked)
 
 

@@ -247,6 +247,9 @@ class Desk:
             words: list[Any] = ["listed", how.id_column, listed]
         else:
             words = [dp.patient_id, how.test_fraction, seed if how.split_seed is None else how.split_seed]
+            if dp.patient_id is None:
+                # Rows are drawn by their places: with a row more above them, they have others.
+                words.append(hashlib.sha256(np.ascontiguousarray(self.sheet().prints()).tobytes()).hexdigest())
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
     def _ids(self, column: str | None, *, key: str = "[evaluation] id_column") -> NDArray[Any]:

@@ -22,7 +22,7 @@ from medfl.learn.data.harmonise import Agreement
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats, Outcome, PrivateTraining
 from medfl.learn.statistic import Statistic
-from medfl.messages import Request
+from medfl.messages import SECURE, Request
 from medfl.privacy import scores, statistics
 from medfl.privacy.accountant import Mechanism
 from medfl.privacy.budget import Budget, Side, bounds_of, budget
@@ -245,9 +245,17 @@ def as_promised(update: Statistic, study: Study, request: Request, purse: Purse 
     dp = study.privacy.dp
     if dp is None or purse is None:
         return update
-    noise, rule = purse.stream(request, "update", digest(request)), study.algorithm
-    share = 0.0 if dp.within_sites else share_of(dp, rounds=rule.rounds, fewest=rule.min_sites)
+    noise, rounds = purse.stream(request, "update", digest(request)), study.algorithm.rounds
+    share = 0.0 if dp.within_sites else share_of(dp, rounds=rounds, fewest=_fewest(study, request))
     return outgoing(update, dp, norm=norm_of(request.arrays, dp), share=share, noise=noise)
+
+
+def _fewest(study: Study, request: Request) -> int:
+    """Return how many sites are in a sum at least: `min_sites` is the hub's to keep, the quorum is the protocol's."""
+    opening = request.content.get(SECURE)
+    terms = opening.get("terms") if isinstance(opening, Mapping) else None
+    quorum = terms.get("threshold") if isinstance(terms, Mapping) else None
+    return min(study.algorithm.min_sites or 1, quorum if isinstance(quorum, int) else 1)
 
 
 def require_private(study: Study, request: Request, purse: Purse | None) -> None:
