@@ -321,3 +321,11 @@ def test_a_row_more_above_the_others_is_another_division_of_the_table(
         lines = [json.loads(line) for line in ledger.read_text().splitlines()]
         assert len({line["split"] for line in lines if line["is"] == "run"}) == divisions
         assert [line["is"] for line in lines].count("run") == 2
+
+
+def test_a_data_set_whose_columns_changed_is_told_once(tmp_path: Path) -> None:
+    simulate(asked(), tables(), home=tmp_path, progress=False)
+    wider = {name: frame.assign(who=range(len(frame))) for name, frame in tables().items()}
+    simulate(asked(data={"features": ["age", "dose", "colour"]}), wider, home=tmp_path, progress=False)
+    found = spendings(tmp_path, delta=1e-5)
+    assert [(one.dataset, one.runs) for one in found] == [(name, 2) for name in sorted(tables())]

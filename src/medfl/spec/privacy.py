@@ -65,7 +65,7 @@ class DifferentialPrivacy(Part):
     def _ranges_rise(self) -> Self:
         for name, (low, high) in self.ranges.items():
             if not low < high:
-                raise ValueError(f"the range of {name} does not rise: write [smallest, largest]")
+                raise ValueError(f"ranges of {name} is one that does not rise: write [smallest, largest]")
         for name, words in self.categories.items():
             if len(set(words)) < len(words):
                 raise ValueError(f"categories of {name} has one twice: keep one of them")
