@@ -18,6 +18,7 @@ from medfl.execution import carry_on, lay_down
 from medfl.inspection import spendings
 from medfl.messages import Refusal, Reply, Request
 from medfl.privacy.accountant import Mechanism, epsilon
+from medfl.privacy.division import patients
 from medfl.privacy.ledger import Limit
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.loop import Federation, carry_out
@@ -329,3 +330,11 @@ def test_a_data_set_whose_columns_changed_is_told_once(tmp_path: Path) -> None:
     simulate(asked(data={"features": ["age", "dose", "colour"]}), wider, home=tmp_path, progress=False)
     found = spendings(tmp_path, delta=1e-5)
     assert [(one.dataset, one.runs) for one in found] == [(name, 2) for name in sorted(tables())]
+
+
+@pytest.mark.parametrize("dtype", ["object", "string", "category"])
+def test_rows_without_an_id_are_one_patient_however_that_is_written(dtype: str) -> None:
+    ids = pd.Series(["p1", None, "p2", None, " p1"]).astype(dtype).to_numpy()
+    numbers, names = patients(ids)
+    assert names == ["", "p1", "p2"]
+    assert numbers.tolist() == [1, 0, 2, 0, 1]

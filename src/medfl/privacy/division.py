@@ -83,6 +83,9 @@ def divided(test: NDArray[np.bool_]) -> tuple[Rows, Rows]:
 
 def patients(ids: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
     """Return the number of each row's patient, and their IDs by that number; rows without an ID are one patient."""
-    names = ["" if one is None or one != one else spelled(one) for one in ids.tolist()]
+    import pandas as pd
+
+    absent = pd.isna(ids).tolist()
+    names = ["" if nobody else spelled(one) for one, nobody in zip(ids.tolist(), absent, strict=True)]
     distinct, units = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
     return units.astype(np.int64), distinct.tolist()
