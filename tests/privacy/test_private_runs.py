@@ -332,8 +332,8 @@ def test_a_data_set_whose_columns_changed_is_told_once(tmp_path: Path) -> None:
     assert [(one.dataset, one.runs) for one in found] == [(name, 2) for name in sorted(tables())]
 
 
-@pytest.mark.parametrize("dtype", ["object", "string", "category"])
-def test_rows_without_an_id_are_one_patient_however_that_is_written(dtype: str) -> None:
+@pytest.mark.parametrize("dtype", [pd.StringDtype(), pd.CategoricalDtype(), np.dtype("O")], ids=str)
+def test_rows_without_an_id_are_one_patient_however_that_is_written(dtype: Any) -> None:
     ids = pd.Series(["p1", None, "p2", None, " p1"]).astype(dtype).to_numpy()
     numbers, names = patients(ids)
     assert names == ["", "p1", "p2"]
