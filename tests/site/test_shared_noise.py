@@ -29,15 +29,15 @@ def asked(min_sites: int) -> Study:
     )
 
 
-def spread(min_sites: int, opening: object, folder: Path) -> float:
+def noise(min_sites: int, opening: object, folder: Path) -> np.ndarray:
     """Return the noise of a site that has nothing to say, over that of the whole sum."""
     one, dp = asked(min_sites), asked(min_sites).privacy.dp
     assert dp is not None
     content: dict[str, Any] = {} if opening is None else {SECURE: opening}
     request = Request(run="one", round=1, site="east", task="train", study=one.canonical, seed=7, content=content)
     nothing = Statistic({"delta": np.zeros(SIZE), "weight": np.array(5.0)})
-    found = as_promised(nothing, one, request, purse_in(folder, "east"))["delta"].std()
-    return float(found / (dp.clip_norm * between(dp, times=2).noise_multiplier))
+    found = as_promised(nothing, one, request, purse_in(folder, "east"))["delta"]
+    return found / (dp.clip_norm * between(dp, times=2).noise_multiplier)
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,13 @@ def spread(min_sites: int, opening: object, folder: Path) -> float:
 def test_a_share_is_as_large_as_the_smallest_sum_that_may_be_seen_needs(
     min_sites: int, opening: object, fewest: int, tmp_path: Path
 ) -> None:
-    assert spread(min_sites, opening, tmp_path) == pytest.approx(fewest**-0.5, rel=0.05)
+    assert noise(min_sites, opening, tmp_path).std() == pytest.approx(fewest**-0.5, rel=0.05)
+
+
+def test_a_sum_asked_again_with_another_quorum_shows_no_more_than_the_quieter_of_both(tmp_path: Path) -> None:
+    """Two sizes of one noise would give the sum without any: the noisier answer is the other with more noise on it."""
+    loud, quiet = (noise(10, {"terms": {"threshold": quorum}}, tmp_path) for quorum in (7, 10))
+    added = loud - quiet
+    assert quiet.std() == pytest.approx(10**-0.5, rel=0.05)
+    assert added.std() == pytest.approx((1 / 7 - 1 / 10) ** 0.5, rel=0.05)
+    assert abs(np.corrcoef(added, quiet)[0, 1]) < 0.03

@@ -172,7 +172,8 @@ def _parts(clean: Clean, agreement: Agreement, asked: Asked, weight: Reals) -> I
     half, number = _halves(agreement), len(agreement.numeric)
     if asked.moments:
         known = ~np.isnan(clean.numeric)
-        unit = np.where(known, (clean.numeric - _middles(agreement)) / half, 0.0)
+        # Where a range is so narrow that its middle rounds, a value would be further from it than half the range.
+        unit = np.where(known, np.clip((clean.numeric - _middles(agreement)) / half, -1.0, 1.0), 0.0)
         # Where rows that lack anything say nothing, all columns have one count.
         counted = weight.sum(keepdims=True) if asked.complete else weight @ known
         yield _Part("count", counted, len(counted))

@@ -13,6 +13,8 @@ Integers = NDArray[np.int64]
 
 SLACK = 1e-6
 """Share by which a norm is taken for longer than it comes out: float32 rounds, and the bound must hold all the same."""
+LEAST = float(np.finfo(np.float32).tiny)
+"""The least number that float32 holds with all its digits; smaller ones are rounded to few, or to 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,127 @@
+"""Whoever writes the study and the requests pulls every lever they have, under differential privacy.
+
+Numbers at the edge of what a computer can hold, rounds in another order, cells that make a column another one: none may
+change what a site answers by more than one patient's share, or tell whether it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from medfl.learn.data.clean import Clean
+from medfl.learn.data.harmonise import Agreement
+from medfl.learn.data.schema import Column
+from medfl.learn.model import Examples, Outcome
+from medfl.learn.models import build
+from medfl.learn.models.network import Network
+from medfl.learn.private.ghost import GhostClipping
+from medfl.learn.private.units import Task, Units
+from medfl.messages import LEDGERS, Refusal, Request
+from medfl.privacy import statistics
+from medfl.spec.merging import Override, merge
+from medfl.spec.preprocess import Preprocess
+from medfl.spec.study import Study
+from medfl.testing.federation import DECLARED, overheard, sites, study
+
+pytest.importorskip("dp_accounting")
+
+PLAIN: dict[str, Any] = {"unit": "record", "epsilon": 4.0, **DECLARED}
+
+
+def asked(*changes: Mapping[str, Override]) -> Study:
+    base = merge(study().model_dump(mode="json", exclude_none=True), {"preprocess": {"impute": "mean"}})
+    for change in changes:
+        base = merge(base, dict(change))
+    return Study.model_validate(base)
+
+
+def longest(rows: Mapping[str, list[float]], *, weights: list[float], limit: float, balance: float = 1.0) -> float:
+    """Return how long the clipped gradient of one unit with these rows is, of a logistic regression on one column."""
+    model = build(study().model, features=1, outcome=Outcome("binary", ("0", "1")))
+    assert isinstance(model, Network)
+    features = np.array(rows["x"], np.float32)[:, np.newaxis]
+    # Another unit of two rows lets all be worked on by products of gradients, as patients are.
+    others = np.zeros((2, 1), np.float32)
+    examples = Examples(np.concatenate([features, others]), np.array([*rows["y"], 0.0, 0.0], np.float32))
+    owners = np.array([0] * len(features) + [1, 1]) if len(features) > 1 else None
+    units = Units(owners, len(examples))
+    usable = np.arange(len(examples)) < len(features)
+    task = Task(examples, np.array([1.0, balance], np.float32), limit, None, usable)
+    summed = GhostClipping(model, task, np.random.default_rng(0)).summed(
+        np.array(weights, np.float32), units.drawn(np.arange(units.count))
+    )
+    return float(np.linalg.norm(summed.astype(np.float64)))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("bias", [-45.0, -50.0, -53.0, -60.0, -80.0])
+@pytest.mark.parametrize("size", [1e8, 1e15, 1e19])
+def test_a_gradient_whose_parts_underflow_is_clipped_all_the_same(bias: float, size: float) -> None:
+    """Its errors are so small that their squares are 0, and its inputs so large that it is long: 96 clip norms."""
+    assert longest({"x": [size], "y": [0.0]}, weights=[0.0, bias], limit=1e-6) <= 1e-6 * 1.001
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("balance", np.geomspace(1e11, 1e13, 25).tolist())
+def test_a_share_that_float32_rounds_up_does_not_lengthen_a_patient(balance: float) -> None:
+    """One over the longest norms is below the least float32: rounded to the next, it would be twice as much."""
+    rows = {"x": [1e33, 1e33], "y": [1.0, 1.0]}
+    assert longest(rows, weights=[0.0, 0.0], limit=1.0, balance=balance) <= 1.001
+
+
+def shares_of(value: float, low: float, high: float) -> dict[str, np.ndarray]:
+    """Return what one row adds to the sums for preprocessing, by their scale."""
+    clean = Clean(np.array([[value]]), np.zeros((1, 0), np.int32), np.zeros(1, np.float32), np.arange(1))
+    agreement = Agreement((Column("x", "numeric", "", (), 0, low, high),), "y", Outcome("binary", ("0", "1")), {})
+    wanted = statistics.Asked(Preprocess(impute="mean", scale="standard"), False, None)
+    found = statistics.released(clean, agreement, wanted, units=None, multiplier=0.0, noise=np.random.default_rng(0))
+    half = (high - low) / 2
+    return {"sum": found["sum"] / half, "squares": found["squares"] / half**2}
+
+
+def test_a_range_so_narrow_that_its_middle_rounds_bounds_every_row() -> None:
+    high = float(np.nextafter(1.0, 2.0))
+    for value in (1.0, high):
+        added = shares_of(value, 1.0, high)
+        assert np.abs(added["sum"]) <= 1.0
+        assert np.abs(added["squares"]) <= 1.0
+
+
+@pytest.mark.parametrize(
+    "ends", [(0.0, 5e-324), (-1.7e308, 1.7e308), (float("-inf"), float("inf")), (0.0, float("inf"))]
+)
+def test_a_range_without_a_width_that_can_be_reckoned_with_is_refused(ends: tuple[float, float]) -> None:
+    """Half of it is 0 or infinite: a sum over it is no number as soon as one row has a value."""
+    with pytest.raises(ValidationError, match="age"):
+        asked({"privacy": {"dp": {**PLAIN, "ranges": {**DECLARED["ranges"], "age": list(ends)}}}})
+
+
+def test_a_round_asked_again_after_earlier_ones_meets_no_second_answer(tmp_path: Path) -> None:
+    """What a site keeps between rounds pulls at its steps: with the same noise, two answers would show gradients."""
+    scaffold = asked(
+        {
+            "algorithm": {"kind": "scaffold", "rounds": 3},
+            "training": {"local_steps": 4},
+            "privacy": {"dp": PLAIN},
+        }
+    )
+    heard = [one for one, _ in overheard(scaffold, sites(tmp_path / "sound")) if one.site == "east"]
+    trained = {one.round: plain(one) for one in heard if one.task == "train"}
+    east = sites(tmp_path / "forged")["east"]
+    first = east.answer(trained[3])
+    assert not isinstance(first, Refusal)
+    for number in (1, 2):
+        east.answer(trained[number])
+    again = east.answer(trained[3])
+    assert isinstance(again, Refusal) or np.array_equal(again.arrays["update/delta"], first.arrays["update/delta"])
+
+
+def plain(request: Request) -> Request:
+    return replace(request, content={name: said for name, said in request.content.items() if name != LEDGERS})
