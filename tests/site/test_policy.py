@@ -127,7 +127,35 @@ def test_the_column_that_tells_patients_apart_is_one_that_a_study_may_know_of() 
     dp: dict[str, Any] = {"unit": "patient", "patient_id": "who", "epsilon": 1.0}
     asked = study(data={"target": "sick", "features": ["age"]}, privacy={"dp": dp})
     no = [verdict for verdict in of_study(rules(known), asked) if not verdict.allowed]
-    assert [verdict.rule for verdict in no] == ["accepts.columns"]
+    assert [verdict.rule for verdict in no] == ["accepts.columns", "accepts.patient_id"]
     assert "'who'" in no[0].reason
-    known = {"accepts": {"columns": ("age", "sick", "who")}}
+
+
+@pytest.mark.parametrize("named", [None, "number"])
+def test_a_study_does_not_make_patients_of_whomever_it_likes(named: str | None) -> None:
+    """By a column such as a diagnosis, the numbers of rows on either side would count them, for no ε."""
+    dp: dict[str, Any] = {"unit": "patient", "patient_id": "hiv", "epsilon": 1.0}
+    asked = study(data={"target": "sick", "features": ["age"]}, privacy={"dp": dp})
+    no = [verdict for verdict in of_study(rules({"accepts": {"patient_id": named}}), asked) if not verdict.allowed]
+    assert [verdict.rule for verdict in no] == ["accepts.patient_id"]
+
+
+def test_a_required_epsilon_bounds_delta_and_does_not_rest_on_the_hub() -> None:
+    needed = rules({"requires": {"epsilon": {"record": 3.0, "site": 3.0}, "delta": 1e-6}})
+
+    def said(**dp: Any) -> bool:
+        asked = study(data={"target": "sick"}, privacy={"dp": {"epsilon": 1.0, **dp}})
+        return all(verdict.allowed for verdict in of_study(needed, asked) if verdict.rule == "requires.epsilon")
+
+    assert said(unit="record", delta=1e-6)
+    assert not said(unit="record", delta=2e-6)
+    assert not said(unit="record"), "left out, δ may be 1e-5"
+    assert said(unit="site", delta=1e-7)
+    assert not said(unit="site", delta=1e-7, noise="central")
+
+
+def test_the_column_may_be_the_one_that_the_policy_names() -> None:
+    dp: dict[str, Any] = {"unit": "patient", "patient_id": "who", "epsilon": 1.0}
+    asked = study(data={"target": "sick", "features": ["age"]}, privacy={"dp": dp})
+    known = {"accepts": {"columns": ("age", "sick", "who"), "patient_id": "who"}}
     assert all(verdict.allowed for verdict in of_study(rules(known), asked))

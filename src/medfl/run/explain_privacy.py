@@ -67,6 +67,12 @@ def promised(study: Study, dp: DifferentialPrivacy, *, told: Iterable[Event], si
         f"runs on the same rows add up{', in a ledger at each site' if dp.within_sites else ''}."
     )
     yield from _trusted(study, dp)
+    if dp.patient_id is not None:
+        yield (
+            f"Patients are told apart by the column {dp.patient_id}, which is the study's word: how many rows and "
+            "patients are on either side counts as known, so that the column must tell nothing else of anybody. A site "
+            "with a policy accepts only the column that its policy names."
+        )
     yield (
         "In a simulation noise follows from the seed, so that a run can be repeated: whoever knows the seed can take "
         "it off. It shows what the promise costs, and protects nobody."

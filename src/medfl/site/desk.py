@@ -28,7 +28,7 @@ from medfl.learn.models import build
 from medfl.learn.statistic import Statistic
 from medfl.messages import Request
 from medfl.privacy.declared import bounded, declared, require_declared, require_fitted
-from medfl.privacy.division import by_patient, by_place, divided, patients
+from medfl.privacy.division import by_patient, by_place, divided, drawn, patients
 from medfl.privacy.placed import placed
 from medfl.site.guard import Guard, Units
 from medfl.site.purse import Purse
@@ -227,7 +227,8 @@ class Desk:
             test = by_place(rows.kept, len(self.sheet()), fraction=how.test_fraction, seed=seed, site=self._name)
         else:
             numbers, names = patients(self._patients(dp.patient_id)[rows.kept])
-            test = by_patient(numbers, names, fraction=how.test_fraction, seed=seed, site=self._name)
+            draw = drawn(seed, self._name, None if self._purse is None else self._purse.secret)
+            test = by_patient(numbers, names, fraction=how.test_fraction, draw=draw)
         return divided(test)
 
     def _units(self, dp: DifferentialPrivacy, part: Clean) -> NDArray[np.int64] | None:
@@ -242,14 +243,13 @@ class Desk:
     def _division(self, study: Study, dp: DifferentialPrivacy, seed: int) -> str:
         """Return a name that two divisions into training and test units share only if they are the same."""
         how = study.evaluation
-        if how.test_ids is not None:
-            listed = sorted(self._listed(how.test_ids))
-            words: list[Any] = ["listed", how.id_column, listed]
-        else:
-            words = [dp.patient_id, how.test_fraction, seed if how.split_seed is None else how.split_seed]
-            if dp.patient_id is None:
-                # Rows are drawn by their places: with a row more above them, they have others.
-                words.append(hashlib.sha256(np.ascontiguousarray(self.sheet().prints()).tobytes()).hexdigest())
+        words = [dp.patient_id, how.test_fraction, seed if how.split_seed is None else how.split_seed]
+        if dp.patient_id is None:
+            # Rows are drawn by their places: with a row more above them, they have others.
+            words.append(hashlib.sha256(np.ascontiguousarray(self.sheet().prints()).tobytes()).hexdigest())
+        elif self._purse is not None and self._purse.secret is not None:
+            # Patients are drawn with the secret: with another one, they lie elsewhere.
+            words.append(hashlib.sha256(b"division\x1f" + self._purse.secret).hexdigest())
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
     def _ids(self, column: str | None, *, key: str = "[evaluation] id_column") -> NDArray[Any]:
