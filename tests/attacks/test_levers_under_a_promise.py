@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from medfl.learn.data.clean import Clean
 from medfl.learn.data.harmonise import Agreement
+from medfl.learn.data.positive import parse
 from medfl.learn.data.schema import Column
+from medfl.learn.data.sheet import Sheet
+from medfl.learn.data.tables import read_table
 from medfl.learn.model import Examples, Outcome
 from medfl.learn.models import build
 from medfl.learn.models.network import Network
@@ -25,8 +29,11 @@ from medfl.learn.private.ghost import GhostClipping
 from medfl.learn.private.units import Task, Units
 from medfl.messages import LEDGERS, Refusal, Request
 from medfl.privacy import statistics
+from medfl.privacy.placed import placed
+from medfl.spec.data import Data
 from medfl.spec.merging import Override, merge
 from medfl.spec.preprocess import Preprocess
+from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
 from medfl.testing.federation import DECLARED, overheard, sites, study
 
@@ -125,3 +132,53 @@ def test_a_round_asked_again_after_earlier_ones_meets_no_second_answer(tmp_path:
 
 def plain(request: Request) -> Request:
     return replace(request, content={name: said for name, said in request.content.items() if name != LEDGERS})
+
+
+STRANGE: dict[str, Any] = {
+    "a word": "unknown",
+    "endless digits": "7" * 6000,
+    "a list": ["x"],
+    "nothing": None,
+    "infinite": "inf",
+}
+OTHERS = {
+    "a frame": ["inf", "1e400", "9007199254740993", "9007199254740992", "nan", "0.1", "1", "007", "True", ""],
+    "numbers": ["inf", "1e400", "9007199254740993", "9007199254740992", "0.1", "1", "007"],
+    "whole numbers": ["9007199254740993", "9007199254740992", "1", "007", "-3"],
+}
+"""Cells of other patients: what they say must not depend on what the first one has."""
+
+
+def others_read(first: Any, folder: Path, *, target: str, others: str) -> Any:
+    """Return what all rows but the first say, where the first patient has this in every column."""
+    cells = [first, *OTHERS[others]]
+    if others != "a frame":
+        path = folder / "table.csv"
+        pd.DataFrame({"x": cells, "word": cells, "y": cells}).to_csv(path, index=False, na_rep="")
+        frame = read_table(path)
+    else:
+        frame = pd.DataFrame({name: pd.Series(cells, dtype=object) for name in ("x", "word", "y")})
+    words = ["inf", "9007199254740993", "9007199254740992", "0.1", "1", "7", "True", "nan"]
+    how = DifferentialPrivacy.model_validate(
+        {"unit": "record", "epsilon": 1.0, "ranges": {"x": [-1e29, 1e29]}, "categories": {"word": words, "y": words}}
+    )
+    columns = (Column("x", "numeric", "", (), 0, -1e29, 1e29), Column("word", "categorical", "", tuple(words)))
+    classes = parse(target).classes("y") if target else tuple(words)
+    agreement = Agreement(columns, "y", Outcome("binary" if target else "multiclass", classes), {})
+    data = Data.model_validate({"target": "y", "missing": ["9007199254740993", " 0.1"], "positive": target or None})
+    found = placed(Sheet(frame), agreement, data=data, preprocess=Preprocess(impute="mean"), dp=how)
+    assert found.outcome is not None
+    assert found.usable is not None
+    rows = np.column_stack([np.nan_to_num(found.numeric, nan=-7.0), found.codes, found.outcome, found.usable])
+    return rows[1:].tolist()
+
+
+@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize("target", ["", "> 0", "1", "= 1", "9007199254740992"])
+@pytest.mark.parametrize("strange", STRANGE)
+def test_one_patients_cell_changes_nothing_of_what_other_cells_say(
+    strange: str, target: str, others: str, tmp_path: Path
+) -> None:
+    """A word makes a column of numbers one of texts, and a gap one of whole numbers one of rounded ones."""
+    usual = others_read("1", tmp_path, target=target, others=others)
+    assert others_read(STRANGE[strange], tmp_path, target=target, others=others) == usual
