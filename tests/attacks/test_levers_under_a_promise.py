@@ -27,7 +27,7 @@ from medfl.learn.models import build
 from medfl.learn.models.network import Network
 from medfl.learn.private.ghost import GhostClipping
 from medfl.learn.private.units import Task, Units
-from medfl.messages import LEDGERS, Refusal, Request
+from medfl.messages import LEDGERS, Refusal, Reply, Request
 from medfl.privacy import statistics
 from medfl.privacy.placed import placed
 from medfl.spec.data import Data
@@ -35,7 +35,8 @@ from medfl.spec.merging import Override, merge
 from medfl.spec.preprocess import Preprocess
 from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
-from medfl.testing.federation import DECLARED, overheard, sites, study
+from medfl.testing.federation import DECLARED, overheard, sites, study, table
+from medfl.testing.policies import written
 
 pytest.importorskip("dp_accounting")
 
@@ -81,6 +82,25 @@ def test_a_share_that_float32_rounds_up_does_not_lengthen_a_patient(balance: flo
     """One over the longest norms is below the least float32: rounded to the next, it would be twice as much."""
     rows = {"x": [1e33, 1e33], "y": [1.0, 1.0]}
     assert longest(rows, weights=[0.0, 0.0], limit=1.0, balance=balance) <= 1.001
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("drawn", [1, 15, 16, 17])
+@pytest.mark.parametrize("patients", [False, True], ids=["rows", "patients"])
+def test_how_many_were_drawn_does_not_show_in_numbers_that_are_none(drawn: int, patients: bool) -> None:
+    """Rows are worked on sixteen at a time; weights of 3e38 made NaN of the places that were left empty."""
+    model = build(
+        study(model={"kind": "mlp", "hidden": [4, 4]}).model, features=1, outcome=Outcome("binary", ("0", "1"))
+    )
+    assert isinstance(model, Network)
+    examples = Examples(np.ones((20, 1), np.float32), np.zeros(20, np.float32))
+    units = Units(np.arange(20) // 2 if patients else None, 20)
+    huge = np.where(np.arange(model.layout.size) % 2, -3e38, 3e38).astype(np.float32)
+    task = Task(examples, None, 1.0, None, None)
+    found = GhostClipping(model, task, np.random.default_rng(0)).summed(
+        huge, units.drawn(np.arange(min(drawn, units.count)))
+    )
+    assert np.isfinite(found).all()
 
 
 def shares_of(value: float, low: float, high: float) -> dict[str, np.ndarray]:
@@ -182,3 +202,21 @@ def test_one_patients_cell_changes_nothing_of_what_other_cells_say(
     """A word makes a column of numbers one of texts, and a gap one of whole numbers one of rounded ones."""
     usual = others_read("1", tmp_path, target=target, others=others)
     assert others_read(STRANGE[strange], tmp_path, target=target, others=others) == usual
+
+
+@pytest.mark.parametrize("treatment", ["round", "noise"])
+def test_a_blurred_number_of_rows_is_not_drawn_from_what_is_in_them(treatment: str, tmp_path: Path) -> None:
+    """Whoever knows all rows but one could draw again for each thing that the one may be, and compare."""
+    rules: dict[str, dict[str, Any]] = {"counts": {"minimum": 3, "treatment": treatment, "base": 7}}
+    told = set()
+    for age in range(30, 50):
+        frame = table(83, 0)
+        frame.loc[0, "age"] = float(age)
+        folder = tmp_path / str(age)
+        policies = {"east": written(folder / "policy", rules)}
+        east = sites(folder, {"east": lambda frame=frame: frame}, policies=policies)["east"]  # type: ignore[misc]
+        how = asked({"privacy": {"dp": PLAIN}})
+        reply = east.answer(Request(run="one", round=0, site="east", task="describe", study=how.canonical, seed=7))
+        assert isinstance(reply, Reply)
+        told.add(reply.content["schema"]["rows"])
+    assert len(told) == 1

@@ -219,6 +219,11 @@ class _Leaving:
 
     def _blurred(self, counts: Counts, name: str) -> Counts:
         how = self.rules.counts
+        if self.release.is_noised:
+            # Only numbers of places are told here, and a draw that comes from the rows would tell of what is in them.
+            base = how.base if how.treatment == "round" else max(2, round(2 * how.noise))
+            self.note("counts.treatment", f"counts were rounded to multiples of {base}")
+            return cells.rounded(counts, base=base)
         # Drawn from the rows themselves: the same whenever the same is asked, so that asking often averages nothing
         # out, and known to nobody who has not got the rows.
         secret = hashlib.sha256(np.sort(self.release.facts.prints()).tobytes() + np.int64(counts).tobytes()).hexdigest()

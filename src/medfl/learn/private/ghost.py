@@ -133,6 +133,9 @@ class Place:
         for operation in self._operations:
             operation()
         rows = len(drawn.rows)
+        if rows < len(self._factors):
+            # Huge weights make NaN of empty places too, and a gradient that is none would tell how many were drawn.
+            self._silence(np.arange(rows, len(self._factors)))
         norms = self._norms(drawn)
         shares = np.minimum(1.0, limit / np.maximum(norms, 1e-30))
         # NaN is neither: of what is not finite no multiple is bounded, and of a share below LEAST none is exact.
