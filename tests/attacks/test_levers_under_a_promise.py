@@ -103,6 +103,20 @@ def test_how_many_were_drawn_does_not_show_in_numbers_that_are_none(drawn: int, 
     assert np.isfinite(found).all()
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_layer_that_is_held_still_overflows_for_nobody() -> None:
+    """It has no part in the norm: one patient more made its sum infinite, and 0 times that is no number."""
+    model = build(study(model={"kind": "mlp", "hidden": [1]}).model, features=1, outcome=Outcome("binary", ("0", "1")))
+    assert isinstance(model, Network)
+    weights = np.array([1e-25, 0.0, 1.8e19, 0.0], np.float32)
+    examples = Examples(np.full((8, 1), 1.7e19, np.float32), np.zeros(8, np.float32))
+    task = Task(examples, None, 1.0, np.array([0.0, 0.0, 1.0, 1.0], np.float32), None)
+    units = Units(None, 8)
+    found = GhostClipping(model, task, np.random.default_rng(0)).summed(weights, units.drawn(np.arange(8)))
+    assert np.isfinite(found).all()
+    assert not found[:2].any()
+
+
 def shares_of(value: float, low: float, high: float) -> dict[str, np.ndarray]:
     """Return what one row adds to the sums for preprocessing, by their scale."""
     clean = Clean(np.array([[value]]), np.zeros((1, 0), np.int32), np.zeros(1, np.float32), np.arange(1))

@@ -41,7 +41,7 @@ def _answered(rules: Rules) -> Iterator[str]:
     lists = "may name" if accepts.test_lists else "may not name"
     yield f"A study {lists} a file with the IDs of its test rows; it is read only inside the study's folder."
     if accepts.patient_id is None:
-        yield "Studies that protect patients of several rows are not answered: no column is named that tells them."
+        yield "Studies that protect patients of several rows are not answered: no column is named to tell them apart."
     else:
         yield f"Patients are told apart by the column {accepts.patient_id}, and by no other."
     if rules.requires.secure_aggregation:

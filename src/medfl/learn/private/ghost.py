@@ -143,8 +143,10 @@ class Place:
             shares[~sound] = 0.0
             self._silence(np.flatnonzero(~sound[drawn.owners]))
         self._factors[:rows] = shares[drawn.owners]
-        for part, _ in self._parts:
+        for part, live in self._parts:
             _write(part, self._factors)
+            # What is held still has no part in the norm, so that nothing bounds it: 0 times infinity would be seen.
+            part.gradient[live == 0.0] = 0.0
 
     def _norms(self, drawn: Drawn) -> Doubles:
         """Return at least the norm of each unit's gradient, shape (units,)."""
