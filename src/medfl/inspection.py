@@ -106,7 +106,8 @@ def spendings(home: Path, *, delta: float) -> tuple[Spending, ...]:
     """
     found = []
     for purse in purses_in(home / "sites"):
-        for dataset in purse.ledger.datasets():
+        # Lines of one name are one data set, whatever its columns: their cost is told once.
+        for dataset in {one.name: one for one in purse.ledger.datasets()}.values():
             cost = purse.ledger.total(dataset, delta)
             found.append(Spending(dataset.name, len(purse.ledger.runs(dataset)), cost, delta))
     return tuple(found)

@@ -18,6 +18,7 @@ from medfl.execution import carry_on, lay_down
 from medfl.inspection import spendings
 from medfl.messages import Refusal, Reply, Request
 from medfl.privacy.accountant import Mechanism, epsilon
+from medfl.privacy.division import patients
 from medfl.privacy.ledger import Limit
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.loop import Federation, carry_out
@@ -307,3 +308,33 @@ def test_the_budget_of_all_runs_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert both[0].runs == 2
     budget(tmp_path, 1e-5, as_json=False)
     assert f"east: ε = {both[0].epsilon:.3g} at δ = 1e-05, over 2 runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("above", "divisions"), [(0, 1), (1, 2)], ids=["the same table", "a row more"])
+def test_a_row_more_above_the_others_is_another_division_of_the_table(
+    above: int, divisions: int, tmp_path: Path
+) -> None:
+    """Rows are drawn by their places: one that was tested on may be trained on then, and has to pay for both."""
+    for rows in (0, above):
+        grown = {name: pd.concat([frame.tail(rows), frame], ignore_index=True) for name, frame in tables().items()}
+        simulate(asked(), grown, home=tmp_path, progress=False)
+    for ledger in tmp_path.glob("sites/.ledgers/*/ledger.jsonl"):
+        lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+        assert len({line["split"] for line in lines if line["is"] == "run"}) == divisions
+        assert [line["is"] for line in lines].count("run") == 2
+
+
+def test_a_data_set_whose_columns_changed_is_told_once(tmp_path: Path) -> None:
+    simulate(asked(), tables(), home=tmp_path, progress=False)
+    wider = {name: frame.assign(who=range(len(frame))) for name, frame in tables().items()}
+    simulate(asked(data={"features": ["age", "dose", "colour"]}), wider, home=tmp_path, progress=False)
+    found = spendings(tmp_path, delta=1e-5)
+    assert [(one.dataset, one.runs) for one in found] == [(name, 2) for name in sorted(tables())]
+
+
+@pytest.mark.parametrize("dtype", [pd.StringDtype(), pd.CategoricalDtype(), np.dtype("O")], ids=str)
+def test_rows_without_an_id_are_one_patient_however_that_is_written(dtype: Any) -> None:
+    ids = pd.Series(["p1", None, "p2", None, " p1"]).astype(dtype).to_numpy()
+    numbers, names = patients(ids)
+    assert names == ["", "p1", "p2"]
+    assert numbers.tolist() == [1, 0, 2, 0, 1]

@@ -14,7 +14,7 @@ from medfl.learn.statistic import Statistic, total
 from medfl.privacy.accountant import Mechanism, epsilon
 from medfl.privacy.budget import between
 from medfl.privacy.clipping import HALVES, NORM, Following, following
-from medfl.privacy.updates import clipped, outgoing, share_of, with_noise
+from medfl.privacy.updates import clipped, outgoing, shares_of, with_noise
 from medfl.spec.privacy import DifferentialPrivacy
 
 ROUNDS = 10
@@ -30,8 +30,8 @@ def update(delta: np.ndarray, rows: float) -> Statistic:
 
 
 def sent(one: Statistic, how: DifferentialPrivacy, seed: int = 0) -> Statistic:
-    share = 0.0 if how.within_sites else share_of(how, rounds=ROUNDS, fewest=4)
-    return outgoing(one, how, norm=0.5, share=share, noise=np.random.default_rng(seed))
+    shares = () if how.within_sites else shares_of(how, rounds=ROUNDS, fewest=4, most=4)
+    return outgoing(one, how, norm=0.5, shares=shares, noise=np.random.default_rng(seed))
 
 
 def whole(how: DifferentialPrivacy) -> float:
@@ -102,7 +102,7 @@ def test_the_clip_norm_finds_the_quantile_that_is_asked_for() -> None:
     for _ in range(80):
         norm = float(state.shared[NORM])
         deltas = [np.full(4, length / 2.0) for length in range(1, 10)]
-        updates = [outgoing(update(each, 3.0), how, norm=norm, share=0.0, noise=DRAW) for each in deltas]
+        updates = [outgoing(update(each, 3.0), how, norm=norm, noise=DRAW) for each in deltas]
         state = rule.at_hub(state, total(updates))
     assert 4.5 < float(state.shared[NORM]) < 5.5
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from medfl.inspection import inspect
+from medfl.publish.glance import glance
 from medfl.publish.leaving import leaving
 from medfl.publish.methods import methods
 from medfl.publish.model_card import model_card
@@ -92,6 +93,38 @@ def test_check_says_that_the_hub_is_trusted_where_it_is() -> None:
 def test_looking_at_a_study_spends_nothing(tmp_path: Path) -> None:
     inspect(asked(privacy={"dp": DP}), tables(), home=tmp_path)
     assert not [path for path in tmp_path.rglob("*") if "ledger" in path.name]
+
+
+def test_what_depends_on_the_unit_is_said_of_it() -> None:
+    """Classes are counted exactly where whole sites are protected; δ does not follow from rows there."""
+    whole = asked(privacy={"dp": SITE}, preprocess={"scale": "min-max"})
+    assert "to train and to test on, by outcome, which count as known" in told(whole)
+    single = told(asked(privacy={"dp": DP}))
+    assert "by outcome, which count" not in single
+    assert "keeps its place and says nothing" in single
+    by_unit = {
+        unit: " ".join(part.text for part in methods(one.model_dump(mode="json", exclude_none=True)))
+        for unit, one in (("site", whole), ("record", asked(privacy={"dp": DP})))
+    }
+    assert "(δ = 1e-05) for a whole site" in by_unit["site"]
+    assert "a tenth of 1 / records trained on) for a single row" in by_unit["record"]
+
+
+def test_a_simulation_says_that_its_noise_follows_from_the_seed(found: Results) -> None:
+    plain, private = found.view.runs
+    assert "whoever knows that can take it off again" in leaving(found.view).seen
+    assert "whoever knows that can take it off again" in model_card(private)
+    assert "noise" not in model_card(plain)
+    assert "whoever knows the seed can take it off" in told(asked(privacy={"dp": DP}))
+
+
+def test_metrics_with_noise_on_them_are_said_to_have_it(found: Results, tmp_path: Path) -> None:
+    cautions = " ".join(glance(found.view).cautions)
+    assert "Metrics of private are read from counts with noise on them" in cautions
+    alone = simulate(asked(privacy={"dp": DP}), tables(), home=tmp_path, progress=False)
+    cautions = " ".join(glance(alone.view).cautions)
+    assert "All metrics are read from counts with noise on them" in cautions
+    assert "the intervals speak" not in cautions
 
 
 def told(one: Study) -> str:

@@ -14,9 +14,11 @@ from medfl.errors import RefusedError
 from medfl.learn.data.prints import Prints
 from medfl.learn.statistic import Statistic
 from medfl.messages import Refusal, Request
+from medfl.site.admission import of_study
 from medfl.site.policy import RELEASED_ARRAYS, RELEASED_WORDS, AllButRows, Facts, Release, Verdict
 from medfl.spec.study import Study
 from medfl.testing.federation import in_process, overheard, rehearse, sites, study
+from medfl.testing.policies import rules
 
 REQUEST = Request(run="a", round=1, site="east", task="train", study="{}", seed=7)
 
@@ -117,3 +119,43 @@ def test_a_run_ends_with_the_sites_own_sentence(tmp_path: Path) -> None:
     assert isinstance(error, RefusedError)
     assert error.exit_code == 2
     assert str(error).startswith("site west, round 1, rule no-training: the site's policy says no: ")
+
+
+def test_the_column_that_tells_patients_apart_is_one_that_a_study_may_know_of() -> None:
+    """Else the check says yes, and the site then does not find the column."""
+    known: dict[str, dict[str, Any]] = {"accepts": {"columns": ("age", "sick")}}
+    dp: dict[str, Any] = {"unit": "patient", "patient_id": "who", "epsilon": 1.0}
+    asked = study(data={"target": "sick", "features": ["age"]}, privacy={"dp": dp})
+    no = [verdict for verdict in of_study(rules(known), asked) if not verdict.allowed]
+    assert [verdict.rule for verdict in no] == ["accepts.columns", "accepts.patient_id"]
+    assert "'who'" in no[0].reason
+
+
+@pytest.mark.parametrize("named", [None, "number"])
+def test_a_study_does_not_make_patients_of_whomever_it_likes(named: str | None) -> None:
+    """By a column such as a diagnosis, the numbers of rows on either side would count them, for no ε."""
+    dp: dict[str, Any] = {"unit": "patient", "patient_id": "hiv", "epsilon": 1.0}
+    asked = study(data={"target": "sick", "features": ["age"]}, privacy={"dp": dp})
+    no = [verdict for verdict in of_study(rules({"accepts": {"patient_id": named}}), asked) if not verdict.allowed]
+    assert [verdict.rule for verdict in no] == ["accepts.patient_id"]
+
+
+def test_a_required_epsilon_bounds_delta_and_does_not_rest_on_the_hub() -> None:
+    needed = rules({"requires": {"epsilon": {"record": 3.0, "site": 3.0}, "delta": 1e-6}})
+
+    def said(**dp: Any) -> bool:
+        asked = study(data={"target": "sick"}, privacy={"dp": {"epsilon": 1.0, **dp}})
+        return all(verdict.allowed for verdict in of_study(needed, asked) if verdict.rule == "requires.epsilon")
+
+    assert said(unit="record", delta=1e-6)
+    assert not said(unit="record", delta=2e-6)
+    assert not said(unit="record"), "left out, δ may be 1e-5"
+    assert said(unit="site", delta=1e-7)
+    assert not said(unit="site", delta=1e-7, noise="central")
+
+
+def test_the_column_may_be_the_one_that_the_policy_names() -> None:
+    dp: dict[str, Any] = {"unit": "patient", "patient_id": "who", "epsilon": 1.0}
+    asked = study(data={"target": "sick", "features": ["age"]}, privacy={"dp": dp})
+    known = {"accepts": {"columns": ("age", "sick", "who"), "patient_id": "who"}}
+    assert all(verdict.allowed for verdict in of_study(rules(known), asked))

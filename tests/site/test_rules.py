@@ -115,6 +115,7 @@ def keys(part: type[Part], prefix: str = "") -> list[str]:
 def test_every_key_has_a_case() -> None:
     bounds = {f"requires.epsilon.{unit}" for unit in UNITS}
     elsewhere = {"version", "counts.minimum_difference", "budget.epsilon", "budget.delta"}
+    elsewhere |= {"accepts.patient_id", "requires.delta"}
     assert {*keys(Rules)} == ({*CASES} - {"requires.epsilon"}) | bounds | elsewhere
 
 

@@ -153,6 +153,9 @@ class Diary:
         self.asked.append(("keep", run, round))
         self.kept[run, round] = memory
 
+    def newest(self, run: str) -> int:
+        return max((round for name, round in self.kept if name == run), default=0)
+
 
 def test_a_round_recalls_the_one_before_and_keeps_its_own_before_the_reply(tmp_path: Path) -> None:
     diary = Diary()

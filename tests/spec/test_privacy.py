@@ -87,7 +87,7 @@ def test_what_breaks_the_promise_to_a_site_is_refused(change: dict[str, Any], wh
 
 def test_a_patients_rows_stay_together() -> None:
     listed = {"evaluation": {"test_ids": {f"site-0{n}": f"{n}.txt" for n in (1, 2, 3)}, "id_column": "visit"}}
-    assert "could lie on both sides" in said(PATIENT, listed)
+    assert "an exact answer about what is in a column" in said(PATIENT, listed)
     assert "learned from as well" in said(PATIENT, {"privacy": {"dp": {"patient_id": "age"}}})
 
 

@@ -152,6 +152,9 @@ class PrivateTraining:
     noise
         Draws who takes part and the noise, so that a simulation can be repeated; None for the operating system's secure
         randomness, without which nothing is protected from whoever knows the seed.
+    usable
+        Which rows say anything, shape (rows,); None for all. The others keep their place, so that nobody sees how many
+        they are.
 
     Raises
     ------
@@ -165,6 +168,7 @@ class PrivateTraining:
     steps: int
     units: NDArray[np.int64] | None = None
     noise: np.random.Generator | None = None
+    usable: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if not (0.0 < self.clip_norm < np.inf and 0.0 <= self.noise_multiplier < np.inf):

@@ -16,9 +16,11 @@ from medfl.errors import Complaint, DataError, RefusedError
 from medfl.learn.data.clean import Clean
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.positive import parse
+from medfl.learn.data.recipe import Recipe
 from medfl.learn.data.schema import Column, Schema, in_use
 from medfl.learn.data.sheet import Sheet
 from medfl.spec.data import Data
+from medfl.spec.preprocess import Preprocess
 from medfl.spec.privacy import DifferentialPrivacy
 
 
@@ -63,6 +65,29 @@ def require_declared(agreement: Agreement, data: Data, dp: DifferentialPrivacy) 
         )
 
 
+def require_fitted(recipe: Recipe, agreement: Agreement, preprocess: Preprocess) -> None:
+    """Refuse a recipe that is made for other columns, classes or settings than were agreed on.
+
+    With fewer categories than there are, whoever has the last one would make the site fail; scaled by a site's own
+    smallest and largest values, every row would tell of the outermost.
+
+    Raises
+    ------
+    RefusedError
+        If it is.
+    """
+    made_for = [(feature.name, feature.kind == "numeric", feature.categories) for feature in recipe.features]
+    agreed = [(column.name, column.kind == "numeric", column.categories) for column in agreement.features]
+    fits = [(name, is_number, () if is_number else words) for name, is_number, words in agreed] == made_for
+    fits &= (recipe.impute, recipe.scale, recipe.outcome) == (preprocess.impute, preprocess.scale, agreement.outcome)
+    if not fits or len(recipe.class_counts) not in (0, len(agreement.outcome.classes)):
+        raise RefusedError(
+            "the preprocessing that the hub sends is not made for what the study declares",
+            where="recipe",
+            remedy="run the same version of MEDfl at hub and sites",
+        )
+
+
 def bounded(clean: Clean, agreement: Agreement) -> Clean:
     """Return the rows with every number brought within its declared range."""
     low, high = (np.array(ends) for ends in zip(*_ends(agreement), strict=True)) if agreement.numeric else ((), ())
@@ -102,7 +127,9 @@ def _different(agreement: Agreement, data: Data, dp: DifferentialPrivacy) -> Ite
         same = own is not None and own.kind == column.kind
         if own is None or not same or _said(own) != _said(column):
             yield column.name
-    if agreement.target != data.target:
+    own, classes = _column(data.target, data, dp), agreement.outcome.classes
+    same = not classes or (own is not None and sorted(own.categories) == sorted(classes))
+    if agreement.target != data.target or not same:
         yield agreement.target
 
 

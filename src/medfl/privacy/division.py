@@ -8,7 +8,8 @@ by the ID, whatever the others are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import hmac
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def by_place(kept: Rows, rows: int, *, fraction: float, seed: int, site: str) ->
 
 
 def by_patient(
-    units: NDArray[np.int64], names: Sequence[str], *, fraction: float, seed: int, site: str
+    units: NDArray[np.int64], names: Sequence[str], *, fraction: float, draw: Callable[[str], float]
 ) -> NDArray[Any]:
     """Say which rows are test rows: all of a patient, or none.
 
@@ -50,18 +51,30 @@ def by_patient(
         Number of each row's patient.
     names
         The patients' IDs, by that number; they are hashed here and go nowhere.
-    fraction, seed, site
-        As for :func:`by_place`.
+    fraction
+        Chance of each to be a test patient.
+    draw
+        Draws a number between 0 and 1 for an ID.
     """
-    start = hashlib.sha256(f"{seed}\x1f{site}\x1f{PURPOSE}\x1f".encode())
+    chosen = np.array([draw(name) < fraction for name in names], np.bool_)
+    return chosen[units]
 
-    def drawn(name: str) -> float:
+
+def drawn(seed: int, site: str, secret: bytes | None) -> Callable[[str], float]:
+    """Return what draws a number between 0 and 1 for an ID, the same for the same.
+
+    Numbers of rows on either side count as known. Whoever could reckon for any seed which IDs are on which side would
+    know from a few such numbers how many rows each patient has: so a site draws with its secret, where it has one.
+    """
+    words = f"{seed}\x1f{site}\x1f{PURPOSE}\x1f".encode()
+    start = hashlib.sha256(words) if secret is None else hmac.new(secret, words, hashlib.sha256)
+
+    def draw(name: str) -> float:
         one = start.copy()
-        one.update(name.encode())
+        one.update(name.encode(errors="surrogatepass"))
         return int.from_bytes(one.digest()[:8], "big") / 2.0**64
 
-    chosen = np.array([drawn(name) < fraction for name in names], np.bool_)
-    return chosen[units]
+    return draw
 
 
 def divided(test: NDArray[np.bool_]) -> tuple[Rows, Rows]:
@@ -83,6 +96,11 @@ def divided(test: NDArray[np.bool_]) -> tuple[Rows, Rows]:
 
 def patients(ids: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
     """Return the number of each row's patient, and their IDs by that number; rows without an ID are one patient."""
-    names = ["" if one is None or one != one else spelled(one) for one in ids.tolist()]
-    distinct, units = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
-    return units.astype(np.int64), distinct.tolist()
+    import pandas as pd
+
+    absent = pd.isna(ids).tolist()
+    names = ["" if nobody else spelled(one) for one, nobody in zip(ids.tolist(), absent, strict=True)]
+    # An array of texts would take as much room for each ID as for the longest.
+    distinct = sorted(set(names))
+    places = {name: place for place, name in enumerate(distinct)}
+    return np.array([places[name] for name in names], np.int64), distinct

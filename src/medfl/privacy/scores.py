@@ -25,6 +25,8 @@ _FIRST = (ranking.BINS - CELLS * _EACH) // 2
 """Cells end at a logit of ±12. Closer in, all patients of little risk would share a cell, and AUC would not tell them
 apart; further out, noise in a cell would look like gross errors."""
 _MIDDLES = _FIRST + np.arange(CELLS) * _EACH + _EACH // 2
+FURTHEST = 1e30
+"""Scores beyond are taken for this."""
 NOISED = "noised"
 """What the released numbers are called in an evaluation; nothing else is in it."""
 
@@ -44,7 +46,7 @@ def released(
     Parameters
     ----------
     outcome, scores, truth
-        As for :func:`medfl.learn.metrics.judge.measure`.
+        As for :func:`medfl.learn.metrics.judge.measure`; a row whose outcome is NaN says nothing.
     units
         The unit of each row; None where each row is one.
     noise, multiplier
@@ -59,6 +61,10 @@ def released(
         several, flat; six sums for a number.
     """
     weight, heaviest = weights(units, len(truth))
+    # What the hub sends may make numbers of some rows that are none: one of them would show in every sum.
+    known = np.isfinite(truth)
+    weight, truth = weight * known, np.where(known, truth, 0.0).astype(np.float32)
+    scores = np.clip(np.nan_to_num(scores), -FURTHEST, FURTHEST)
     match outcome.kind:
         case "binary":
             labels = (truth > 0.5).astype(np.int64)
@@ -126,7 +132,7 @@ def _of_errors(predicted: Floats, truth: Floats, weight: Reals, bounds: tuple[fl
     width = high - low
     y = (np.clip(truth.astype(np.float64), low, high) - low) / width
     e = (np.clip(predicted.astype(np.float64), low, high) - low) / width - y
-    return np.stack([e, np.abs(e), e * e, y, y * y]) @ weight, 5.0
+    return np.stack([np.ones_like(e), e, np.abs(e), e * e, y, y * y]) @ weight, 6.0
 
 
 def _whole(noised: Reals, rows: int) -> NDArray[np.int64]:
@@ -165,6 +171,8 @@ def _multiclass(noised: Reals, classes: int, rows: int) -> Statistic:
 
 def _regression(noised: Reals, rows: int, bounds: tuple[float, float]) -> Statistic:
     low, width = bounds[0], bounds[1] - bounds[0]
+    # Means over the rows that say something, told of as many as there are places.
+    noised = noised[1:] * (rows / min(max(noised[0], 1.0), rows))
     e, size, square = noised[0] * width, max(noised[1], 0.0) * width, max(noised[2], 0.0) * width**2
     y, yy = noised[3] * width + rows * low, noised[4] * width**2 + 2 * low * noised[3] * width + rows * low**2
     wide = 2 * regression.SIDE

@@ -123,16 +123,16 @@ def released(
     Returns
     -------
     Statistic
-        ``rows``, without noise, and float64 arrays; they may be negative, or contradict each other.
+        ``rows``, without noise, all of them, and float64 arrays over those that can be used; they may be negative, or
+        contradict each other.
     """
     weight, heaviest = weights(units, len(clean))
+    weight = weight if clean.usable is None else weight * clean.usable
     parts = list(_parts(clean, agreement, asked, weight))
     spread = multiplier * heaviest * sum(part.length for part in parts) ** 0.5
     arrays: dict[str, Array] = {"rows": np.array([len(clean)])}
     for part in parts:
         arrays[part.name] = (part.sums + spread * noise.standard_normal(part.sums.shape)) * part.scale
-    if asked.moments and asked.complete:
-        arrays["count"] = np.full(len(agreement.numeric), float(len(clean)))
     return Statistic(arrays)
 
 
@@ -144,7 +144,7 @@ def plausible(total: Statistic, agreement: Agreement, asked: Asked) -> Statistic
     rows, arrays = float(total["rows"][0]), dict(total.arrays)
     half = _halves(agreement)
     if "sum" in arrays:
-        count = np.clip(arrays["count"], 1.0, rows)
+        count = np.clip(np.broadcast_to(arrays["count"], half.shape), 1.0, rows)
         arrays["count"], arrays["sum"] = count, np.clip(arrays["sum"], -count * half, count * half)
         arrays["squares"] = _squares(arrays["sum"], arrays["squares"], count, half)
     if "categories" in arrays:
@@ -161,8 +161,10 @@ def plausible(total: Statistic, agreement: Agreement, asked: Asked) -> Statistic
         arrays["classes"] = np.maximum(np.rint(counts * rows / counts.sum()), 1.0).astype(np.int64)
     if "outcome" in arrays and asked.outcome is not None:
         middle = np.array([(asked.outcome[1] - asked.outcome[0]) / 2.0])
-        first = np.clip(arrays["outcome"][:1], -rows * middle, rows * middle)
-        arrays["outcome"] = np.concatenate([first, _squares(first, arrays["outcome"][1:], np.array([rows]), middle)])
+        # Means over the rows that have an outcome, told of as many as there are places.
+        first, second = arrays["outcome"][1:] * (rows / np.clip(arrays["outcome"][0], 1.0, rows))
+        first = np.clip(first[np.newaxis], -rows * middle, rows * middle)
+        arrays["outcome"] = np.concatenate([first, _squares(first, second[np.newaxis], np.array([rows]), middle)])
     return Statistic(arrays)
 
 
@@ -170,17 +172,19 @@ def _parts(clean: Clean, agreement: Agreement, asked: Asked, weight: Reals) -> I
     half, number = _halves(agreement), len(agreement.numeric)
     if asked.moments:
         known = ~np.isnan(clean.numeric)
-        unit = np.where(known, (clean.numeric - _middles(agreement)) / half, 0.0)
-        if not asked.complete:
-            yield _Part("count", weight @ known, number)
+        # Where a range is so narrow that its middle rounds, a value would be further from it than half the range.
+        unit = np.where(known, np.clip((clean.numeric - _middles(agreement)) / half, -1.0, 1.0), 0.0)
+        # Where rows that lack anything say nothing, all columns have one count.
+        counted = weight.sum(keepdims=True) if asked.complete else weight @ known
+        yield _Part("count", counted, len(counted))
         yield _Part("sum", weight @ unit, number, half)
         yield _Part("squares", weight @ (unit * unit), number, half * half)
     if asked.counts:
-        counted = [
+        each = [
             np.bincount(codes[codes >= 0], weight[codes >= 0], len(column.categories))
             for column, codes in zip(agreement.categorical, clean.codes.T, strict=True)
         ]
-        yield _Part("categories", _joined(counted), len(counted))
+        yield _Part("categories", _joined(each), len(each))
     if asked.histograms:
         binned = [
             _weighted(Bins.over(column, asked.preprocess.median_bins), values, weight)
@@ -191,7 +195,8 @@ def _parts(clean: Clean, agreement: Agreement, asked: Asked, weight: Reals) -> I
         low, high = asked.outcome
         middle = (high - low) / 2.0
         off = np.clip((clean.outcome.astype(np.float64) - (low + middle)) / middle, -1.0, 1.0)
-        yield _Part("outcome", np.array([weight @ off, weight @ (off * off)]), 2.0, np.array([middle, middle**2]))
+        sums = np.array([weight.sum(), weight @ off, weight @ (off * off)])
+        yield _Part("outcome", sums, 3.0, np.array([1.0, middle, middle**2]))
     elif clean.outcome is not None and asked.classes:
         size = len(agreement.outcome.classes)
         yield _Part("classes", np.bincount(clean.outcome.astype(np.int64), weight, size), 1.0)

@@ -6,6 +6,8 @@ of a user: each site's update is clipped and counts once, whatever its rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from medfl.learn.statistic import Array, Statistic
@@ -15,7 +17,12 @@ from medfl.spec.privacy import DifferentialPrivacy
 
 
 def outgoing(
-    update: Statistic, dp: DifferentialPrivacy, *, norm: float, share: float, noise: np.random.Generator
+    update: Statistic,
+    dp: DifferentialPrivacy,
+    *,
+    norm: float,
+    shares: Sequence[float] = (),
+    noise: np.random.Generator,
 ) -> Statistic:
     """Return what leaves of a site's update: no training loss; where the unit is a site, clipped and with its noise.
 
@@ -27,8 +34,8 @@ def outgoing(
         The study's differential privacy.
     norm
         The clip norm of the round.
-    share
-        Noise multiplier of the noise that the site adds itself; 0 for none.
+    shares
+        Noise multipliers of what the site adds itself, one draw after the other.
     noise
         Draws it.
     """
@@ -39,12 +46,36 @@ def outgoing(
     arrays: dict[str, Array] = {"delta": clipped(delta, norm), "weight": np.array(1.0)}
     if dp.clip_quantile is not None:
         arrays[SHORT] = np.array(0.5 if np.linalg.norm(delta) <= norm else -0.5)
-    return with_noise(Statistic(arrays), norm=norm, multiplier=share, noise=noise) if share else Statistic(arrays)
+    sent = Statistic(arrays)
+    for share in shares:
+        sent = with_noise(sent, norm=norm, multiplier=share, noise=noise)
+    return sent
 
 
-def share_of(dp: DifferentialPrivacy, *, rounds: int, fewest: int | None) -> float:
-    """Return the noise multiplier of a site's own share, if so many sites must answer; 0 where the hub adds it all."""
-    return 0.0 if dp.at_hub else between(dp, times=rounds).noise_multiplier / max(fewest or 1, 1) ** 0.5
+def shares_of(dp: DifferentialPrivacy, *, rounds: int, fewest: int, most: int) -> tuple[float, ...]:
+    """Return the noise multipliers of a site's own share, if `fewest` sites are in a sum at least.
+
+    One sum may be asked for again with another such number, where bits did not fit. Two sizes of the same noise would
+    give the sum without any: so the share for `most` sites comes first, and what each site less needs is another draw
+    on top of it. Then the noisier of two answers is the other one with more noise, and tells nothing more.
+
+    Parameters
+    ----------
+    dp, rounds
+        The budget, and the rounds that it is for.
+    fewest, most
+        Sites in the sum at least, and the largest number that this may be in any attempt.
+
+    Returns
+    -------
+    tuple[float, ...]
+        Their squares add up to σ² / fewest; none where the hub adds all noise.
+    """
+    if dp.at_hub:
+        return ()
+    whole = between(dp, times=rounds).noise_multiplier
+    further = (whole * (1.0 / few - 1.0 / (few + 1)) ** 0.5 for few in range(most - 1, fewest - 1, -1))
+    return (whole / most**0.5, *further)
 
 
 def clipped(delta: Array, most: float) -> Array:

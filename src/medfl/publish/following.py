@@ -196,7 +196,8 @@ class PlainDisplay:
             case RunResumed(after_round=after):
                 self._say(f"{following.name}: goes on after round {after} as {event.run}")
             case RoundFinished(round=number) if following.rounds and self._worth_a_line(number):
-                self._say(f"{following.name}: round {number} of {following.rounds}, {following.state}")
+                state = following.state and f", {following.state}"
+                self._say(f"{following.name}: round {number} of {following.rounds}{state}")
             case SiteFailed():
                 self._say(following.failures[-1])
             case Noticed(site=site, text=text) if (site, text) not in self._noticed:

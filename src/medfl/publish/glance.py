@@ -191,6 +191,7 @@ def _cautions(execution: ExecutionView, judged: Sequence[Way], metric: str) -> I
     yield from _undefined(judged, metric)
     yield from _held_back(judged)
     yield from _of_chance(execution, judged)
+    yield from _noise(judged)
     yield from _few_rows(judged[0])
     if not execution.baselines:
         yield "Nothing was compared with: without baselines this does not say what federating gains."
@@ -231,7 +232,9 @@ def _of_chance(execution: ExecutionView, judged: Sequence[Way]) -> Iterator[str]
     evaluation = execution.spec.get("evaluation", {})
     if max(len(way.finished) for way in judged) == 1:
         yield (
-            "Everything ran once: the intervals speak of the test rows only, not of the chance in training; "
+            "Everything ran once: nothing here speaks of the chance in training; set repeats in [study]."
+            if all(map(_is_noised, judged))
+            else "Everything ran once: the intervals speak of the test rows only, not of the chance in training; "
             "set repeats in [study]."
         )
     elif evaluation.get("split_seed") is not None or evaluation.get("test_ids"):
@@ -239,6 +242,24 @@ def _of_chance(execution: ExecutionView, judged: Sequence[Way]) -> Iterator[str]
             "All repeats share one split: the intervals speak of the chance in training only, not of which patients "
             "happened to be tested."
         )
+
+
+def _noise(judged: Sequence[Way]) -> Iterator[str]:
+    """Say that what is told of a model is further off than the model."""
+    if noised := [way for way in judged if _is_noised(way)]:
+        whose = (
+            "All metrics" if len(noised) == len(judged) else f"Metrics of {listed(way.mark.label for way in noised)}"
+        )
+        yield sentence(
+            f"{whose} are read from counts with noise on them, which protects the test rows: of a site with few of "
+            "them they say next to nothing"
+        )
+
+
+def _is_noised(way: Way) -> bool:
+    """Say whether sites put noise on what they counted."""
+    asked = way.runs[0].asked("privacy").get("dp")
+    return asked is not None and asked["unit"] != "site"
 
 
 def _few_rows(way: Way) -> Iterator[str]:

@@ -37,7 +37,11 @@ def seen(runs: Sequence[RunView]) -> str:
     privacy = runs[0].asked("privacy")
     masked, dp = hidden(privacy, secure=runs[0].secure), privacy.get("dp")
     if dp is not None:
-        also = " Besides, what left was masked: only sums over the sites could be read." if masked else ""
+        also = (
+            " Besides, sums and updates were masked, and only their total over the sites could be read."
+            if masked
+            else ""
+        )
         return f"{promises.seen(dp, runs)}{also}"
     if masked:
         return (

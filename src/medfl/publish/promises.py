@@ -9,6 +9,8 @@ from medfl.publish.wording import sentence
 from medfl.store.views import RunView
 
 Spec = Mapping[str, Any]
+SIMULATIONS = ("in-process", "processes", "flower")
+"""Engines whose sites draw noise from the run's seed, so that a run can be repeated."""
 _WHOM = {"record": "a single row", "patient": "all rows of a patient", "site": "a whole site"}
 
 
@@ -20,7 +22,8 @@ def dp_of(spec: Spec) -> Spec | None:
 
 def method(dp: Spec) -> str:
     """Return how privacy was kept, for a methods section."""
-    delta = f"δ = {dp['delta']:g}" if dp.get("delta") else "δ at most 1e-05 and a tenth of 1 / training units"
+    usual = "δ = 1e-05" if dp["unit"] == "site" else f"δ at most 1e-05 and a tenth of 1 / {dp['unit']}s trained on"
+    delta = f"δ = {dp['delta']:g}" if dp.get("delta") else usual
     added = "Rényi differential privacy" if dp["accountant"] == "rdp" else "privacy loss distributions"
     texts = [
         f"Each run kept to differential privacy with ε = {dp['epsilon']:g} ({delta}) for {_WHOM[dp['unit']]}, added up "
@@ -42,12 +45,13 @@ def seen(dp: Spec, runs: Sequence[RunView]) -> str:
         )
         return (
             f"Differential privacy of whole sites was in force: from the models alone little can be told of whether a "
-            f"site took part. {sentence(who)} Numbers of rows and metrics were not covered.{told}"
+            f"site took part. {sentence(who)} Numbers of rows and metrics were not covered.{told}{_simulated(runs)}"
         )
     return (
         f"Differential privacy was in force at each site: whoever runs the hub saw noisy sums and noisy updates, from "
         f"which little can be told of {_WHOM[dp['unit']]}, whatever else is known of it. What holds for the site as a "
-        f"whole, such as how its patients differ from others', may still show. The number of rows was told.{told}"
+        f"whole, such as how its patients differ from others', may still show. The number of rows was "
+        f"told.{told}{_simulated(runs)}"
     )
 
 
@@ -57,11 +61,24 @@ def limits(dp: Spec, run: RunView) -> str:
     if kept is None or kept.epsilon is None:
         return f"- Trained under differential privacy for {_WHOM[dp['unit']]}; what was spent is not recorded."
     delta = "" if kept.delta is None else f", δ = {kept.delta:.2g}"
+    spent = (
+        f"- Trained under differential privacy for {_WHOM[dp['unit']]}: ε = {kept.epsilon:.3g}{delta} spent in this run"
+    )
+    also = (
+        "."
+        if dp["unit"] == "site"
+        else "; other runs on the same rows add to it. Its metrics were read from noisy sums."
+    )
+    return f"{spent}{also}{_simulated([run])}"
+
+
+def _simulated(runs: Sequence[RunView]) -> str:
+    """Say of a simulation that its noise hides nothing from whoever knows the seed."""
+    if any(run.engine not in SIMULATIONS for run in runs):
+        return ""
     return (
-        f"- Trained under differential privacy for {_WHOM[dp['unit']]}: ε = {kept.epsilon:.3g}{delta} spent in this "
-        "run; other runs on the same rows add to it. Its metrics were read from noisy sums."
-        if dp["unit"] != "site"
-        else f"- Trained under differential privacy for whole sites: ε = {kept.epsilon:.3g}{delta} spent in this run."
+        " The sites were simulated: their noise follows from the run's seed, and whoever knows that can take it off "
+        "again. The promise holds where hospitals draw noise of their own."
     )
 
 

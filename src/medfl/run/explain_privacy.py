@@ -16,9 +16,10 @@ WHOM = {"record": "one row", "patient": "all rows of one patient", "site": "a wh
 
 def leaves_privately(study: Study, dp: DifferentialPrivacy, *, size: str) -> Iterator[str]:
     """Yield what leaves a site whose study has differential privacy; `size` follows "weights"."""
+    by_outcome = "" if dp.within_sites else ", by outcome"
     yield (
-        "Before training: names of columns, and the number of rows to train and to test on, which count as known. "
-        "Ranges and categories are the study's own word; none is read from the data."
+        f"Before training: names of columns, and the number of rows to train and to test on{by_outcome}, which count "
+        "as known. Ranges and categories are the study's own word; none is read from the data."
     )
     if not dp.within_sites:
         norm = f"a Euclidean norm of {dp.clip_norm:g}"
@@ -35,7 +36,14 @@ def leaves_privately(study: Study, dp: DifferentialPrivacy, *, size: str) -> Ite
         f"Each round: the change of the model's weights{size}, learned by DP-SGD: {_sampled(dp)}, no gradient longer "
         f"than {dp.clip_norm:g}, with noise in every step. No training loss leaves."
     )
-    yield "For judging, once, of the last model: a coarse histogram of its scores by outcome, with noise."
+    yield (
+        "For judging, once, of the last model: a coarse histogram of its scores by outcome, with noise, and the site's "
+        "own metrics, read from it."
+    )
+    yield (
+        "A row that cannot be used (no outcome, a category or a number that is none) keeps its place and says nothing: "
+        "no number and no refusal tells how many they are."
+    )
 
 
 def promised(study: Study, dp: DifferentialPrivacy, *, told: Iterable[Event], size: int | None) -> Iterator[str]:
@@ -51,13 +59,24 @@ def promised(study: Study, dp: DifferentialPrivacy, *, told: Iterable[Event], si
         Number of weights that are learned, where it is known.
     """
     released = "anything that a run releases" if dp.within_sites else "any models of a run"
-    delta = "a tenth of 1 / rows, at most 1e-05" if dp.delta is None and dp.within_sites else f"{_delta(dp):g}"
+    usual = dp.delta is None and dp.within_sites
+    delta = f"a tenth of 1 / {dp.unit}s trained on, at most 1e-05" if usual else f"{_delta(dp):g}"
     yield (
         f"Differential privacy: whether {WHOM[dp.unit]} took part changes the chance of {released} "
         f"by a factor of e^ε at most, ε = {dp.epsilon:g} (but for a chance of δ = {delta}). This goes for one run; "
         f"runs on the same rows add up{', in a ledger at each site' if dp.within_sites else ''}."
     )
     yield from _trusted(study, dp)
+    if dp.patient_id is not None:
+        yield (
+            f"Patients are told apart by the column {dp.patient_id}, which is the study's word: how many rows and "
+            "patients are on either side counts as known, so that the column must tell nothing else of anybody. A site "
+            "with a policy accepts only the column that its policy names."
+        )
+    yield (
+        "In a simulation noise follows from the seed, so that a run can be repeated: whoever knows the seed can take "
+        "it off. It shows what the promise costs, and protects nobody."
+    )
     planned = _planned(told)
     if planned:
         yield from _noises(planned)
@@ -82,8 +101,10 @@ def _trusted(study: Study, dp: DifferentialPrivacy) -> Iterator[str]:
         )
         return
     yield (
-        "Each site adds its share of the noise, enough if as many sites answer as min_sites asks for; only their sum "
-        "is seen. The promise is about the models; numbers of rows and metrics have no part in it."
+        "Each site adds its share of the noise, enough for the smallest sum that anybody may see (min_sites, or more "
+        "than two thirds of the sites where that is less); only their sum is seen. Each site that tells its share to "
+        "others takes it away from the rest. The promise is about the models; numbers of rows and metrics have no part "
+        "in it."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from medfl.errors import listed
 from medfl.messages import Request
+from medfl.privacy.budget import DELTA as LARGEST_DELTA
 from medfl.site.policy import Facts, Verdict
 from medfl.site.rules import ANY, Rules
 from medfl.spec.study import Study
@@ -73,10 +74,11 @@ def _rounds(rules: Rules, study: Study) -> Verdict:
 
 
 def _columns(rules: Rules, study: Study) -> Verdict:
-    data, how = study.data, study.evaluation
+    data, how, dp = study.data, study.evaluation, study.privacy.dp
     asked = [data.target, *(data.features or ()), *data.categorical]
     asked += [one.column for one in (how.subgroups or {}).values()]
     asked += [how.id_column] if how.id_column is not None else []
+    asked += [dp.patient_id] if dp is not None and dp.patient_id is not None else []
     return _known(rules, asked)
 
 
@@ -101,6 +103,19 @@ def _test_lists(rules: Rules, study: Study) -> Verdict:
         "accepts.test_lists",
         "the study names a list of test patients at this site" if asked else "no list of test patients is named",
         "write test_lists = true in [accepts], or split by test_fraction in the study",
+    )
+
+
+def _patients(rules: Rules, study: Study) -> Verdict:
+    """Refuse units that the study has made up: how many rows and units there are of each counts as known."""
+    dp = study.privacy.dp
+    if dp is None or dp.patient_id is None:
+        return Verdict(True, "accepts.patient_id", "the study protects no patients of several rows")
+    return Verdict(
+        dp.patient_id == rules.accepts.patient_id,
+        "accepts.patient_id",
+        f"patients are told apart by {dp.patient_id!r}, and that is for the site's owner to say",
+        f'write patient_id = "{dp.patient_id}" in [accepts] if it tells patients apart and nothing else of them',
     )
 
 
@@ -173,16 +188,19 @@ def _epsilon(rules: Rules, study: Study) -> Verdict:
     if required is None:
         return Verdict(True, rule, "a study need not be differentially private")
     most = {unit: value for unit, value in required.model_dump().items() if value is not None}
-    said = listed([f"{value:g} a {unit}" for unit, value in most.items()])
+    said = f"{listed([f'{value:g} a {unit}' for unit, value in most.items()])} and a δ of {rules.requires.delta:g}"
     remedy = f"write [privacy.dp] in the study, with an ε of at most {said}"
     if asked is None:
         reason = f"the study is not differentially private, and must be with an ε of at most {said}"
         return Verdict(False, rule, reason, remedy)
-    unit, epsilon = asked.unit, asked.epsilon
+    if asked.at_hub:
+        reason = "the hub would add the noise, so that this site's protection would rest on the hub"
+        return Verdict(False, rule, reason, 'write noise = "distributed" in [privacy.dp], with secure aggregation')
+    unit, epsilon, delta = asked.unit, asked.epsilon, LARGEST_DELTA if asked.delta is None else asked.delta
     return Verdict(
-        unit in most and epsilon <= most[unit],
+        unit in most and epsilon <= most[unit] and delta <= rules.requires.delta,
         rule,
-        f"the study asks for ε = {epsilon:g} a {unit}, and accepted is an ε of at most {said}",
+        f"the study asks for ε = {epsilon:g} a {unit} and δ = {delta:g}, and accepted is an ε of at most {said}",
         remedy,
     )
 
@@ -194,6 +212,7 @@ _OF_STUDY: tuple[Callable[[Rules, Study], Verdict], ...] = (
     _rounds,
     _columns,
     _test_lists,
+    _patients,
     _smallest_group,
     _statistics,
     _ranges,

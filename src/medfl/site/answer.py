@@ -27,7 +27,7 @@ from medfl.messages import SECURE, Refusal, Reply, Request
 from medfl.privacy.secure.member import Member
 from medfl.site.breakdown import by_feature, by_group, shown
 from medfl.site.desk import Desk, Prepared
-from medfl.site.guard import as_promised, require_private
+from medfl.site.guard import as_promised, require_in_order, require_private
 from medfl.site.judgement import told
 from medfl.site.looking import Looking
 from medfl.site.memory import Vault
@@ -166,17 +166,19 @@ class Site:
         prepared = self.desk.prepared(study, request)
         words: dict[str, Any] = {}
         evaluation = Statistic()
-        memory = self._vault.recall(request.run, request.round - 1)
+        if study.privacy.dp is not None:
+            require_in_order(request, newest=self._vault.newest(request.run))
+        memory = before = self._vault.recall(request.run, request.round - 1)
         layout = prepared.model.layout
         guard = self.desk.guard(study, request)
         if "judge" in request.content and guard is None:
             words, evaluation = self._judged(prepared, with_own(request.arrays["weights"], layout, memory), request)
         local = _local(prepared, study, request)
         if guard is not None:
-            private, words["privacy"] = guard.training()
+            private, words["privacy"] = guard.training(prepared.usable[0], memory)
             local = replace(local, private=private)
         update, memory = around(algorithm, layout).at_site(request.arrays, local, memory, request.seed)
-        update = as_promised(update, study, request, self._purse)
+        update = as_promised(update, study, request, self._purse, memory=before)
         _refuse_non_finite(update, study.training)
         self._vault.keep(request.run, request.round, memory)
         if "loss" in update.arrays:
@@ -214,7 +216,7 @@ class Site:
         guard = self.desk.guard(study, request)
         if guard is not None:
             scores = prepared.recipe.restored(prepared.model.scores(weights, prepared.test.features))
-            truth = prepared.recipe.restored(prepared.test.outcome)
+            truth = prepared.truth()
             return guard.judged(scores, truth, prepared.agreement.outcome)
         words, statistic = self._judged(prepared, weights, request)
         if asked:

@@ -27,8 +27,9 @@ from medfl.learn.model import Examples, Floats, Model
 from medfl.learn.models import build
 from medfl.learn.statistic import Statistic
 from medfl.messages import Request
-from medfl.privacy.declared import bounded, declared, require_declared
-from medfl.privacy.division import by_patient, by_place, divided, patients
+from medfl.privacy.declared import bounded, declared, require_declared, require_fitted
+from medfl.privacy.division import by_patient, by_place, divided, drawn, patients
+from medfl.privacy.placed import placed
 from medfl.site.guard import Guard, Units
 from medfl.site.purse import Purse
 from medfl.spec.privacy import DifferentialPrivacy
@@ -51,6 +52,8 @@ class Prepared:
         The rows of each part.
     class_weights
         Weight of each class in the loss; None for equal ones.
+    usable
+        Which rows of each part say anything; None for all.
     """
 
     agreement: Agreement
@@ -59,6 +62,12 @@ class Prepared:
     train: Examples
     test: Examples
     class_weights: Floats | None
+    usable: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None] = (None, None)
+
+    def truth(self) -> Floats:
+        """Return the outcome of the test rows on its own scale; NaN of a row that says nothing."""
+        found, usable = self.recipe.restored(self.test.outcome), self.usable[1]
+        return found if usable is None else np.where(usable, found, np.float32(np.nan))
 
 
 class Desk:
@@ -134,7 +143,7 @@ class Desk:
         parts = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
         if self._counted is None or self._counted[0] is not parts:
             train, test = (self._units(dp, part) for part in parts)
-            self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1])), _content(parts)))
+            self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1])), _content(parts, train, test)))
         units, dataset = self._counted[1], self._purse.named(self.sheet().names)
         return Guard(self._purse, study, dp, request, dataset, self._division(study, dp, request.seed), units)
 
@@ -163,25 +172,35 @@ class Desk:
         train, test = self._parts(study, agreement, request.seed)
         recipe = Recipe.from_json(request.content["recipe"])
         guard, asked = self.guard(study, request), None
+        if guard is not None:
+            require_fitted(recipe, agreement, study.preprocess)
         if guard is not None and recipe.per_site:
             asked = guard.plausible(train, agreement)
         recipe = localise(recipe, train, agreement=agreement, preprocess=study.preprocess, sums=asked)
         model = build(study.model, features=len(recipe.feature_names), outcome=agreement.outcome)
         weights = _class_weights(study, recipe)
-        return Prepared(agreement, recipe, model, examples(recipe, train), examples(recipe, test), weights)
+        rows = examples(recipe, train), examples(recipe, test)
+        return Prepared(agreement, recipe, model, *rows, weights, (train.usable, test.usable))
 
     def _parts(self, study: Study, agreement: Agreement, seed: int) -> tuple[Clean, Clean]:
         """Return the usable rows, split for training and testing."""
         dp = study.privacy.dp
         key = (study.data, study.preprocess, study.evaluation, dp, agreement, seed)
         if self._split is None or self._split[0] != key:
-            rows = clean(self.sheet(), agreement, data=study.data, preprocess=study.preprocess)
-            if dp is not None:
-                require_declared(agreement, study.data, dp)
-                rows = bounded(rows, agreement)
+            rows = self._rows(study, agreement)
             train, test = self._divide(rows, study, agreement, seed)
             self._split = (key, (rows.take(train), rows.take(test)))
         return self._split[1]
+
+    def _rows(self, study: Study, agreement: Agreement) -> Clean:
+        """Return the usable rows; where rows or patients are protected, all rows."""
+        sheet, dp = self.sheet(), study.privacy.dp
+        if dp is None:
+            return clean(sheet, agreement, data=study.data, preprocess=study.preprocess)
+        require_declared(agreement, study.data, dp)
+        if dp.within_sites:
+            return placed(sheet, agreement, data=study.data, preprocess=study.preprocess, dp=dp)
+        return bounded(clean(sheet, agreement, data=study.data, preprocess=study.preprocess), agreement)
 
     def _divide(
         self, rows: Clean, study: Study, agreement: Agreement, seed: int
@@ -208,7 +227,8 @@ class Desk:
             test = by_place(rows.kept, len(self.sheet()), fraction=how.test_fraction, seed=seed, site=self._name)
         else:
             numbers, names = patients(self._patients(dp.patient_id)[rows.kept])
-            test = by_patient(numbers, names, fraction=how.test_fraction, seed=seed, site=self._name)
+            draw = drawn(seed, self._name, None if self._purse is None else self._purse.secret)
+            test = by_patient(numbers, names, fraction=how.test_fraction, draw=draw)
         return divided(test)
 
     def _units(self, dp: DifferentialPrivacy, part: Clean) -> NDArray[np.int64] | None:
@@ -223,11 +243,13 @@ class Desk:
     def _division(self, study: Study, dp: DifferentialPrivacy, seed: int) -> str:
         """Return a name that two divisions into training and test units share only if they are the same."""
         how = study.evaluation
-        if how.test_ids is not None:
-            listed = sorted(self._listed(how.test_ids))
-            words: list[Any] = ["listed", how.id_column, listed]
-        else:
-            words = [dp.patient_id, how.test_fraction, seed if how.split_seed is None else how.split_seed]
+        words = [dp.patient_id, how.test_fraction, seed if how.split_seed is None else how.split_seed]
+        if dp.patient_id is None:
+            # Rows are drawn by their places: with a row more above them, they have others.
+            words.append(hashlib.sha256(np.ascontiguousarray(self.sheet().prints()).tobytes()).hexdigest())
+        elif self._purse is not None and self._purse.secret is not None:
+            # Patients are drawn with the secret: with another one, they lie elsewhere.
+            words.append(hashlib.sha256(b"division\x1f" + self._purse.secret).hexdigest())
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
     def _ids(self, column: str | None, *, key: str = "[evaluation] id_column") -> NDArray[Any]:
@@ -273,11 +295,11 @@ class Desk:
         return path
 
 
-def _content(parts: tuple[Clean, Clean]) -> bytes:
-    """Return a digest of rows."""
+def _content(parts: tuple[Clean, Clean], *units: NDArray[np.int64] | None) -> bytes:
+    """Return a digest of rows and of whose they are."""
     found = hashlib.sha256()
-    for part in parts:
-        for array in (part.numeric, part.codes, part.outcome, part.kept):
+    for part, whose in zip(parts, units, strict=True):
+        for array in (part.numeric, part.codes, part.outcome, part.kept, part.usable, whose):
             if array is not None:
                 found.update(np.ascontiguousarray(array).tobytes())
     return found.digest()

@@ -11,29 +11,34 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfl.errors import RefusedError
+from medfl.learn.algorithm import Memory
 from medfl.learn.data.clean import Clean
 from medfl.learn.data.harmonise import Agreement
 from medfl.learn.metrics import judge
 from medfl.learn.model import Floats, Outcome, PrivateTraining
 from medfl.learn.statistic import Statistic
-from medfl.messages import Request
+from medfl.messages import SECURE, Request
 from medfl.privacy import scores, statistics
 from medfl.privacy.accountant import Mechanism
 from medfl.privacy.budget import Budget, Side, bounds_of, budget
 from medfl.privacy.clipping import norm_of
 from medfl.privacy.composition import Released, cost
 from medfl.privacy.ledger import DataSet, Reservation, Spend
-from medfl.privacy.updates import outgoing, share_of
+from medfl.privacy.updates import outgoing, shares_of
 from medfl.site.purse import Purse, digest
 from medfl.spec.checks_of_privacy import breaking
 from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
+
+NOTHING: Memory = MappingProxyType({})
+"""What a site has kept before its first round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +130,12 @@ class Guard:
         asked = statistics.asked_of(self.study, self.dp)
         return statistics.plausible(self.statistics(clean, agreement), agreement, asked)
 
-    def training(self) -> tuple[PrivateTraining, dict[str, Any]]:
-        """Spend a round, and return how it is trained in, and what is told of it."""
+    def training(self, usable: NDArray[np.bool_] | None, memory: Memory) -> tuple[PrivateTraining, dict[str, Any]]:
+        """Spend a round, and return how these rows are trained on in it, and what is told of it.
+
+        What the site kept from earlier rounds is part of what is answered once: it pulls at the steps, and the same
+        noise at other steps would show gradients.
+        """
         if not 1 <= self.request.round <= self.budget.rounds:
             raise RefusedError(
                 "the study has no such round",
@@ -134,7 +143,7 @@ class Guard:
                 received=f"round {self.request.round} of {self.budget.rounds}",
                 remedy="run the study as it is written",
             )
-        words = self._spend(self._now("train", self.budget.round()))
+        words = self._spend(self._now("train", self.budget.round(), memory))
         step = self.budget.step
         private = PrivateTraining(
             clip_norm=self.dp.clip_norm,
@@ -142,12 +151,16 @@ class Guard:
             sample_rate=step.sample_rate,
             steps=self.budget.steps,
             units=self.units.train,
-            noise=self.purse.stream(self.request, "train", self._digest(self.request)),
+            noise=self.purse.stream(self.request, "train", self._digest(self.request, memory)),
+            usable=usable,
         )
         return private, words
 
     def judged(self, found: Floats, truth: Floats, outcome: Outcome) -> tuple[dict[str, Any], Statistic]:
-        """Spend the one judgement, and return metrics for people and the released numbers behind them."""
+        """Spend the one judgement, and return metrics for people and the released numbers behind them.
+
+        A row whose outcome is NaN keeps its place and says nothing.
+        """
         how, bounds = self.request.content["judge"], bounds_of(self.study, self.dp)
         words = self._spend(self._now("test", self.budget.judging))
         words |= {"epsilon": self._spent(), "rows": self.units.rows[1]}
@@ -184,11 +197,9 @@ class Guard:
             "head": pin.head,
         }
 
-    def _now(self, side: Side, released: Mechanism) -> Spend:
-        request = self.request
-        return Spend(
-            task=request.task, place=request.round, digest=self._digest(request), side=side, released=(released,)
-        )
+    def _now(self, side: Side, released: Mechanism, memory: Memory = NOTHING) -> Spend:
+        asked, answered = self.request, self._digest(self.request, memory)
+        return Spend(task=asked.task, place=asked.round, digest=answered, side=side, released=(released,))
 
     def _preparation(self) -> Spend:
         """Return the spend of the statistics that go with what is asked: with another agreement it is another one."""
@@ -203,12 +214,12 @@ class Guard:
             released=() if spent is None else (spent,),
         )
 
-    def _digest(self, request: Request) -> str:
+    def _digest(self, request: Request, memory: Memory = NOTHING) -> str:
         """Return the digest of all that an answer follows from.
 
         The rows are part of it: the same noise on other rows would tell how they differ.
         """
-        return hashlib.sha256(f"{digest(request)}{self._rows}".encode()).hexdigest()
+        return hashlib.sha256(f"{digest(request, memory)}{self._rows}".encode()).hexdigest()
 
     @property
     def _rows(self) -> str:
@@ -236,14 +247,43 @@ class Guard:
         return hashlib.sha256(named.encode()).hexdigest()
 
 
-def as_promised(update: Statistic, study: Study, request: Request, purse: Purse | None) -> Statistic:
+def as_promised(
+    update: Statistic, study: Study, request: Request, purse: Purse | None, *, memory: Memory = NOTHING
+) -> Statistic:
     """Return what may leave of a site's update: all of it where the study promises nothing."""
     dp = study.privacy.dp
     if dp is None or purse is None:
         return update
-    noise, rule = purse.stream(request, "update", digest(request)), study.algorithm
-    share = 0.0 if dp.within_sites else share_of(dp, rounds=rule.rounds, fewest=rule.min_sites)
-    return outgoing(update, dp, norm=norm_of(request.arrays, dp), share=share, noise=noise)
+    noise, rounds = purse.stream(request, "update", digest(request, memory)), study.algorithm.rounds
+    most = study.algorithm.min_sites or 1
+    fewest = max(1, min(most, _quorum(request)))
+    shares = () if dp.within_sites else shares_of(dp, rounds=rounds, fewest=fewest, most=most)
+    return outgoing(update, dp, norm=norm_of(request.arrays, dp), shares=shares, noise=noise)
+
+
+def _quorum(request: Request) -> int:
+    """Return how many sites are in a sum at least by the protocol; `min_sites` is the hub's to keep."""
+    opening = request.content.get(SECURE)
+    terms = opening.get("terms") if isinstance(opening, Mapping) else None
+    quorum = terms.get("threshold") if isinstance(terms, Mapping) else None
+    return quorum if isinstance(quorum, int) else 1
+
+
+def require_in_order(request: Request, *, newest: int) -> None:
+    """Refuse a round after which another one has left something at the site: it would start from something else.
+
+    Raises
+    ------
+    RefusedError
+        If it is one.
+    """
+    if request.round < newest:
+        raise RefusedError(
+            "a later round was answered, and what the site keeps between rounds has gone on from there",
+            where=request.id,
+            received=f"round {request.round}, after round {newest}",
+            remedy="go on from the last round, or start a new run",
+        )
 
 
 def require_private(study: Study, request: Request, purse: Purse | None) -> None:

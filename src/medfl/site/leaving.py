@@ -78,7 +78,12 @@ def too_few_rows(rules: Rules, release: Release) -> Verdict | None:
 
 
 def _rare_class(rules: Rules, release: Release) -> Verdict | None:
-    """Refuse to name a class of the outcome that few have: it cannot be left out."""
+    """Refuse to name a class of the outcome that few have: it cannot be left out.
+
+    Where a study declares its classes and all counts come with noise, a refusal would be the one exact answer.
+    """
+    if release.is_noised:
+        return None
     schema, study = release.content.get("schema"), release.study
     columns = Schema.from_json(schema).columns if schema is not None else ()
     column = next((one for one in columns if one.name == study.data.target), None)
@@ -214,6 +219,11 @@ class _Leaving:
 
     def _blurred(self, counts: Counts, name: str) -> Counts:
         how = self.rules.counts
+        if self.release.is_noised:
+            # Only numbers of places are told here, and a draw that comes from the rows would tell of what is in them.
+            base = how.base if how.treatment == "round" else max(2, round(2 * how.noise))
+            self.note("counts.treatment", f"counts were rounded to multiples of {base}")
+            return cells.rounded(counts, base=base)
         # Drawn from the rows themselves: the same whenever the same is asked, so that asking often averages nothing
         # out, and known to nobody who has not got the rows.
         secret = hashlib.sha256(np.sort(self.release.facts.prints()).tobytes() + np.int64(counts).tobytes()).hexdigest()
@@ -236,7 +246,7 @@ class _Leaving:
         allowed = {name for name in words["metrics"] if listed == ANY or name in listed}
         if len(allowed) < len(words["metrics"]):
             self.note("releases.metrics", "metrics stayed: not all are released")
-        if not self._is_noised:
+        if not self.release.is_noised:
             allowed -= self._secret(measured, words["metrics"])
         metrics = {name: value if name in allowed else None for name, value in words["metrics"].items()}
         spread = "intervals" in self.rules.releases.details
@@ -268,12 +278,6 @@ class _Leaving:
         return coarse(self._outcome, statistic, fewest=self.rules.counts.minimum, test_rows=test_rows)
 
     @property
-    def _is_noised(self) -> bool:
-        """Whether the site has put noise on all that it counted, so that no count is a patient's any more."""
-        asked = self.release.study.privacy.dp
-        return asked is not None and asked.within_sites
-
-    @property
     def _test_rows(self) -> int:
         return self.rules.counts.minimum_test_rows
 
@@ -299,7 +303,7 @@ class _Leaving:
                 part = Statistic({name: np.zeros_like(array) for name, array in part.arrays.items()})
                 if kind == "subgroups" and not self.release.secure:
                     continue
-            elif not self.release.secure and not self._is_noised:
+            elif not self.release.secure and not self.release.is_noised:
                 part = self._in_clear(kind, part)
             arrays |= part.prefixed(kind).arrays
         return Statistic(arrays)

@@ -59,7 +59,8 @@ class Looking:
         parts = {"train": [train], "test": [test], "all": [train, test]}
         sets = {f"rows/{name}": np.concatenate([part.kept for part in of]) for name, of in parts.items()}
         for name, of in parts.items():
-            for label in sorted({label for part in of for label in _labels(part)}):
+            # Under differential privacy what is told of a class comes with noise: only the places are looked at.
+            for label in sorted({label for part in of if part.usable is None for label in _labels(part)}):
                 members = [part.kept[part.outcome == label] for part in of if part.outcome is not None]
                 sets[f"class/{name}/{label:g}"] = np.concatenate(members)
         for grouping, groups in self.desk.groups(self.study, self.request).items():

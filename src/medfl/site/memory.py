@@ -31,6 +31,10 @@ class Vault(Protocol):
         """Keep it, durably, before the reply leaves."""
         ...
 
+    def newest(self, run: str) -> int:
+        """Return the last round after which something was kept; 0 if there was none."""
+        ...
+
 
 class FolderVault:
     """One safetensors file a round; only the last two are needed.
@@ -73,6 +77,10 @@ class FolderVault:
         # This round may be asked again, and starts from the newest before it: what is older has had its day.
         for old in sorted(number for number in _rounds(folder) if number < round)[:-1]:
             _file(folder, old).unlink(missing_ok=True)
+
+    def newest(self, run: str) -> int:
+        """Return the last round after which something was kept; 0 if there was none."""
+        return 0 if run == self._nothing else max(_rounds(self._of(run)), default=0)
 
     def _of(self, run: str) -> Path:
         """Return the folder of a run; its name is the hub's word, and must not lead out of the vault."""

@@ -84,6 +84,12 @@ class Release:
     kept: Statistic = ZERO
     secure: bool = False
 
+    @property
+    def is_noised(self) -> bool:
+        """Whether the site has put noise on all that it counted, so that no count is a patient's any more."""
+        asked = self.study.privacy.dp
+        return asked is not None and asked.within_sites
+
 
 class Policy(Protocol):
     """Decides what is answered, and what of an answer leaves."""

@@ -10,12 +10,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 
 from medfl.errors import StoreError
-from medfl.messages import LEDGERS, SECURE, Request
+from medfl.messages import LEDGERS, SECURE, Arrays, Request
 from medfl.privacy.ledger import DataSet, Ledger, Limit, Pin, Reservation, Spend
 from medfl.privacy.noise import Keystream, simulated, stream
 
@@ -129,13 +130,14 @@ def remembered(request: Request) -> Pin | None:
     return None if told is None else Pin(int(told["lines"]), str(told["head"]))
 
 
-def digest(request: Request) -> str:
-    """Return the digest of all that an answer follows from."""
+def digest(request: Request, memory: Arrays = MappingProxyType({})) -> str:
+    """Return the digest of all that an answer follows from: the request, and what the site kept from earlier rounds."""
     content = {key: value for key, value in request.content.items() if key not in APART}
     found = hashlib.sha256(_text([request.study, request.seed, request.task, request.round, content]))
-    for name, array in sorted(request.arrays.items()):
-        found.update(_text([name, str(array.dtype), list(array.shape)]))
-        found.update(np.ascontiguousarray(array).tobytes())
+    for kind, arrays in (("", request.arrays), ("kept/", memory)):
+        for name, array in sorted(arrays.items()):
+            found.update(_text([f"{kind}{name}", str(array.dtype), list(array.shape)]))
+            found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
 
 

@@ -31,6 +31,8 @@ class Accepts(Part):
     """Most rounds that a study may have."""
     test_lists: bool = False
     """Whether a study may name a file of this site with the IDs of its test rows."""
+    patient_id: str | None = Field(default=None, min_length=1)
+    """The only column by which a study may tell patients apart; left out: studies of unit = "patient" are refused."""
 
 
 class LargestEpsilon(Part):
@@ -51,6 +53,8 @@ class Requires(Part):
     """Whether sums leave only where the hub sees nothing but their total over sites."""
     epsilon: LargestEpsilon | None = None
     """Whether a study must be differentially private, and how much so; left out: it need not be."""
+    delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
+    """Where epsilon is required: the largest δ that a study may ask for."""
 
 
 class Releases(Part):

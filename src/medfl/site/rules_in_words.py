@@ -40,6 +40,10 @@ def _answered(rules: Rules) -> Iterator[str]:
     )
     lists = "may name" if accepts.test_lists else "may not name"
     yield f"A study {lists} a file with the IDs of its test rows; it is read only inside the study's folder."
+    if accepts.patient_id is None:
+        yield "Studies that protect patients of several rows are not answered: no column is named to tell them apart."
+    else:
+        yield f"Patients are told apart by the column {accepts.patient_id}, and by no other."
     if rules.requires.secure_aggregation:
         yield "Sums leave only where the hub sees nothing but their total over the sites (secure aggregation)."
     else:
@@ -49,7 +53,10 @@ def _answered(rules: Rules) -> Iterator[str]:
         yield "A study need not be differentially private."
     else:
         bounds = [f"{value:g} where the unit is one {unit}" for unit, value in most.items()]
-        yield f"A study must be differentially private, with an ε of at most {listed(bounds)}."
+        yield (
+            f"A study must be differentially private, with an ε of at most {listed(bounds)}, and a δ of at most "
+            f"{rules.requires.delta:g}. Noise that only the hub adds does not count."
+        )
     if rules.budget is not None:
         yield (
             f"All studies of this table together may spend ε = {rules.budget.epsilon:g} and δ = {rules.budget.delta:g}."

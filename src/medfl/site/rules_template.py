@@ -31,6 +31,9 @@ STARTS = frozen(
 )
 """What is named where a site that has not decided otherwise would probably name it; no study, though."""
 
+EXAMPLES = frozen({"epsilon": "{ record = 8.0 }", "patient_id": '"patient"'})
+"""What is shown of keys that are left out."""
+
 
 def template(name: str = "policy.toml") -> str:
     """Return the text of a policy that every study passes but for its name, and that protects small counts."""
@@ -49,7 +52,7 @@ def _table(key: str, part: type[Part]) -> str:
 
 def _line(name: str, field: FieldInfo) -> str:
     value = STARTS.get(name, field.default)
-    written = f"# {name} = {{ record = 8.0 }}" if value is None else f"{name} = {toml(value)}"
+    written = f"# {name} = {EXAMPLES[name]}" if value is None else f"{name} = {toml(value)}"
     return f"# {field.description}\n{written}"
 
 

@@ -82,7 +82,8 @@ class Written:
 
     def _too_near(self, release: Release) -> Verdict | None:
         fewest = self.rules.counts.minimum_difference
-        if fewest == 1:
+        # From answers with noise on them nothing can be subtracted; the refusal would have none.
+        if fewest == 1 or release.is_noised:
             return None
         near = self.memory.too_near(release.facts.used(), fewest=fewest)
         if near is None:

@@ -21,7 +21,7 @@ def guarding(study: Study, whole: Study, *, sites: int | None) -> Iterator[Findi
     yield from breaking(study)
     yield from _undeclared(study, dp)
     if dp.within_sites:
-        yield from _split(study, dp)
+        yield from _identified(study, dp)
     else:
         yield from _distributed(study, dp, sites)
     if whole.privacy.dp is not None and whole.evaluation.baselines:
@@ -58,6 +58,9 @@ def _within(study: Study) -> Iterator[Finding]:
     if how.impute.endswith("-per-site") and how.scale == "standard":
         what = "sums over rows that each site has filled with numbers of its own are not bounded by one unit"
         yield Finding(("preprocess", "scale"), what, 'choose scale = "standard-per-site", "min-max" or "none"')
+    if study.evaluation.test_ids is not None:
+        what = "how many rows are listed as test rows would be an exact answer about what is in a column"
+        yield Finding(("evaluation", "test_ids"), what, "leave it out: each unit is drawn by itself, by test_fraction")
     if training.clip_norm is not None:
         what = "each unit's gradient is clipped already, by clip_norm in [privacy.dp]"
         yield Finding(("training", "clip_norm"), what, "leave it out in [training]")
@@ -113,17 +116,12 @@ def _remedy(name: str) -> str:
     return f'add {name} = [smallest, largest] to [privacy.dp.ranges] or {name} = ["…"] to [privacy.dp.categories]'
 
 
-def _split(study: Study, dp: DifferentialPrivacy) -> Iterator[Finding]:
-    """Find divisions of a table that could part the rows of a patient, or IDs among the features."""
-    how, data = study.evaluation, study.data
-    if dp.patient_id is None:
-        return
-    path = ("privacy", "dp", "patient_id")
-    if dp.patient_id in (data.target, *(data.features or ())):
-        yield Finding(path, f"{dp.patient_id} tells patients apart and is learned from as well", "take it out there")
-    if how.test_ids is not None and how.id_column != dp.patient_id:
-        what = f"test rows are listed by {how.id_column}: a patient's rows could lie on both sides"
-        yield Finding(("evaluation", "id_column"), what, f"list test rows by {dp.patient_id}")
+def _identified(study: Study, dp: DifferentialPrivacy) -> Iterator[Finding]:
+    """Find IDs of patients among what is learned from."""
+    data = study.data
+    if dp.patient_id is not None and dp.patient_id in (data.target, *(data.features or ())):
+        what = f"{dp.patient_id} tells patients apart and is learned from as well"
+        yield Finding(("privacy", "dp", "patient_id"), what, "take it out there")
 
 
 def _distributed(study: Study, dp: DifferentialPrivacy, sites: int | None) -> Iterator[Finding]:

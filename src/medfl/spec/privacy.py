@@ -10,6 +10,8 @@ from medfl.spec.part import FrozenDict, Part, Table
 
 CLIP_NORM = 1.0
 STATISTICS_SHARE = 0.1
+FURTHEST = 1e30
+"""Largest number that a range may end at: its square is far from the largest float64, and it is a float32."""
 
 
 class DifferentialPrivacy(Part):
@@ -26,7 +28,7 @@ class DifferentialPrivacy(Part):
     """
     patient_id: str | None = Field(default=None, min_length=1)
     """For unit = "patient": the column that tells patients apart; it is nobody's feature."""
-    clip_norm: float = Field(default=CLIP_NORM, gt=0.0)
+    clip_norm: float = Field(default=CLIP_NORM, ge=1e-9, le=1e9)
     """Largest Euclidean norm of a unit's gradient in a step; for unit = "site", of a site's update in a round."""
     clip_quantile: float | None = Field(default=None, gt=0.0, lt=1.0)
     """For unit = "site": let the clip norm follow this quantile of the updates' lengths, from clip_norm on."""
@@ -65,7 +67,12 @@ class DifferentialPrivacy(Part):
     def _ranges_rise(self) -> Self:
         for name, (low, high) in self.ranges.items():
             if not low < high:
-                raise ValueError(f"the range of {name} does not rise: write [smallest, largest]")
+                raise ValueError(f"ranges of {name} is one that does not rise: write [smallest, largest]")
+            if not max(-low, high) <= FURTHEST or high - low < 1.0 / FURTHEST:
+                raise ValueError(
+                    f"ranges of {name} cannot be reckoned with: keep both ends within ±{FURTHEST:g}, and at least "
+                    f"{1.0 / FURTHEST:g} apart"
+                )
         for name, words in self.categories.items():
             if len(set(words)) < len(words):
                 raise ValueError(f"categories of {name} has one twice: keep one of them")

@@ -223,3 +223,20 @@ def test_steps_are_shared_out_over_the_stages_of_a_training() -> None:
     counts = [None if part is None else part.steps for part in shared_out(private(), [1, 3, 2])]
     assert counts == [2, 6, 4]
     assert [None if part is None else part.steps for part in shared_out(private(steps=1), [1, 1, 1])] == [None, 1, None]
+
+
+@pytest.mark.parametrize("labels", [None, np.arange(ROWS) // 3], ids=["rows", "patients"])
+def test_rows_that_cannot_be_used_keep_their_place_and_say_nothing(labels: np.ndarray | None) -> None:
+    """Whatever is in them, the weights are the same; and a step is divided by all places, not by who says something."""
+    model, usable = build(Logistic(), features=FEATURES, outcome=BINARY), np.arange(ROWS) % 3 == 0
+    how = PrivateTraining(0.01, 0.0, 1.0, 1, labels, usable=usable)
+    start, found = np.zeros(FEATURES + 1, np.float32), []
+    for filling in (0.0, 1.0, 1e30):
+        features = np.where(usable[:, np.newaxis], np.float32(1.0), np.float32(filling)).astype(np.float32)
+        alike = Examples(features, np.ones(ROWS, np.float32))
+        trained = Privately(model, how).train(start, alike, SGD(learning_rate=1.0), generator=np.random.default_rng(0))
+        found.append(trained.weights.tobytes())
+    assert len(set(found)) == 1
+    units = ROWS if labels is None else ROWS // 3
+    length = float(np.linalg.norm(np.frombuffer(found[0], np.float32)))
+    assert length == pytest.approx(0.01 * (ROWS // 3) / units, rel=1e-3)

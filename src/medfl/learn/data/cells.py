@@ -30,8 +30,10 @@ OTHER = "(other)"
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUTH = MappingProxyType({"true": "True", "false": "False"})
-_EXACT = 2**53
+EXACT = 2**53
 """From here on float64 cannot tell every whole number from its neighbours."""
+_LONGEST = 400
+"""More digits than any number has; Python refuses to read some thousands of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +181,12 @@ def spelled(value: object) -> str:
     """Return the one spelling of a value: numbers without a trailing ``.0``, texts without spaces around them."""
     if isinstance(value, float | np.floating):
         number = float(value)
-        return str(int(number)) if number.is_integer() and abs(number) < _EXACT else repr(number)
+        return str(int(number)) if number.is_integer() and abs(number) < EXACT else repr(number)
     text = str(value).strip()
     if not is_number(text):
         return _TRUTH.get(text.casefold(), text)
+    if len(text) > _LONGEST:
+        return text
     return str(int(text)) if text.lstrip("+-").isdecimal() else spelled(float(text))
 
 
@@ -206,7 +210,7 @@ def _in_order(codes: NDArray[np.int64], spellings: Sequence[str | None]) -> Text
 
 def _rounded(values: NDArray[np.float64]) -> bool:
     """Whether whole numbers are so large here that float64 may have rounded them."""
-    return bool((np.isfinite(values) & (np.abs(values) >= _EXACT)).any())
+    return bool((np.isfinite(values) & (np.abs(values) >= EXACT)).any())
 
 
 def _without(values: NDArray[np.float64], missing: Sequence[str]) -> NDArray[np.float64]:

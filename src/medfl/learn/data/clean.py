@@ -39,6 +39,8 @@ class Clean:
         Rows left out because a feature is missing and the study drops such rows.
     unseen
         For each column with any: cells with a category that no site had in training; they count as missing.
+    usable
+        Which rows can be used, shape (rows,), where others keep their place and say nothing; None where all can.
     """
 
     numeric: NDArray[np.float64]
@@ -48,6 +50,7 @@ class Clean:
     left_out: int = 0
     dropped: int = 0
     unseen: dict[str, int] = field(default_factory=dict)
+    usable: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -62,6 +65,7 @@ class Clean:
             self.left_out,
             self.dropped,
             self.unseen,
+            None if self.usable is None else self.usable[rows],
         )
 
 
@@ -83,7 +87,7 @@ def clean(table: Table, agreement: Agreement, *, data: Data, preprocess: Preproc
         All that makes the table unusable, at once.
     """
     sheet = sheet_of(table)
-    complaints = _absent(sheet, agreement)
+    complaints = absent(sheet, agreement)
     numeric = np.empty((len(agreement.numeric), len(sheet)), np.float64)
     codes = np.empty((len(agreement.categorical), len(sheet)), np.int32)
     unseen: dict[str, int] = {}
@@ -108,16 +112,18 @@ def clean(table: Table, agreement: Agreement, *, data: Data, preprocess: Preproc
     return _usable(everything, agreement, preprocess)
 
 
-def _absent(sheet: Sheet, agreement: Agreement) -> list[Complaint]:
+def absent(sheet: Sheet, agreement: Agreement, *, target: bool = False) -> list[Complaint]:
+    """Return a complaint for each column that a table lacks; `target` says whether it must have an outcome."""
+    names = [column.name for column in agreement.features] + [agreement.target] * target
     return [
         Complaint(
-            f"the table has no column {column.name!r}",
+            f"the table has no column {name!r}",
             "",
             "",
-            did_you_mean(column.name, sheet.names) or "give a table with every column that the study learns from",
+            did_you_mean(name, sheet.names) or "give a table with every column that the study learns from",
         )
-        for column in agreement.features
-        if column.name not in sheet.names
+        for name in names
+        if name not in sheet.names
     ]
 
 

@@ -22,7 +22,7 @@ from medfl.learn.models.circuit import Circuit
 from medfl.learn.models.layers import Part
 from medfl.learn.models.losses import Loss
 from medfl.learn.models.network import Network
-from medfl.learn.private.units import SLACK, Drawn, Task
+from medfl.learn.private.units import LEAST, SLACK, Drawn, Task
 
 Doubles = NDArray[np.float64]
 
@@ -133,14 +133,20 @@ class Place:
         for operation in self._operations:
             operation()
         rows = len(drawn.rows)
+        if rows < len(self._factors):
+            # Huge weights make NaN of empty places too, and a gradient that is none would tell how many were drawn.
+            self._silence(np.arange(rows, len(self._factors)))
         norms = self._norms(drawn)
         shares = np.minimum(1.0, limit / np.maximum(norms, 1e-30))
-        if not (sound := np.isfinite(norms)).all():
+        # NaN is neither: of what is not finite no multiple is bounded, and of a share below LEAST none is exact.
+        if not (sound := shares >= LEAST).all():
             shares[~sound] = 0.0
             self._silence(np.flatnonzero(~sound[drawn.owners]))
         self._factors[:rows] = shares[drawn.owners]
-        for part, _ in self._parts:
+        for part, live in self._parts:
             _write(part, self._factors)
+            # What is held still has no part in the norm, so that nothing bounds it: 0 times infinity would be seen.
+            part.gradient[live == 0.0] = 0.0
 
     def _norms(self, drawn: Drawn) -> Doubles:
         """Return at least the norm of each unit's gradient, shape (units,)."""
@@ -155,6 +161,9 @@ class Place:
         lengths = np.sqrt(np.diagonal(products))
         squares = np.bincount(drawn.owners, within, drawn.count)
         norms: Doubles = np.sqrt(np.maximum(squares, 0.0))
+        # What float32 cannot square, it cannot scale down to the limit either: whose it is says nothing.
+        squared = reduce(np.add, (_squares(part, live) for part, live in self._parts))[:rows]
+        lengths[(lengths > 0.0) & ~np.isfinite(squared)] = np.inf
         return norms + SLACK * np.bincount(drawn.owners, lengths, drawn.count)
 
     def _norm_of_all(self) -> Doubles:
@@ -192,11 +201,16 @@ def _pieces(drawn: Drawn) -> Iterator[Drawn]:
 
 
 def _squares(part: Part, live: Floats) -> Floats:
-    """Return the squared norm of each row's gradient in a part, shape (rows,)."""
+    """Return at least the squared norm of each row's gradient in a part, shape (rows,).
+
+    A square below the least float32 comes out as 0, however much the other factor makes of it: LEAST makes up for each.
+    """
     if part.inputs is None:
         norms: Floats = np.einsum("b,bur,bur->r", live, part.errors, part.errors)
-        return norms
-    product: Floats = live.dot(np.square(part.inputs)) * np.einsum("ur,ur->r", part.errors, part.errors)
+        return norms + np.float32(part.errors[..., 0].size * LEAST)
+    inputs = live.dot(np.square(part.inputs)) + np.float32(len(part.inputs) * LEAST)
+    errors = np.einsum("ur,ur->r", part.errors, part.errors) + np.float32(len(part.errors) * LEAST)
+    product: Floats = inputs * errors
     return product
 
 

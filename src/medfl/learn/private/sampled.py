@@ -14,7 +14,7 @@ import numpy as np
 from medfl.learn.model import Floats, Outcome
 from medfl.learn.models.torch import TorchModel, freeze, reproducible
 from medfl.learn.private.rowwise import require_rowwise
-from medfl.learn.private.units import SLACK, Drawn, Task
+from medfl.learn.private.units import LEAST, SLACK, Drawn, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,7 +79,7 @@ class SampledClipping:
         squares = [value.double().square().flatten(1).sum(1) for value in by_unit.values()]
         norms = torch.stack(squares).sum(0).sqrt() * (1.0 + SLACK)
         shares = (self._task.clip_norm / norms.clamp(min=1e-30)).clamp(max=1.0)
-        sound = torch.isfinite(norms)  # of what is not finite, no multiple is bounded
+        sound = shares >= LEAST  # of what is not finite no multiple is bounded, of a smaller share none is exact
         for name, value in by_unit.items():
             clipped = shares[sound].float() @ value[sound].flatten(1)
             self._sums[name] += clipped.reshape(value.shape[1:]).numpy()

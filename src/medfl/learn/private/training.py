@@ -87,7 +87,8 @@ class Privately:
         units = Units(private.units, len(examples))
         if not units.count:
             raise DataError("there are no rows to learn from", remedy="leave this site out, or give it more rows")
-        task = Task(examples, class_weights, private.clip_norm, None if pull is None else pull.rates)
+        rates = None if pull is None else pull.rates
+        task = Task(examples, class_weights, private.clip_norm, rates, private.usable)
         clipping = clipping_of(self.model, task, generator)
         dice, expected = chance.of(private.noise), private.sample_rate * units.count
         spread = private.noise_multiplier * private.clip_norm

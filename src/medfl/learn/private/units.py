@@ -13,6 +13,8 @@ Integers = NDArray[np.int64]
 
 SLACK = 1e-6
 """Share by which a norm is taken for longer than it comes out: float32 rounds, and the bound must hold all the same."""
+LEAST = float(np.finfo(np.float32).tiny)
+"""The least number that float32 holds with all its digits; smaller ones are rounded to few, or to 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +32,21 @@ class Task:
     rates
         Factor of the learning rate for each weight, flat; a gradient does not count where it is 0. None for 1
         everywhere.
+    usable
+        Which rows say anything, shape (rows,); None for all.
     """
 
     examples: Examples
     class_weights: Floats | None
     clip_norm: float
     rates: Floats | None
+    usable: NDArray[np.bool_] | None = None
 
     def importance(self, drawn: Drawn) -> Floats:
         """Return what each row's gradient is multiplied by in its unit's, shape (rows,)."""
-        if self.class_weights is None:
-            return drawn.shares
-        weights: Floats = self.class_weights[self.examples.outcome[drawn.rows].astype(np.intp)] * drawn.shares
+        weights = drawn.shares if self.usable is None else drawn.shares * self.usable[drawn.rows]
+        if self.class_weights is not None:
+            weights = self.class_weights[self.examples.outcome[drawn.rows].astype(np.intp)] * weights
         return weights
 
 
