@@ -22,7 +22,7 @@ def measure(scores: Floats, truth: Floats, *, threshold: float | None, brief: bo
     probabilities, in 20 equal bins of probability), ``losses`` (moments of squared error and log loss), ``confusion@t``
     at the threshold t. Only ``scores`` and ``losses`` where it is `brief`.
     """
-    logits, labels = scores.astype(np.float64), truth > 0.5
+    logits, labels = scores.astype(np.float64), (truth > 0.5).astype(np.int64)
     probabilities = expit(logits)
     squared_errors = (probabilities - labels) ** 2
     log_losses = np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0.0) - labels * logits
