@@ -11,7 +11,7 @@ import hashlib
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 STREAMS = "medfl-1"
 """Part of every stream's name, arbitrary and final: another word gives other numbers everywhere.
@@ -67,6 +67,6 @@ def _entropy(seed: int, round: int, site: str, purpose: str) -> int:
 class _Blank(np.random.SeedSequence):
     """What a generator starts from that is seeded again at once: mixing 624 words for it would take 100 µs."""
 
-    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[Any]:
-        """Return words that are nowhere used."""
-        return np.zeros(n_words, dtype)
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> Any:
+        """Return words that are nowhere used; NumPy takes them one by one, from a list 15 times as fast."""
+        return [0] * n_words

@@ -176,9 +176,9 @@ class Tale:
             final=True,
             pooled_intervals={}
             if alone
-            else judge.intervals(self.outcome, pooled, samples=self.samples, generator=draw),
+            else judge.intervals(self.outcome, pooled, together, samples=self.samples, generator=draw),
             site_intervals={
-                site: judge.intervals(self.outcome, found, samples=self.samples, generator=draw)
+                site: judge.intervals(self.outcome, found, metrics[site], samples=self.samples, generator=draw)
                 for site, found in every.items()
             },
             curves=None if alone else judge.curves(self.outcome, pooled),

@@ -163,9 +163,7 @@ class Judge:
         if self._within:
             return metrics, {}  # Resampled counts would not know of the noise in them.
         generator, samples = seeds.generator(self.asking.seed, purpose=purpose), self.how.bootstrap
-        return metrics, dict(
-            judge.intervals(self._outcome, total, samples=samples, generator=generator, threshold=threshold)
-        )
+        return metrics, dict(judge.intervals(self._outcome, total, metrics, samples=samples, generator=generator))
 
     def _by_group(self, answers: Answers, read: Read) -> Iterator[Mapping[str, Any]]:
         if self.how.subgroups and "subgroups" in self._parts:

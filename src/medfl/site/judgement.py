@@ -28,16 +28,12 @@ def told(outcome: Outcome, statistic: Statistic, *, how: Mapping[str, Any], seed
         They name the bootstrap's random numbers.
     """
     samples, threshold = how["samples"], how["threshold"]
-    words: dict[str, Any] = {
-        "metrics": judge.metrics(outcome, statistic, threshold=threshold, brief=how["brief"]),
-        "intervals": {},
-    }
-    if samples:
-        generator = seeds.generator(seed, site=site, purpose="bootstrap")
-        words["intervals"] = judge.intervals(
-            outcome, statistic, samples=samples, generator=generator, threshold=threshold
-        )
-    return words
+    found = judge.metrics(outcome, statistic, threshold=threshold, brief=how["brief"])
+    if not samples:
+        return {"metrics": found, "intervals": {}}
+    generator = seeds.generator(seed, site=site, purpose="bootstrap")
+    limits = judge.intervals(outcome, statistic, found, samples=samples, generator=generator)
+    return {"metrics": found, "intervals": limits}
 
 
 RATES = frozenset({"accuracy", "sensitivity", "specificity", "ppv", "npv", "f1"})

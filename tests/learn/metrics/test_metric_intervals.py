@@ -41,7 +41,8 @@ Draw = Callable[[np.random.Generator, int], Rows]
 
 
 def found(outcome: Outcome, statistic: Statistic, seed: int = 0, samples: int = 200) -> dict[str, tuple[float, float]]:
-    return judge.intervals(outcome, statistic, samples=samples, generator=np.random.default_rng(seed))
+    metrics, generator = judge.metrics(outcome, statistic), np.random.default_rng(seed)
+    return judge.intervals(outcome, statistic, metrics, samples=samples, generator=generator)
 
 
 @pytest.mark.parametrize(("outcome", "draw"), KINDS)
@@ -106,7 +107,7 @@ def test_no_samples_and_no_rows_give_no_intervals() -> None:
 def test_the_operating_point_is_held() -> None:
     statistic = judge.measure(BINARY, *binary(np.random.default_rng(1), 5000), threshold=None)
     point = judge.metrics(BINARY, statistic, threshold=None)
-    interval = judge.intervals(BINARY, statistic, samples=200, generator=np.random.default_rng(0), threshold=None)
+    interval = judge.intervals(BINARY, statistic, point, samples=200, generator=np.random.default_rng(0))
 
     for name in ("sensitivity", "specificity"):
         low, high = interval[name]

@@ -49,6 +49,11 @@ class Feature:
             return (self.name,)
         return tuple(f"{self.name}={category}" for category in self.categories[self.drop_first :])
 
+    @property
+    def width(self) -> int:
+        """Number of its columns in the matrix."""
+        return len(self.categories) - self.drop_first if self.kind == "one-hot" else 1
+
     def codebook(self) -> NDArray[np.float64]:
         """Return the columns' values for each category, shape (categories, columns)."""
         if self.kind == "one-hot":
@@ -151,7 +156,7 @@ def apply(recipe: Recipe, clean: Clean) -> Floats:
     """
     if recipe.per_site and not recipe.own:
         raise ValueError("this recipe awaits the site's own numbers: call localise first")
-    matrix = np.empty((len(clean), len(recipe.feature_names)), np.float32)
+    matrix = np.empty((len(clean), sum(feature.width for feature in recipe.features)), np.float32)
     columns = list(_columns(recipe, clean))
     for start in range(0, len(clean), _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -199,15 +204,16 @@ def _columns(recipe: Recipe, clean: Clean) -> Iterator[tuple[slice | int, NDArra
     offsets, factors = np.array(recipe.offset), np.array(recipe.factor)
     start = 0
     for feature in recipe.features:
-        stop = start + len(feature.outputs)
+        stop = start + feature.width
         offset, factor = offsets[start:stop], factors[start:stop]
         fill = np.nan if feature.fill is None else feature.fill
         if feature.kind == "numeric":
             yield start, next(numeric), np.array([fill, offset[0], factor[0]])
         else:
-            book = (feature.codebook() - offset) / factor
-            last = book[int(fill)] if feature.fill is not None else np.full(stop - start, np.nan)
-            yield slice(start, stop), next(codes), np.vstack([book, last]).astype(np.float32)
+            table = np.empty((len(feature.categories) + 1, feature.width), np.float32)
+            table[:-1] = (feature.codebook() - offset) / factor
+            table[-1] = np.nan if feature.fill is None else table[int(fill)]
+            yield slice(start, stop), next(codes), table
         start = stop
 
 

@@ -63,15 +63,21 @@ class Sheet:
         """Return what a column says, as :func:`~medfl.learn.data.cells.read` does."""
         key = name, tuple(missing)
         if key not in self._cells:
-            self._cells[key] = cells.read(self._frame[name], missing)
+            self._cells[key] = self._read(name, missing)
         return self._cells[key]
 
     def texts(self, name: str, missing: Sequence[str] = ()) -> Texts:
         """Return what a column says, each number taken as a code."""
         key = name, tuple(missing)
         if key not in self._texts:
-            self._texts[key] = self.cells(name, missing).texts()
+            self._texts[key] = self._spelled(name, missing)
         return self._texts[key]
+
+    def _read(self, name: str, missing: Sequence[str]) -> Cells:
+        return cells.read(self._frame[name], missing)
+
+    def _spelled(self, name: str, missing: Sequence[str]) -> Texts:
+        return self.cells(name, missing).texts()
 
 
 class Part(Sheet):
@@ -88,6 +94,7 @@ class Part(Sheet):
     def __init__(self, whole: Sheet, rows: Rows) -> None:
         self.names = whole.names
         self._whole, self._rows = whole, rows
+        self._cells, self._texts = {}, {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -100,15 +107,14 @@ class Part(Sheet):
         """Return a column as it stands."""
         return self._whole.raw(name)[self._rows]
 
-    def cells(self, name: str, missing: Sequence[str] = ()) -> Cells:
-        """Return what a column says in these rows, as if nothing were known of the others."""
+    def _read(self, name: str, missing: Sequence[str]) -> Cells:
+        """Read a column as if nothing were known of the other rows."""
         return self._whole.cells(name, missing).take(self._rows).or_numbers()
 
-    def texts(self, name: str, missing: Sequence[str] = ()) -> Texts:
-        """Return what a column says, each number taken as a code."""
+    def _spelled(self, name: str, missing: Sequence[str]) -> Texts:
         if isinstance(self._whole.cells(name, missing), Numbers):
             return self._whole.texts(name, missing).take(self._rows)
-        return self.cells(name, missing).texts()
+        return super()._spelled(name, missing)
 
 
 Table: TypeAlias = "pd.DataFrame | Sheet"

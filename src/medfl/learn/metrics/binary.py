@@ -77,13 +77,13 @@ def curves(statistic: Statistic) -> dict[str, Any]:
 
 
 def intervals(
-    statistic: Statistic, *, samples: int, generator: np.random.Generator, threshold: float | None
+    statistic: Statistic, found: Mapping[str, float | None], *, samples: int, generator: np.random.Generator
 ) -> dict[str, Interval]:
-    """Return the intervals by metric."""
-    _, counts = _operating_point(statistic, threshold)
+    """Return the intervals by metric, around what was found."""
+    _, counts = _operating_point(statistic, found.get("threshold"))
     sums = np.maximum(resampling.resampled_sums(statistic["losses"], samples=samples, generator=generator), 0.0)
     replicates = {
-        **_resampled_scores(statistic["scores"], samples=samples, generator=generator),
+        **_resampled_scores(statistic["scores"], found, samples=samples, generator=generator),
         **confusion.rates(confusion.resampled(counts, samples=samples, generator=generator)),
         "brier": ranking.ratio(sums[:, 1], sums[:, 0]),
         "log_loss": ranking.ratio(sums[:, 2], sums[:, 0]),
@@ -107,9 +107,11 @@ def _counted_at(threshold: float) -> str:
     return f"confusion@{float(threshold)!r}"
 
 
-def _resampled_scores(histogram: Counts, *, samples: int, generator: np.random.Generator) -> Mapping[str, Reals]:
+def _resampled_scores(
+    histogram: Counts, found: Mapping[str, float | None], *, samples: int, generator: np.random.Generator
+) -> Mapping[str, Reals]:
     """Return replicates of what is read from the score histogram."""
-    slope, intercept = calibration.recalibration(histogram)
+    slope, intercept = (_number(found.get(f"calibration_{name}")) for name in ("slope", "intercept"))
     filled = np.flatnonzero(histogram.any(axis=0))
     logits = ranking.logits_at(filled + 0.5)
     parts = []
@@ -118,3 +120,7 @@ def _resampled_scores(histogram: Counts, *, samples: int, generator: np.random.G
         parts.append((ranking.auc(block), ranking.auprc(block), slopes, intercepts))
     names = ("auc", "auprc", "calibration_slope", "calibration_intercept")
     return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -6,6 +6,7 @@ sum alike. No row leaves a site for it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -108,22 +109,23 @@ def curves(outcome: Outcome, statistic: Statistic) -> dict[str, Any]:
 def intervals(
     outcome: Outcome,
     statistic: Statistic,
+    found: Mapping[str, float | None],
     *,
     samples: int,
     generator: np.random.Generator,
-    threshold: float | None = 0.5,
 ) -> dict[str, Interval]:
     """Return 95 % bootstrap percentile intervals, from the statistic alone.
 
-    The threshold is held where :func:`metrics` puts it. A metric without an interval is left out: one that is not
-    defined, ``threshold`` itself, and ``ece``, which resampling can only push up.
+    `found` is what :func:`metrics` read from the same statistic: the threshold is held where it was put. A metric
+    without an interval is left out: one that is not defined, ``threshold`` itself, and ``ece``, which resampling can
+    only push up.
     """
     if not samples:
         return {}
     complete = _complete(outcome, statistic)
     match outcome.kind:
         case "binary":
-            return binary.intervals(complete, samples=samples, generator=generator, threshold=threshold)
+            return binary.intervals(complete, found, samples=samples, generator=generator)
         case "multiclass":
             return multiclass.intervals(complete, samples=samples, generator=generator)
         case "regression":

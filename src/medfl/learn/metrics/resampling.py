@@ -79,7 +79,7 @@ def _quantiles(ordered: Reals, counts: Counts, share: float) -> Reals:
 def _drawn_rows(counts: Counts, cells: Counts, *, samples: int, generator: np.random.Generator) -> Counts:
     """Draw each row's cell and count."""
     owner = np.repeat(cells, counts[cells])
-    drawn = owner[generator.integers(max(len(owner), 1), size=(samples, len(owner)), dtype=np.uint32)]
+    drawn = owner.take(generator.integers(max(len(owner), 1), size=(samples, len(owner)), dtype=np.uint32))
     drawn += counts.size * np.arange(samples)[:, np.newaxis]
     return np.bincount(drawn.ravel(), minlength=samples * counts.size)
 

@@ -87,10 +87,9 @@ def deal(order: NDArray[np.int64], *, rows: int, at_once: int) -> Iterator[tuple
         Most batches to yield together.
     """
     count = -(-len(order) // rows)
-    numbers = np.full(count * rows, order[0])
-    present = np.zeros(count * rows, np.float32)
-    numbers[: len(order)] = order
-    present[: len(order)] = 1.0
+    numbers, present = np.empty(count * rows, np.int64), np.ones(count * rows, np.float32)
+    numbers[: len(order)], numbers[len(order) :] = order, order[0]
+    present[len(order) :] = 0.0
     for start in range(0, count, at_once):
         some = slice(start * rows, (start + at_once) * rows)
         yield numbers[some].reshape(-1, rows), present[some].reshape(-1, rows)

@@ -73,7 +73,7 @@ class SquaredError:
     def sums(self, chunk: Chunk) -> tuple[float, float]:
         """Return the sum of squares and the number of rows."""
         difference = (chunk.scores - chunk.batches.targets) * chunk.present
-        return float(np.sum(difference * difference, dtype=np.float64)), float(np.sum(chunk.present))
+        return float((difference * difference).sum(dtype=np.float64)), float(chunk.present.sum())
 
 
 class BinaryCrossEntropy:
@@ -100,7 +100,7 @@ class BinaryCrossEntropy:
         scores = chunk.scores
         softplus = np.maximum(scores, 0.0) + np.log1p(np.exp(-np.abs(scores)))
         losses = softplus - scores * chunk.batches.targets
-        return float(np.sum(losses * chunk.weights, dtype=np.float64)), float(np.sum(chunk.present))
+        return float((losses * chunk.weights).sum(dtype=np.float64)), float(chunk.present.sum())
 
 
 class CrossEntropy:
@@ -121,7 +121,7 @@ class CrossEntropy:
 
     def shares(self, weights: Floats, present: Floats) -> Floats:
         """Return weight / sum of weights."""
-        shares: Floats = weights / np.sum(weights, axis=-1, keepdims=True)
+        shares: Floats = weights / weights.sum(axis=-1, keepdims=True)
         return shares
 
     def errors(self, scores: Floats, batch: Batch, out: Floats) -> list[Operation]:
@@ -142,10 +142,10 @@ class CrossEntropy:
         shifted = chunk.scores - np.max(chunk.scores, axis=1, keepdims=True)
         logs = np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
         losses = logs - np.sum(shifted * chunk.batches.targets, axis=1, keepdims=True)
-        return float(np.sum(losses * chunk.weights, dtype=np.float64)), float(np.sum(chunk.weights, dtype=np.float64))
+        return float((losses * chunk.weights).sum(dtype=np.float64)), float(chunk.weights.sum(dtype=np.float64))
 
 
 def _mean(present: Floats) -> Floats:
     """Return what each row is multiplied by in the mean over its batch, 0 where none is present."""
-    mean: Floats = present / np.sum(present, axis=-1, keepdims=True)
+    mean: Floats = present / present.sum(axis=-1, keepdims=True)
     return mean

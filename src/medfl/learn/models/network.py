@@ -22,7 +22,9 @@ from medfl.learn.models.passes import passes
 from medfl.spec.training import LocalTraining
 
 AT_ONCE = 1 << 16
-"""Numbers worked on together where rows are many: 256 kB stay in the processor's cache, whatever the site's size."""
+"""Numbers copied together where rows are many: 256 kB stay in the processor's cache, whatever the site's size."""
+SCORED = 1 << 14
+"""Numbers of a layer scored together: fewer, because every layer's stay in the cache at once."""
 STEPS = 16
 """Sizes of a batch that a network keeps a step bound for."""
 
@@ -104,9 +106,11 @@ class Network:
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def _bench(self, rows: int) -> Bench:
-        """Return a place to score so many rows, or parts of them in turn; there is one for each power of two."""
-        most = max(256, AT_ONCE // (max(self.architecture.widths) + 1))
-        room = min(most, 1 << max(rows - 1, 0).bit_length())
+        """Return a place to score so many rows, or equal parts of them in turn; there are places of a few sizes."""
+        most = max(256, SCORED // (max(self.architecture.widths) + 1))
+        part = -(-rows // max(1, -(-rows // most)))
+        # An odd number of 16: lines that lie a power of two apart would drive each other out of the cache.
+        room = -(-(part - 16) // 32) * 32 + 16
         if room not in self._kept.benches:
             self._kept.benches[room] = Bench(self.architecture, room)
         return self._kept.benches[room]

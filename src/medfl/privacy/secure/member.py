@@ -63,11 +63,8 @@ class Member:
         self._unmasked = unmasked
         self._fewest = fewest
         self._keys: dict[tuple[str, str], _Keys] = {}
-
-    @property
-    def known(self) -> int:
+        self.known = len({*directory, site})
         """How many sites it knows, itself among them."""
-        return len(self._directory.keys() | {self.site})
 
     def hello(self, run: str, session: str) -> Json:
         """Return the site's signed public key of a run, as JSON: ``site``, ``key``, ``signature``."""
