@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from medfl.cli_site import VERBS
+
 if TYPE_CHECKING:
     from medfl.deploying import EngineName
 
@@ -211,6 +213,15 @@ def explain_policy(policy: Path, as_json: bool) -> None:
     from medfl import console_policy
 
     console_policy.explain(policy, as_json=as_json)
+
+
+@main.group()
+def site() -> None:
+    """Run a hospital's site: its data sets, its studies, its log."""
+
+
+for verb in VERBS:
+    site.add_command(verb)
 
 
 if __name__ == "__main__":
