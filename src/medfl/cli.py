@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from medfl.cli_enrol import ENROLMENT
 from medfl.cli_hub import JSON, hub
+from medfl.cli_site import VERBS
 
 if TYPE_CHECKING:
     from medfl.deploying import EngineName
@@ -214,41 +216,16 @@ def explain_policy(policy: Path, as_json: bool) -> None:
     console_policy.explain(policy, as_json=as_json)
 
 
-SITE_HOME = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the site [default: $MEDFL_SITE_HOME or ~/.medfl-site].",
-)
-
 main.add_command(hub)
 
 
 @main.group()
 def site() -> None:
-    """Be a hospital: enrol at a hub, see how that stands."""
+    """Be a hospital: enrol at a hub; data sets, studies, log."""
 
 
-@site.command("enrol")
-@click.argument("invitation", required=False)
-@click.option("--no-wait", is_flag=True, help="Do not wait for approval; go on later without INVITATION.")
-@click.option("--trust", multiple=True, metavar="SITE", help="Take up a peer's new key, compared by telephone.")
-@SITE_HOME
-@JSON
-def enrol_site(invitation: str | None, no_wait: bool, trust: tuple[str, ...], home: Path | None, as_json: bool) -> None:
-    """Enrol at the hub that an invitation names: make keys, apply, wait for approval."""
-    from medfl import console_enrol
-
-    console_enrol.enrol(home, invitation=invitation, waiting=not no_wait, trusted=trust, as_json=as_json)
-
-
-@site.command("status")
-@SITE_HOME
-@JSON
-def status_of_site(home: Path | None, as_json: bool) -> None:
-    """Say how the enrolment stands, and who the peers are."""
-    from medfl import console_enrol
-
-    console_enrol.status(home, as_json=as_json)
+for verb in (*ENROLMENT, *VERBS):
+    site.add_command(verb)
 
 
 if __name__ == "__main__":
