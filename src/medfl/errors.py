@@ -12,6 +12,7 @@
     │   ├── NotFoundError           no such run, study, file or artefact
     │   ├── BusyError               another process is already on it
     │   ├── ModelFileError          an exported model cannot be read or used
+    │   ├── EnrolmentError          hub and site do not come together: invitation, keys, approval
     │   └── MissingExtraError       an optional package is not installed
     └── SystemFault                 exit code 1: not the user's doing
         ├── StoreError              journal or artefacts cannot be read or written
@@ -147,6 +148,12 @@ class ModelFileError(UserError):
     """An exported model cannot be read, or does not fit the table it is used on."""
 
     code = "model-file"
+
+
+class EnrolmentError(UserError):
+    """Hub and site do not come together: an invitation, a key, a certificate or an approval is missing or wrong."""
+
+    code = "enrolment"
 
 
 class MissingExtraError(UserError):
