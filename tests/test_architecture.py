@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "run": {"spec", "learn", "privacy", "events", "messages", "seeds", "errors"},
     "site": {"spec", "learn", "privacy", "events", "messages", "enrolment", "private", "seeds", "errors"},
     "publish": {"spec", "events", "store", "errors"},
+    "doctor": {"enrolment", "errors"},
     "hub": {"spec", "events", "store", "publish", "enrolment", "private", "errors"},
 }
 FRONT_DOORS = {
@@ -44,6 +45,8 @@ FRONT_DOORS = {
     "cli_site",
     "console_datasets",
     "console_policy",
+    "console_doctor",
+    "doctoring",
     "testing",
     "__init__",
     "__main__",

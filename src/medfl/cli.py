@@ -216,6 +216,18 @@ def explain_policy(policy: Path, as_json: bool) -> None:
     console_policy.explain(policy, as_json=as_json)
 
 
+@main.command()
+@click.argument("address", required=False, metavar="[HOST[:PORT]]")
+@click.option("--site", type=click.Path(path_type=Path, file_okay=False), help="Folder of a site to look at.")
+@click.option("--hub", "hub_home", type=click.Path(path_type=Path, file_okay=False), help="Folder of a hub to look at.")
+@JSON
+def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_json: bool) -> None:
+    """Find what stands between a site and its hub: name, proxy, firewall, TLS, clock, version, key, disk."""
+    from medfl import console_doctor
+
+    console_doctor.doctor(address, site=site, hub=hub_home, as_json=as_json)
+
+
 main.add_command(hub)
 
 

@@ -33,6 +33,8 @@ RESERVED = "all-rows"
 """What the pool of all rows is called in a simulation; no hospital can be called so."""
 AUTHORITY, APPLY, STATUS, SITES = "/v1/authority", "/v1/enrolment", "/v1/enrolment/status", "/v1/sites"
 """Where a hub answers."""
+WAKE = "/v1/wake"
+"""Where a hub opens a WebSocket to a site, to wake it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@
     │   ├── DivergedError           training left the finite numbers
     │   ├── RefusedError            a site said no
     │   ├── NotFoundError           no such run, study, file or artefact
+    │   ├── BlockedError            something stands between a site and its hub
     │   ├── BusyError               another process is already on it
     │   ├── ModelFileError          an exported model cannot be read or used
     │   ├── EnrolmentError          hub and site do not come together: invitation, keys, approval
@@ -136,6 +137,12 @@ class NotFoundError(UserError):
     """No such run, study, file or artefact."""
 
     code = "not-found"
+
+
+class BlockedError(UserError):
+    """Something stands between a site and its hub, or one of them lacks something."""
+
+    code = "blocked"
 
 
 class BusyError(UserError):

@@ -28,7 +28,7 @@ def words(**changes: object) -> dict[str, object]:
 
 
 def walked(port: int, *, trust: str = "", host: str = "127.0.0.1", inspector: Path | None = None) -> list[Finding]:
-    return list(walk(Target(host, port, trust, inspector), patience=5.0))
+    return list(walk(Target(host, port, trust, inspector), patience=2.0))
 
 
 def stops_at(found: list[Finding], hop: str) -> Finding:
@@ -89,7 +89,7 @@ def test_somebody_opens_encrypted_traffic(tmp_path: Path) -> None:
     with serving(hub(words()), shown=certificate(tmp_path, "Acme Web Gateway")) as port:
         found = walked(port, trust=certificate(tmp_path, "ward").pem)
     stop = stops_at(found, "encryption")
-    assert "'Acme Web Gateway'" in stop.said and "--ca-file" in stop.remedy
+    assert "'Acme Web Gateway'" in stop.said and "MEDFL_CA_FILE" in stop.remedy
 
 
 def test_an_inspection_that_the_site_accepts(tmp_path: Path) -> None:

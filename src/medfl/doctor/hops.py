@@ -201,7 +201,7 @@ def _distrusted(way: Way, reason: str) -> Finding:
         whose = "somebody else"
     return blocked("encryption", f"not the hub's certificate is shown but one of {whose} ({reason})",
                    f"something opens encrypted traffic on the way: ask your network people to exempt {way.target}, or "
-                   "accept theirs with --ca-file FILE. If the hub has a new certificate: medfl site enrol")  # fmt: skip
+                   "accept theirs: MEDFL_CA_FILE=FILE. If the hub has a new certificate: medfl site enrol")  # fmt: skip
 
 
 def _spoken(way: Way) -> Iterator[Finding]:
@@ -251,9 +251,11 @@ def _woken(way: Way) -> Finding:
     }
     poll = "the site asks for work now and then instead: rounds start some seconds later"
     try:
-        status, _ = _asked(way, WAKE, hello)
+        status, said = _asked(way, WAKE, hello)
     except (OSError, http.client.HTTPException, NotLetThroughError) as error:
         return caution("wake-up", f"a WebSocket is cut off on the way ({type(error).__name__}); {poll}", _ALLOW)
+    if status == http.HTTPStatus.NOT_FOUND and "protocol" in said:
+        return clear("wake-up", f"this hub wakes nobody; {poll}")
     if status == http.HTTPStatus.SWITCHING_PROTOCOLS:
         return clear("wake-up", "a WebSocket can be opened: the hub wakes the site when there is work")
     return caution("wake-up", f"a WebSocket is refused on the way (HTTP status {status}); {poll}", _ALLOW)

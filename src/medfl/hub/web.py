@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import version
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -125,7 +126,7 @@ class _Gate:
                 if isinstance(error, UserError | WireError):
                     self._pace.refused(who)
                 return _refusal(error, _code(error))
-            return JSONResponse(words | {"protocol": PROTOCOL, "now": time.time()})
+            return JSONResponse(words | {"protocol": PROTOCOL, "version": version("medfl"), "now": time.time()})
 
         return endpoint
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import gmtime, strftime, time
 from typing import Any, Self
 
@@ -110,12 +112,39 @@ class Hub:
         # A certificate that the hub's people bought is trusted by itself, not by who sold it.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_verify_locations(cadata=self.trust)
+        if (accepted := inspector()) is not None:
+            context.load_verify_locations(cafile=accepted)
         return context
 
     @property
     def pem(self) -> str:
         """The authority's certificate as PEM."""
         return self.authority.public_bytes(Encoding.PEM).decode()
+
+
+def inspector() -> Path | None:
+    """Return the certificates of an inspection that opens encrypted traffic here, where the site's people accept one.
+
+    It can read then what is not masked; whom the site has for peers and what it answers stay signed from end to end.
+
+    Raises
+    ------
+    EnrolmentError
+        If MEDFL_CA_FILE names no file of certificates.
+    """
+    named = os.environ.get("MEDFL_CA_FILE")
+    if not named:
+        return None
+    try:
+        x509.load_pem_x509_certificates(Path(named).read_bytes())
+    except (OSError, ValueError) as error:
+        raise EnrolmentError(
+            "there are no certificates in the file that MEDFL_CA_FILE names",
+            where=named,
+            received=type(error).__name__,
+            remedy="give a PEM file with the certificates of what opens encrypted traffic, or unset MEDFL_CA_FILE",
+        ) from error
+    return Path(named)
 
 
 def asked(
