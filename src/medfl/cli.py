@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from medfl.cli_enrol import ENROLMENT
+from medfl.cli_hub import JSON, hub
+from medfl.cli_site import VERBS
+
 if TYPE_CHECKING:
     from medfl.deploying import EngineName
 
@@ -17,7 +21,6 @@ HOME = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the journal and the artefacts [default: $MEDFL_HOME or ~/.medfl].",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, also of a failure.")
 PLUGIN = click.option(
     "--plugin",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -211,6 +214,30 @@ def explain_policy(policy: Path, as_json: bool) -> None:
     from medfl import console_policy
 
     console_policy.explain(policy, as_json=as_json)
+
+
+@main.command()
+@click.argument("address", required=False, metavar="[HOST[:PORT]]")
+@click.option("--site", type=click.Path(path_type=Path, file_okay=False), help="Folder of a site to look at.")
+@click.option("--hub", "hub_home", type=click.Path(path_type=Path, file_okay=False), help="Folder of a hub to look at.")
+@JSON
+def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_json: bool) -> None:
+    """Find what stands between a site and its hub: name, proxy, firewall, TLS, clock, version, key, disk."""
+    from medfl import console_doctor
+
+    console_doctor.doctor(address, site=site, hub=hub_home, as_json=as_json)
+
+
+main.add_command(hub)
+
+
+@main.group()
+def site() -> None:
+    """Be a hospital: enrol at a hub; data sets, studies, log."""
+
+
+for verb in (*ENROLMENT, *VERBS):
+    site.add_command(verb)
 
 
 if __name__ == "__main__":

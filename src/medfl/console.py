@@ -136,7 +136,7 @@ def check(
     for trial in trials:
         text = str(trial) if len(trials) == 1 else f"Arm {trial.arm!r}: {trial}"
         click.echo(click.wrap_text(text, 98, initial_indent="  ", subsequent_indent="    "))
-    click.echo("\n" + click.style("This study can run.", fg="green") + f"  medfl run {study}{_option(home)}")
+    click.echo("\n" + click.style("This study can run.", fg="green") + f"  medfl run {study}{home_option(home)}")
 
 
 def run(
@@ -192,7 +192,7 @@ def _carry_on(
     from medfl.spec.placing import placing
     from medfl.store.shelf import whole_execution
 
-    place, option = _home(home), _option(home)
+    place, option = _home(home), home_option(home)
     with failing_in_json(as_json):
         display = progress(whole_execution(place, execution), _console(err=True))
     try:
@@ -249,7 +249,7 @@ def _unfinished(view: ExecutionView) -> str:
     return next((run.run for run in runs if run.status != "finished"), runs[0].run)
 
 
-def _option(home: Path | None) -> str:
+def home_option(home: Path | None) -> str:
     """Return what a command must say to find this home again."""
     return f" --home {shlex.quote(str(home))}" if home is not None else ""
 
@@ -268,7 +268,7 @@ def runs(home: Path | None, *, baselines: bool, as_json: bool) -> None:
     elif entries:
         _show(runs_table(entries))
     else:
-        click.echo(f"No runs yet in {place.folder}. Start one with: medfl run STUDY.toml{_option(home)}")
+        click.echo(f"No runs yet in {place.folder}. Start one with: medfl run STUDY.toml{home_option(home)}")
 
 
 def budget(home: Path | None, delta: float, *, as_json: bool) -> None:

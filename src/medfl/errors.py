@@ -10,8 +10,10 @@
     │   ├── DivergedError           training left the finite numbers
     │   ├── RefusedError            a site said no
     │   ├── NotFoundError           no such run, study, file or artefact
+    │   ├── BlockedError            something stands between a site and its hub
     │   ├── BusyError               another process is already on it
     │   ├── ModelFileError          an exported model cannot be read or used
+    │   ├── EnrolmentError          hub and site do not come together: invitation, keys, approval
     │   └── MissingExtraError       an optional package is not installed
     └── SystemFault                 exit code 1: not the user's doing
         ├── StoreError              journal or artefacts cannot be read or written
@@ -137,6 +139,12 @@ class NotFoundError(UserError):
     code = "not-found"
 
 
+class BlockedError(UserError):
+    """Something stands between a site and its hub, or one of them lacks something."""
+
+    code = "blocked"
+
+
 class BusyError(UserError):
     """Another process is already working on the same run."""
 
@@ -147,6 +155,12 @@ class ModelFileError(UserError):
     """An exported model cannot be read, or does not fit the table it is used on."""
 
     code = "model-file"
+
+
+class EnrolmentError(UserError):
+    """Hub and site do not come together: an invitation, a key, a certificate or an approval is missing or wrong."""
+
+    code = "enrolment"
 
 
 class MissingExtraError(UserError):

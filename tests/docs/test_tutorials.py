@@ -8,6 +8,8 @@ What a page may contain:
 - a ``console`` or ``text`` block marked ``exact`` must show what comes out: ``…`` alone in a line
   stands for any lines, at the end of one for the rest of it; ids, digests and durations are not compared, and decimal
   numbers may differ by 0.02, as processors round differently;
+- a ``console`` block marked ``background="TEXT"`` starts a command that goes on to the end of the page, and waits until
+  it says so; ``INVITATION`` in a command is the last one that was printed;
 - ``<!-- Ctrl-C after: TEXT -->`` or ``<!-- kill -9 after: TEXT -->`` before a block does so when the command says so.
 
 Everything else (``sh``, ``toml`` without a title) is only to be read.
@@ -34,6 +36,8 @@ from typing import Any
 
 import pytest
 
+from medfl.testing.hub import free_port
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 KINDS = ("tutorials", "how-to", "explanation")
@@ -48,8 +52,13 @@ VARYING = (
     (re.compile(r"(?<!\.)\b[0-9a-f]{12,64}\b"), "DIGEST"),
     (re.compile(r"\b[0-9a-f]{8}-\d+\b"), "RUN"),
     (re.compile(r"\b\d+(\.\d+)? s\b|\b\d+ min \d\d s\b"), "TIME"),
-    (re.compile(r"\b\d+ \w+ \d{4}, \d\d:\d\d UTC"), "MOMENT"),
+    (re.compile(r"\b\d+ \w+ \d{4}, \d\d:\d\d UTC|\b\d{4}-\d\d-\d\d \d\d:\d\d UTC"), "MOMENT"),
+    (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "MOMENT"),
+    (re.compile(r"(?<=port )\d{4,5}\b|(?<=localhost:)\d{4,5}\b"), "PORT"),
+    (re.compile(r"\b\d{5}( \d{5}){5}\b"), "FINGERPRINT"),
+    (re.compile(r"(?<=/)[\w-]{76}$", re.MULTILINE), "SECRET"),
 )
+INVITATION = re.compile(r"^localhost:\d+/\S+/[\w-]{76}$", re.MULTILINE)
 DECIMAL = re.compile(r"\d+\.\d+")
 
 
@@ -91,6 +100,14 @@ class Reader:
         self.environment: dict[str, str] = {}
         self.has_installed = False
         self.said = ""
+        self.invitation = ""
+        self.going: list[subprocess.Popen[str]] = []
+
+    def leave(self) -> None:
+        """End what still goes on in the background."""
+        for process in self.going:
+            with process:
+                process.terminate()
 
     def do(self, block: Block) -> None:
         title = block.named("title")
@@ -127,7 +144,13 @@ class Reader:
             command, _, shown = part.removeprefix("$ ").partition("\n")
             for page_id, real_id in self.ids.items():
                 command = command.replace(page_id, real_id)
+            command = command.replace("INVITATION", self.invitation)
+            if until := block.named("background"):
+                self._go_on(shlex.split(command), until)
+                continue
             code, said = self._command(shlex.split(command), block)
+            if found := INVITATION.search(said):
+                self.invitation = found[0]
             self._learn_ids(shown, said)
             last = block.body.endswith(part)
             assert code == (int(block.named("exit") or 0) if last else 0), said
@@ -185,6 +208,13 @@ class Reader:
                     process.send_signal(stop)
         code = process.returncode
         return code if code >= 0 else 128 - code, "".join(said)
+
+    def _go_on(self, words: list[str], until: str) -> None:
+        """Start a command that goes on, and return when it says what is waited for."""
+        command = [sys.executable, "-m", *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | self.environment)
+        self.going.append(process)
+        assert any(until in line for line in iter(process.stdout.readline, "")) if process.stdout else False
 
     def _install(self, package: Path) -> None:
         """Announce a package as ``pip install -e`` would, without building it."""
@@ -247,8 +277,18 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytes
         pytest.importorskip(NEEDS[page.name])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEDFL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MEDFL_HUB_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("MEDFL_SITE_HOME", str(tmp_path / "site"))
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     reader = Reader(tmp_path)
+    reader.ids["8443"] = str(free_port())
+    try:
+        _carry_out(page, reader)
+    finally:
+        reader.leave()
+
+
+def _carry_out(page: Path, reader: Reader) -> None:
     if page != TUTORIAL:
         for block in _beginning():
             reader.do(block)

@@ -32,6 +32,7 @@ from medfl.errors import RefusedError, StoreError
 from medfl.privacy.accountant import Accountant, Mechanism, gathered
 from medfl.privacy.budget import Side
 from medfl.privacy.composition import Released, cost
+from medfl.privacy.durable import write_durably
 
 NOTHING = "0" * 64
 """The hash before the first line."""
@@ -313,7 +314,7 @@ class Ledger:
         self._lines.append(json.loads(raw))
         self._hashes.append(hashlib.sha256(raw).hexdigest())
         self._read_bytes += len(raw) + 1
-        _write_durably(self._anchor, json.dumps({"lines": len(self._lines), "head": self._hashes[-1]}))
+        write_durably(self._anchor, json.dumps({"lines": len(self._lines), "head": self._hashes[-1]}))
 
     def _pin(self) -> Pin:
         return Pin(len(self._lines), self._hashes[-1])
@@ -346,15 +347,6 @@ def _answer(reservation: Reservation, spend: Spend) -> dict[str, Any]:
 
 def _mechanisms(listed: list[dict[str, Any]]) -> tuple[Mechanism, ...]:
     return tuple(Mechanism.from_json(one) for one in listed)
-
-
-def _write_durably(path: Path, text: str) -> None:
-    draft = path.with_suffix(".draft")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _broken(path: Path, what: str) -> StoreError:

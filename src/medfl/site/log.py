@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import TextIOWrapper
 from pathlib import Path
+
+from medfl.private import PrivateLog
 
 NAME = "site.log"
 
@@ -20,7 +20,7 @@ def logged(folder: Path | None) -> Iterator[Path | None]:
     if folder is not None:
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handler = _Private(folder / NAME, delay=True, encoding="utf-8")
+            handler = PrivateLog(folder / NAME, delay=True, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     before, log.propagate = log.propagate, False
     log.addHandler(handler)
@@ -30,11 +30,3 @@ def logged(folder: Path | None) -> Iterator[Path | None]:
         log.removeHandler(handler)
         log.propagate = before
         handler.close()
-
-
-class _Private(logging.FileHandler):
-    """A file for its owner only."""
-
-    def _open(self) -> TextIOWrapper:
-        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        return os.fdopen(descriptor, "a", encoding=self.encoding)

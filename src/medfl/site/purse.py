@@ -95,6 +95,28 @@ def purse_in(folder: Path, name: str, allowance: Allowance | None = None) -> Pur
     return Purse(name, ledger, limit=limit)
 
 
+def ledger_purse(folder: Path, dataset: str, allowance: Allowance | None = None) -> Purse:
+    """Return the purse of a hospital's data set: one ledger for all of them, and a secret for its noise.
+
+    Parameters
+    ----------
+    folder
+        The site's folder.
+    dataset
+        The name that the site gave its data set.
+    allowance
+        What its owner allows for the data set.
+
+    Raises
+    ------
+    StoreError
+        If the secret is damaged.
+    """
+    limit = None if allowance is None else Limit(allowance.epsilon, allowance.delta)
+    ledger = Ledger(folder / "ledger", folder / "ledger-anchor.json")
+    return Purse(dataset, ledger, secret=secret_in(folder / "keys" / "noise"), limit=limit)
+
+
 def purses_in(folder: Path) -> tuple[Purse, ...]:
     """Return the purses of the simulated sites that have spent anything, by name."""
     place = folder / ".ledgers"

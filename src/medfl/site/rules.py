@@ -110,6 +110,13 @@ class BudgetRule(Part):
     """Total δ."""
 
 
+class Approval(Part):
+    """Who lets a study in at an enrolled site. In a simulation nobody is asked."""
+
+    mode: Literal["each", "within-policy"] = "each"
+    """"each": a person approves every study, by its digest; "within-policy": what all rules accept needs no person."""
+
+
 class Rules(Part):
     """A whole policy."""
 
@@ -120,3 +127,4 @@ class Rules(Part):
     releases: Releases = Releases()
     counts: CountRules = CountRules()
     budget: BudgetRule | None = None
+    approval: Approval = Approval()

@@ -38,6 +38,7 @@ def _answered(rules: Rules) -> Iterator[str]:
         f"The site takes part only with {accepts.minimum_rows} rows or more, also after a study has dropped rows, and "
         f"in studies of up to {accepts.maximum_rounds} rounds."
     )
+    yield _APPROVAL[rules.approval.mode]
     lists = "may name" if accepts.test_lists else "may not name"
     yield f"A study {lists} a file with the IDs of its test rows; it is read only inside the study's folder."
     if accepts.patient_id is None:
@@ -109,6 +110,12 @@ def _stays(rules: Rules) -> Iterator[str]:
         yield f"Because the policy does not name it: {listed(stays, 20)}."
 
 
+_APPROVAL = MappingProxyType(
+    {
+        "each": "At an enrolled site a person approves each study, by its digest; that is as good as naming it above.",
+        "within-policy": "At an enrolled site a study that all these rules accept needs no person to approve it.",
+    }
+)
 _STATISTICS = MappingProxyType(
     {
         "sums": "Sums and counts over the training rows, from which columns are brought to one scale.",

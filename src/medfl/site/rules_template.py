@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic.fields import FieldInfo
 
-from medfl.site.rules import Accepts, BudgetRule, CountRules, Releases, Requires
+from medfl.site.rules import Accepts, Approval, BudgetRule, CountRules, Releases, Requires
 from medfl.spec.finding import toml
 from medfl.spec.part import Part, frozen
 
@@ -42,6 +42,7 @@ def template(name: str = "policy.toml") -> str:
         "requires": Requires,
         "releases": Releases,
         "counts": CountRules,
+        "approval": Approval,
     }
     return "\n".join([HEAD.format(name=name), *(_table(key, part) for key, part in tables.items()), _budget()])
 

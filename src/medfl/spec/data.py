@@ -51,7 +51,7 @@ class Simulate(Part):
     """One table, dealt out to sites; in simulation only."""
 
     table: str | None = None
-    """A CSV or Parquet file, relative to the spec's file. Left out when a data frame is passed in Python."""
+    """A CSV, Parquet or Excel file, relative to the spec's file. Left out when a data frame is passed in Python."""
     bundled: Literal["breast-cancer"] | None = None
     """A data set that ships inside a dependency, instead of a file."""
     sites: int | None = Field(default=None, ge=1, le=100_000)

@@ -85,7 +85,7 @@ def test_parquet_is_read_or_the_missing_package_is_named(tmp_path: Path, plain: 
         plain.to_parquet(path)
     except ImportError:
         path.write_bytes(b"PAR1")
-        with pytest.raises(MissingExtraError, match="pip install pyarrow"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'medfl\[parquet\]'"):
             read_table(path)
     else:
         assert_frame_equal(read_table(path), plain)
@@ -110,7 +110,7 @@ def test_a_foreign_frame_that_needs_pyarrow_says_so() -> None:
     try:
         import pyarrow  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
     except ModuleNotFoundError:
-        with pytest.raises(MissingExtraError, match="pip install pyarrow"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'medfl\[parquet\]'"):
             as_frame(SimpleNamespace(to_pandas=to_pandas))
 
 

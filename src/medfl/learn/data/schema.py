@@ -112,19 +112,25 @@ def infer(table: Table, data: Data, *, without: Sequence[str] = ()) -> Schema:
     DataError
         All that is wrong with the columns in use, at once.
     """
+    schema, complaints = described(table, data, without=without)
+    if complaints:
+        raise DataError.of(list(complaints.values()))
+    return schema
+
+
+def described(table: Table, data: Data, *, without: Sequence[str] = ()) -> tuple[Schema, dict[str, Complaint]]:
+    """Describe the columns in use as :func:`infer` does, and what is wrong with those that cannot be used, by name."""
     columns: list[Column] = []
-    complaints: list[Complaint] = []
+    complaints: dict[str, Complaint] = {}
     sheet = sheet_of(table)
     used = in_use(sheet.names, data, without)
     for name in used:
-        described = _target(sheet, data) if name == data.target else _feature(sheet, name, data)
-        if isinstance(described, Column):
-            columns.append(described)
+        found = _target(sheet, data) if name == data.target else _feature(sheet, name, data)
+        if isinstance(found, Column):
+            columns.append(found)
         else:
-            complaints.append(described)
-    if complaints:
-        raise DataError.of(complaints)
-    return Schema(tuple(columns), len(sheet), tuple(name for name in sheet.names if name not in used))
+            complaints[name] = found
+    return Schema(tuple(columns), len(sheet), tuple(name for name in sheet.names if name not in used)), complaints
 
 
 def in_use(present: Sequence[str], data: Data, without: Sequence[str]) -> list[str]:

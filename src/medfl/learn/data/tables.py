@@ -18,33 +18,43 @@ import pandas as pd
 
 from medfl.errors import DataError, MissingExtraError, did_you_mean, listed
 from medfl.learn.data.cells import MISSING, is_number
+from medfl.learn.data.workbook import read_workbook
 
 _DELIMITERS = MappingProxyType({",": "commas", ";": "semicolons", "\t": "tabs"})
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
-def read_table(path: Path, *, columns: Sequence[str] | None = None, missing: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV (comma, semicolon or tab; UTF-8) or Parquet file.
+def read_table(
+    path: Path, *, columns: Sequence[str] | None = None, missing: Sequence[str] = (), sheet: str | None = None
+) -> pd.DataFrame:
+    """Read a CSV (comma, semicolon or tab; UTF-8), Parquet or Excel file.
 
     Parameters
     ----------
     path
         The file.
     columns
-        Column names, for a CSV file without a header line.
+        Column names, for a CSV file or a sheet without a header line.
     missing
         Spellings of a missing value besides :data:`~medfl.learn.data.cells.MISSING`.
+    sheet
+        Name of a workbook's sheet; not needed where only one has something in it.
 
     Raises
     ------
     DataError
         If there is no such file, or it is not a well-formed table with at least one row.
     MissingExtraError
-        If a Parquet file is to be read and pyarrow is not installed.
+        If a Parquet file is to be read and pyarrow is not installed, or a workbook and openpyxl is not.
     """
     _require_file(path)
-    is_parquet = path.suffix.lower() == ".parquet"
-    frame = _parquet(path) if is_parquet else _csv(path, columns, [*MISSING, *missing])
+    match path.suffix.lower():
+        case ".parquet":
+            frame = _parquet(path)
+        case ".xlsx" | ".xlsm":
+            frame = read_workbook(path, sheet=sheet, columns=columns)
+        case _:
+            frame = _csv(path, columns, [*MISSING, *missing])
     if frame.empty:
         raise DataError(
             "the table has a header but no rows", where=str(path), remedy="give a file with at least one row"
@@ -111,7 +121,9 @@ def _parquet(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except ImportError:
         raise MissingExtraError(
-            "reading Parquet needs pyarrow, which is not installed", where=str(path), remedy="pip install pyarrow"
+            "reading Parquet needs pyarrow, which is not installed",
+            where=str(path),
+            remedy="pip install 'medfl[parquet]', or save the table as CSV",
         ) from None
     except (ValueError, OSError):
         raise DataError(
@@ -161,7 +173,7 @@ def _utf8(path: Path) -> bytes:
         raise DataError(
             "a workbook, an archive or another binary file, not text",
             where=str(path),
-            remedy="save the table as CSV (UTF-8)",
+            remedy="save the table as CSV (UTF-8), or a workbook as .xlsx",
         )
     try:
         raw.decode("utf-8")
@@ -280,7 +292,7 @@ def _from_arrow(table: Any) -> pd.DataFrame:
     except ModuleNotFoundError:
         raise MissingExtraError(
             f"turning a {type(table).__name__} into a pandas frame needs pyarrow, which is not installed",
-            remedy="pip install pyarrow",
+            remedy="pip install 'medfl[parquet]'",
         ) from None
     frame: pd.DataFrame = pyarrow.table(table).to_pandas()
     return frame

@@ -1,0 +1,36 @@
+"""``medfl site enrol`` and what follows from it, as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from medfl.cli_site import HOME, JSON
+
+
+@click.command("enrol")
+@click.argument("invitation", required=False)
+@click.option("--no-wait", is_flag=True, help="Do not wait for approval; go on later without INVITATION.")
+@click.option("--trust", multiple=True, metavar="SITE", help="Take up a peer's new key, compared by telephone.")
+@HOME
+@JSON
+def enrol_site(invitation: str | None, no_wait: bool, trust: tuple[str, ...], home: Path | None, as_json: bool) -> None:
+    """Enrol at the hub that an invitation names: make keys, apply, wait for approval."""
+    from medfl import console_enrol
+
+    console_enrol.enrol(home, invitation=invitation, waiting=not no_wait, trusted=trust, as_json=as_json)
+
+
+@click.command("status")
+@HOME
+@JSON
+def status_of_site(home: Path | None, as_json: bool) -> None:
+    """Say how the enrolment stands, and who the peers are."""
+    from medfl import console_enrol
+
+    console_enrol.status(home, as_json=as_json)
+
+
+ENROLMENT: tuple[click.Command, ...] = (enrol_site, status_of_site)
+"""What belongs to the group ``medfl site`` and is about the hub."""

@@ -1,0 +1,104 @@
+"""The verbs of ``medfl hub``, as they are typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, also of a failure.")
+HUB_HOME = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the hub [default: $MEDFL_HUB_HOME or ~/.medfl-hub].",
+)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.group()
+def hub() -> None:
+    """Run a hub: make it, serve it, invite hospitals and let them in."""
+
+
+@hub.command("init")
+@click.option("--name", required=True, help="What people call the hub.")
+@click.option("--host", required=True, help="Name or address by which hospitals reach it.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8443, show_default=True, help="Port there.")
+@click.option("--certificate", type=FILE, help="Certificate for TLS that you bring [default: one is made].")
+@click.option("--key", type=FILE, help="Private key of that certificate.")
+@HUB_HOME
+@JSON
+def init_hub(
+    name: str, host: str, port: int, certificate: Path | None, key: Path | None, home: Path | None, as_json: bool
+) -> None:
+    """Make a hub: its authority, its certificate, its register of sites."""
+    from medfl import console_hub
+
+    console_hub.init(home, name=name, address=(host, port), brought=(certificate, key), as_json=as_json)
+
+
+@hub.command("start")
+@click.option("--bind", help="Address of this machine to listen on [default: all].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [default: the one of the invitations].")
+@HUB_HOME
+def start_hub(bind: str | None, port: int | None, home: Path | None) -> None:
+    """Serve the hub until Ctrl-C or TERM."""
+    from medfl import console_hub
+
+    console_hub.start(home, bind=bind, port=port)
+
+
+@hub.command("certificate")
+@click.argument("certificate", type=FILE)
+@click.argument("key", type=FILE)
+@HUB_HOME
+def certificate_of_hub(certificate: Path, key: Path, home: Path | None) -> None:
+    """Take another certificate for TLS, such as a renewed one."""
+    from medfl import console_hub
+
+    console_hub.certificate(home, certificate, key)
+
+
+@hub.command("invite")
+@click.option("--site", required=True, help="What people call the hospital.")
+@click.option("--expires", default="7d", show_default=True, help="How long it holds: 30m, 12h, 7d.")
+@HUB_HOME
+@JSON
+def invite_site(site: str, expires: str, home: Path | None, as_json: bool) -> None:
+    """Print an invitation for one hospital, good once."""
+    from medfl import console_hub
+
+    console_hub.invite(home, site=site, expires=expires, as_json=as_json)
+
+
+@hub.command("sites")
+@HUB_HOME
+@JSON
+def list_sites(home: Path | None, as_json: bool) -> None:
+    """List the sites: invited, waiting, approved, revoked."""
+    from medfl import console_hub
+
+    console_hub.sites(home, as_json=as_json)
+
+
+@hub.command("approve")
+@click.argument("site")
+@click.option("--yes", "sure", is_flag=True, help="The fingerprints were compared; do not ask.")
+@HUB_HOME
+@JSON
+def approve_site(site: str, sure: bool, home: Path | None, as_json: bool) -> None:
+    """Let a site in that waits, after comparing its fingerprint by telephone."""
+    from medfl import console_hub
+
+    console_hub.approve(home, site=site, sure=sure, as_json=as_json)
+
+
+@hub.command("revoke")
+@click.argument("site")
+@HUB_HOME
+@JSON
+def revoke_site(site: str, home: Path | None, as_json: bool) -> None:
+    """Put a site out: its keys are never accepted again."""
+    from medfl import console_hub
+
+    console_hub.revoke(home, site=site, as_json=as_json)

@@ -1,0 +1,89 @@
+"""``medfl site …``: what a hospital's people type at their site. One verb a line; what it does lives elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+HOME = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the site [default: $MEDFL_SITE_HOME or ~/.medfl-site].",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, also of a failure.")
+NAME = click.argument("name")
+
+
+@click.group()
+def dataset() -> None:
+    """Say where the hospital's tables are; nothing of them is copied."""
+
+
+@dataset.command()
+@NAME
+@click.argument("source")
+@click.option("--target", required=True, metavar="COLUMN", help="The column that studies predict.")
+@click.option("--query", metavar="SQL", help="What to read, where SOURCE is the URL of a database.")
+@click.option("--password", is_flag=True, help="Ask for the database's password; it is kept for the owner only.")
+@click.option("--sheet", metavar="NAME", help="The sheet of an Excel workbook.")
+@click.option("--columns", metavar="A,B,…", help="Column names, for a file without a header line.")
+@click.option("--missing", multiple=True, metavar="TEXT", help="A further spelling of a missing value, such as '?'.")
+@click.option(
+    "--dictionary",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Data dictionary, CSV or TOML: descriptions, units and codes of columns.",
+)
+@HOME
+def add(name: str, source: str, home: Path | None, **how: object) -> None:
+    """Register a table under a name: a CSV, Parquet or Excel file, or a query over a database."""
+    from medfl import console_datasets
+
+    console_datasets.add(name, source, home, how)
+
+
+@dataset.command("list")
+@HOME
+@JSON
+def list_(home: Path | None, as_json: bool) -> None:
+    """List the data sets."""
+    from medfl import console_datasets
+
+    console_datasets.listed(home, as_json=as_json)
+
+
+@dataset.command()
+@NAME
+@HOME
+@click.option("--as-hub", is_flag=True, help="Show what the hub may see of it by the site's policy.")
+@JSON
+def show(name: str, home: Path | None, as_hub: bool, as_json: bool) -> None:
+    """Show the columns of a data set: kinds, units, codes, missing values."""
+    from medfl import console_datasets
+
+    console_datasets.show(name, home, as_hub=as_hub, as_json=as_json)
+
+
+@dataset.command()
+@click.argument("name", required=False)
+@HOME
+@JSON
+def check(name: str | None, home: Path | None, as_json: bool) -> None:
+    """Read the data sets, or one, and say what is wrong with them."""
+    from medfl import console_datasets
+
+    console_datasets.check(name, home, as_json=as_json)
+
+
+@dataset.command()
+@NAME
+@HOME
+def remove(name: str, home: Path | None) -> None:
+    """Take a data set out of the register; its table stays where it is."""
+    from medfl import console_datasets
+
+    console_datasets.remove(name, home)
+
+
+VERBS: tuple[click.Command, ...] = (dataset,)
+"""What belongs to the group ``medfl site``."""

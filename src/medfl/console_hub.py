@@ -1,0 +1,168 @@
+"""What the verbs of ``medfl hub`` show."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from medfl.console import failing_in_json, print_json, say
+from medfl.errors import EnrolmentError, UserError
+
+if TYPE_CHECKING:
+    from medfl.hub.place import Brought, HubPlace
+    from medfl.hub.register import Record
+
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+LONGEST = 90 * 86400
+"""Seconds that an invitation may hold."""
+
+
+def init(
+    home: Path | None, *, name: str, address: tuple[str, int], brought: tuple[Path | None, Path | None], as_json: bool
+) -> None:
+    """Make a hub."""
+    from medfl.hub.place import About
+
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        taken = _brought(*brought)
+        token = hub.make(About(name, *address, own=taken is None), brought=taken)
+    if as_json:
+        print_json({"hub": name, "home": str(hub.folder), "token": token})
+        return
+    click.echo(f"Hub {name!r} is made, in {hub.folder}")
+    say("Token of its first administrator, shown this once, to read the list of sites over the network:")
+    click.echo(token)
+    say(f"Keep a copy of {hub.folder} where only you can read it: whoever has it is the hub.", dim=True)
+    say("Start it: medfl hub start. Invite a hospital: medfl hub invite --site NAME", dim=True)
+
+
+def start(home: Path | None, *, bind: str | None, port: int | None) -> None:
+    """Serve a hub until told to end."""
+    hub = _hub(home)
+    about = hub.about
+    from medfl.enrolment import address
+    from medfl.hub.service import ALL, Service
+
+    service = Service(hub, bind=bind or ALL, port=port)
+
+    def ready() -> None:
+        where = address(about.host, about.port)
+        click.echo(f"Hub {about.name!r} listens on port {service.port}; sites reach it at {where}. Ctrl-C ends it.")
+
+    service.run(ready)
+
+
+def certificate(home: Path | None, certificate: Path, key: Path) -> None:
+    """Take another certificate for TLS."""
+    from medfl.hub.place import Brought
+
+    hub = _hub(home)
+    hub.replace(Brought(certificate, key))
+    click.echo("The certificate is in its place; start the hub again to show it. Sites find it trusted by themselves.")
+
+
+def invite(home: Path | None, *, site: str, expires: str, as_json: bool) -> None:
+    """Invite a hospital."""
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        invitation = hub.register.invite(site, hub.invitation, seconds=_seconds(expires))
+    if as_json:
+        print_json({"site": invitation.site, "invitation": str(invitation), "expires": _moment(invitation.expires)})
+        return
+    say(f"Invitation of {site!r}, good once, until {_moment(invitation.expires)}. Studies name it {invitation.site}.")
+    say("Send it by a way that nobody else reads. The hospital types: medfl site enrol INVITATION", dim=True)
+    click.echo(str(invitation))
+
+
+def sites(home: Path | None, *, as_json: bool) -> None:
+    """List the sites."""
+    from medfl.hub.shown import shown
+
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        records = [shown(record) for record in hub.register.sites()]
+    if as_json:
+        print_json(records)
+        return
+    if not records:
+        click.echo("No site yet. Invite one: medfl hub invite --site NAME")
+        return
+    heads = ("name", "status", "since", "fingerprint", "title")
+    rows = [heads, *(tuple(str(one[head]) for head in heads) for one in records)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
+    for number, row in enumerate(rows):
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        click.echo(click.style(line, bold=True) if number == 0 else line)
+
+
+def approve(home: Path | None, *, site: str, sure: bool, as_json: bool) -> None:
+    """Enrol a site that waits, once somebody has compared the fingerprint."""
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        record = hub.register.named(site)
+        if record.status == "waiting" and not sure:
+            say(f"{record.title} ({record.name}) has the fingerprint")
+            say(f"    {record.fingerprint}", bold=True)
+            click.confirm("Has the hospital read the same digits to you?", abort=True, err=True)
+        record = hub.register.approve(record.name, hub.authority)
+    _told(record, "is enrolled", as_json=as_json)
+
+
+def revoke(home: Path | None, *, site: str, as_json: bool) -> None:
+    """Put a site out."""
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        record = hub.register.revoke(site, hub.authority)
+    _told(record, "is revoked: its keys are never accepted again", as_json=as_json)
+
+
+def _told(record: Record, what: str, *, as_json: bool) -> None:
+    from medfl.hub.shown import shown
+
+    if as_json:
+        print_json(shown(record))
+    else:
+        click.echo(f"{record.title} ({record.name}) {what}.")
+
+
+def _hub(home: Path | None) -> HubPlace:
+    from medfl.hub.place import HubPlace
+
+    return HubPlace(home)
+
+
+def _brought(certificate: Path | None, key: Path | None) -> Brought | None:
+    from medfl.hub.place import Brought
+
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise EnrolmentError(
+            "a certificate and its key come together",
+            where="--certificate, --key",
+            remedy="give both, or neither: then the hub makes its own",
+        )
+    return Brought(certificate, key)
+
+
+def _seconds(text: str) -> float:
+    """Read a duration such as ``7d``."""
+    found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 60 <= seconds <= LONGEST:
+        raise UserError(
+            "an invitation cannot hold that long",
+            where="--expires",
+            received=repr(text[:20]),
+            remedy="give minutes, hours or days, up to 90 days, as in 30m, 12h or 7d",
+        )
+    return seconds
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -1,0 +1,234 @@
+"""The hub's folder: its authority, its certificate, its register of sites, its runs."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import secrets
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from medfl.enrolment import TRANSPORT, Invitation, Signed, certificate_digest, json_of
+from medfl.errors import EnrolmentError
+from medfl.hub.authority import Authority, certificate_at, own_is_old, pem_of, take_over
+from medfl.hub.register import Register
+from medfl.private import make_private, require_private, write_private
+
+PORT = 8443
+"""Where a hub answers unless told otherwise."""
+_HOST = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a hub is.
+
+    Parameters
+    ----------
+    name
+        What people call it.
+    host, port
+        Where sites reach it.
+    own
+        Whether its certificate for TLS is of its own making; else somebody brought it.
+    """
+
+    name: str
+    host: str
+    port: int
+    own: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A certificate for TLS that somebody brings, instead of one of the hub's own making.
+
+    Parameters
+    ----------
+    certificate, key
+        PEM files.
+    """
+
+    certificate: Path
+    key: Path
+
+
+class HubPlace:
+    """A hub's folder.
+
+    Parameters
+    ----------
+    folder
+        Where it is; else what the environment's MEDFL_HUB_HOME says, else ``~/.medfl-hub``.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = (folder or Path(os.environ.get("MEDFL_HUB_HOME") or "~/.medfl-hub")).expanduser().absolute()
+
+    def make(self, about: About, *, brought: Brought | None = None) -> str:
+        """Make a hub here, and return the token of its first administrator.
+
+        Raises
+        ------
+        EnrolmentError
+            If there is one already, or the host or a certificate cannot be used.
+        """
+        self._require_free()
+        require_host(about.host)
+        authority = Authority.make(about.name)
+        authority.keep(self._keys)
+        if brought is None:
+            authority.serve([about.host], self._tls)
+            trusted = pem_of(authority.certificate).decode()
+        else:
+            trusted = take_over(brought.certificate, brought.key, host=about.host, folder=self._tls)
+        self._trust(authority, trusted)
+        token = secrets.token_urlsafe(32)
+        write_private(self.folder / "administrators.json", _text({"first": _digest(token)}))
+        Register(self.folder / "sites.db").make(authority, about.name)
+        # Last, since by it a hub is known: whoever is killed before that starts anew.
+        write_private(self.folder / "hub.json", _text(asdict(about)))
+        return token
+
+    @cached_property
+    def about(self) -> About:
+        """What the hub is.
+
+        Raises
+        ------
+        EnrolmentError
+            If there is none here, or others can read its folder.
+        """
+        path = self.folder / "hub.json"
+        if not path.is_file():
+            raise EnrolmentError(
+                "there is no hub here",
+                where=str(self.folder),
+                remedy="make one: medfl hub init --name NAME --host HOST, or say where it is with --home",
+            )
+        require_private(self.folder)
+        said = json_of(path.read_bytes())
+        return About(str(said["name"]), str(said["host"]), int(said["port"]), bool(said["own"]))
+
+    @property
+    def authority(self) -> Authority:
+        """Its authority, with the private key: needed to approve and to revoke, not to serve."""
+        return Authority.at(self._keys)
+
+    @property
+    def register(self) -> Register:
+        """Its sites."""
+        self.about  # noqa: B018 - without a hub, it is said that there is none
+        return Register(self.folder / "sites.db")
+
+    def invitation(self, site: str, secret: bytes, expires: int) -> Invitation:
+        """Return the invitation that leads a site to this hub."""
+        digest = certificate_digest(certificate_at(self.authority_file))
+        return Invitation(self.about.host, self.about.port, site, digest, secret, expires)
+
+    @property
+    def certificate(self) -> Path:
+        """Its certificate for TLS, with those that lead to a public root where it has some."""
+        return self._tls / "hub.crt"
+
+    @property
+    def key(self) -> Path:
+        """The private key of that."""
+        return self._tls / "hub.pem"
+
+    @property
+    def authority_file(self) -> Path:
+        """The authority's certificate."""
+        return self._keys / "authority.crt"
+
+    @property
+    def trust(self) -> Signed:
+        """The certificate that sites trust on the network, signed by the authority."""
+        return Signed.from_json(json_of((self._tls / "trust.json").read_bytes()))
+
+    @property
+    def log(self) -> Path:
+        """Where it writes down what it did and whom it refused."""
+        return self.folder / "hub.log"
+
+    def renew(self) -> None:
+        """Make the hub's own certificate anew in its last year; sites trust the authority, and notice nothing."""
+        require_private(self.key)
+        if self.about.own and own_is_old(self.certificate):
+            self.authority.serve([self.about.host], self._tls)
+
+    def replace(self, brought: Brought) -> None:
+        """Take another certificate for TLS that somebody brings, as after its renewal.
+
+        Raises
+        ------
+        EnrolmentError
+            If it cannot be used.
+        """
+        self._trust(self.authority, take_over(brought.certificate, brought.key, host=self.about.host, folder=self._tls))
+        write_private(self.folder / "hub.json", _text(asdict(self.about) | {"own": False}))
+        self.__dict__.pop("about")
+
+    def is_administrator(self, token: str) -> bool:
+        """Say whether a token is an administrator's."""
+        known = json_of((self.folder / "administrators.json").read_bytes())
+        return any(secrets.compare_digest(_digest(token), str(one)) for one in known.values())
+
+    @property
+    def _keys(self) -> Path:
+        return self.folder / "authority"
+
+    @property
+    def _tls(self) -> Path:
+        return self.folder / "tls"
+
+    def _trust(self, authority: Authority, trusted: str) -> None:
+        signed = authority.signed(trusted, purpose=TRANSPORT)
+        write_private(self._tls / "trust.json", _text(signed.to_json()))
+
+    def _require_free(self) -> None:
+        if (self.folder / "hub.json").exists():
+            raise EnrolmentError(
+                "there is a hub here already",
+                where=str(self.folder),
+                received=f"the hub {self.about.name!r}",
+                remedy="start it: medfl hub start; or make another one elsewhere with --home",
+            )
+        make_private(self.folder)
+        if not any(self.folder.iterdir()):
+            self.folder.chmod(0o700)
+        require_private(self.folder)
+
+
+def require_host(host: str) -> None:
+    """Refuse what is neither a name nor an address of a machine.
+
+    Raises
+    ------
+    EnrolmentError
+        If it is none.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if not _HOST.fullmatch(host):
+            raise EnrolmentError(
+                "this is no name of a machine",
+                where="--host",
+                received=repr(host[:80]),
+                remedy="give the name by which hospitals reach the hub, as in hub.example.org, without https://",
+            ) from None
+
+
+def _text(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,175 @@
+"""The hub as a process: one HTTPS port, until it is told to end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import Formatter
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from medfl.enrolment import address
+from medfl.errors import BusyError, EngineError, MissingExtraError
+from medfl.hub.place import HubPlace
+from medfl.private import PrivateLog
+
+try:
+    import uvicorn
+
+    from medfl.hub.web import application
+except ImportError as missing:
+    raise MissingExtraError(
+        "the hub's service is not installed",
+        received=str(missing),
+        remedy="pip install 'medfl[hub]'",
+    ) from missing
+
+ROOM = 200
+"""Connections that are served at once."""
+ALL = "0.0.0.0"  # noqa: S104 - hospitals come from outside; what is served is what this package says
+"""Where a hub listens unless told otherwise."""
+
+
+class Service:
+    """Serves a hub.
+
+    Parameters
+    ----------
+    hub
+        Its folder.
+    bind
+        The address of this machine to listen on.
+    port
+        The port there; the one in the invitations where None.
+    """
+
+    def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None) -> None:
+        hub.renew()
+        self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
+        config = uvicorn.Config(
+            application(hub),
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=ROOM,
+            timeout_graceful_shutdown=5,
+            ssl_certfile=hub.certificate,
+            ssl_keyfile=hub.key,
+        )
+        config.load()
+        if config.ssl is not None:
+            config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._server = _Server(config)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._socket.getsockname()[1])
+
+    def run(self, ready: Callable[[], Any]) -> None:
+        """Serve until told to end, by :meth:`end` or by the signals TERM and INT.
+
+        Parameters
+        ----------
+        ready
+            Is called once, when it listens.
+        """
+        self._server.ready = ready
+        with self._socket, _once(self._hub), _logged(self._hub), _ending_well():
+            self._server.run(sockets=[self._socket])
+
+    def end(self) -> None:
+        """End it, from another thread."""
+        self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    ready: Callable[[], Any]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.ready()
+
+
+def _listening(bind: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises
+    ------
+    EngineError
+        If the machine does not let it.
+    """
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    try:
+        return socket.create_server((bind, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise EngineError(
+            "the hub cannot listen here",
+            where=address(bind, port),
+            received=getattr(error, "strerror", None) or str(error),
+            remedy="end what listens there (ss -ltnp shows it), or choose another port with --port",
+        ) from error
+
+
+@contextmanager
+def _once(hub: HubPlace) -> Iterator[None]:
+    """Hold the hub: a second process must not serve it."""
+    lock = FileLock(hub.folder / "hub.lock", timeout=0, mode=0o600, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError(
+            "this hub runs already", where=str(hub.folder), remedy="leave it running, or end it first"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _ending_well() -> Iterator[None]:
+    """End with code 0 on TERM: the server ends in order and then raises the signal once more."""
+
+    def nothing(signum: int, frame: FrameType | None) -> None:
+        pass
+
+    try:
+        before = signal.signal(signal.SIGTERM, nothing)
+    except ValueError:  # Not the main thread, where no signals arrive.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _logged(hub: HubPlace) -> Iterator[None]:
+    """Write what the hub does into its log."""
+    log, handler = logging.getLogger(__package__), PrivateLog(hub.log, delay=True, encoding="utf-8")
+    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level, propagate = log.level, log.propagate
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+        handler.close()

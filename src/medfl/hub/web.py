@@ -1,0 +1,174 @@
+"""What the hub answers on the network: who it is, applications, how they stand; nothing else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from medfl.enrolment import (
+    APPLY,
+    AUTHORITY,
+    LARGEST,
+    PROTOCOL,
+    SITES,
+    STATUS,
+    Application,
+    bytes_of,
+    certificate_digest,
+    json_of,
+    texts,
+)
+from medfl.errors import MedflError, RefusedError, UserError, WireError
+from medfl.hub.applying import require_shown
+from medfl.hub.authority import certificate_at, pem_of
+from medfl.hub.pace import Pace
+from medfl.hub.place import HubPlace
+from medfl.hub.register import Record
+from medfl.hub.shown import shown
+
+log = logging.getLogger(__name__)
+Words: TypeAlias = dict[str, Any]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def application(hub: HubPlace, *, pace: Pace | None = None) -> Starlette:
+    """Return the hub's web application.
+
+    Parameters
+    ----------
+    hub
+        Its folder.
+    pace
+        How often somebody may be refused before the hub wants to be left in peace.
+    """
+    desk = _Desk(hub)
+    gate = _Gate(pace or Pace())
+    return Starlette(
+        routes=[
+            Route(AUTHORITY, gate.passing(desk.authority), methods=["GET"]),
+            Route(APPLY, gate.passing(desk.apply), methods=["POST"]),
+            Route(STATUS, gate.passing(desk.status), methods=["POST"]),
+            Route(SITES, gate.passing(desk.sites), methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: gate.nothing_here},
+    )
+
+
+class _Desk:
+    """Answers."""
+
+    def __init__(self, hub: HubPlace) -> None:
+        self._hub = hub
+        authority = certificate_at(hub.authority_file)
+        self._pem, self._digest = pem_of(authority).decode(), certificate_digest(authority)
+
+    def authority(self, request: Request, body: bytes) -> Words:
+        """Say who the hub is; whoever was invited knows the digest of this."""
+        return {"hub": self._hub.about.name, "authority": self._pem, "transport": self._hub.trust.to_json()}
+
+    def apply(self, request: Request, body: bytes) -> Words:
+        """Take an application in."""
+        said = _spoken_alike(json_of(body))
+        record = self._hub.register.apply(Application.from_json(said), self._digest)
+        log.info("site %s applies, fingerprint %s", record.name, record.fingerprint)
+        return self._told(record)
+
+    def status(self, request: Request, body: bytes) -> Words:
+        """Say how a site stands."""
+        said = _spoken_alike(json_of(body))
+        words = texts(said, "site", "identity", "proof")
+        identity = bytes_of(words["identity"])
+        require_shown(words["site"], identity, bytes_of(words["proof"]), authority=self._digest)
+        return self._told(self._hub.register.standing(words["site"], identity))
+
+    def sites(self, request: Request, body: bytes) -> Words:
+        """Tell an administrator which sites there are."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not self._hub.is_administrator(token.strip()):
+            raise RefusedError("this is for administrators", remedy="send the token: Authorization: Bearer TOKEN")
+        return {"sites": [shown(record) for record in self._hub.register.sites()]}
+
+    def _told(self, record: Record) -> Words:
+        """Return what a site is told of itself; once approved, with its certificate and who its peers are."""
+        words: Words = {"status": record.status, "site": record.name, "title": record.title}
+        if record.status == "approved":
+            words |= {"certificate": record.certificate, "directory": self._hub.register.directory().to_json()}
+        return words
+
+
+class _Gate:
+    """Stands before all answers: reads up to a size, tells errors as JSON, slows down who is refused often."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+
+    def passing(self, answer: Callable[[Request, bytes], Words]) -> Endpoint:
+        """Return what serves one address."""
+
+        async def endpoint(request: Request) -> Response:
+            who = request.client.host if request.client else "?"
+            if (wait := self._pace.wait(who)) > 0:
+                return _refusal(RefusedError("too many refusals", remedy=f"wait for {wait:.0f} s"), 429, wait=wait)
+            try:
+                words = await run_in_threadpool(answer, request, await _body(request))
+            except MedflError as error:
+                log.warning("refused %s %s %s: %s", who, request.method, request.url.path, " ".join(str(error).split()))
+                if isinstance(error, UserError | WireError):
+                    self._pace.refused(who)
+                return _refusal(error, _code(error))
+            return JSONResponse(words | {"protocol": PROTOCOL, "version": version("medfl"), "now": time.time()})
+
+        return endpoint
+
+    async def nothing_here(self, request: Request, error: Exception) -> Response:
+        """Answer who asks for something that does not exist."""
+        who = request.client.host if request.client else "?"
+        log.warning("refused %s %r: nothing here", who, f"{request.method} {request.url.path}"[:200])
+        code = error.status_code if isinstance(error, HTTPException) else 404
+        return _refusal(RefusedError("there is nothing here"), code)
+
+
+async def _body(request: Request) -> bytes:
+    """Read what was sent, unless it is too large."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST // 16:
+            raise WireError("what was sent is too large", received=f"more than {LARGEST // 16} bytes")
+    return bytes(body)
+
+
+def _spoken_alike(said: Words) -> Words:
+    if said.get("protocol") != PROTOCOL:
+        raise RefusedError(
+            "site and hub speak different versions of enrolment",
+            received=f"version {str(said.get('protocol'))[:20]} at the site, {PROTOCOL} at the hub",
+            remedy="upgrade MEDfl where the number is lower: pip install --upgrade medfl",
+        )
+    return said
+
+
+def _code(error: MedflError) -> int:
+    if isinstance(error, WireError):
+        return 400
+    return 403 if isinstance(error, UserError) else 503
+
+
+def _refusal(error: MedflError, code: int, *, wait: float = 0.0) -> Response:
+    said = [{"what": c.what, "where": c.where, "received": c.received, "remedy": c.remedy} for c in error.complaints]
+    if code == 503:
+        # What is wrong at the hub is for the hub's people, who have it in their log.
+        said = [{"what": "the hub has a problem of its own", "where": "", "received": "", "remedy": "try again later"}]
+    words: Mapping[str, Any] = {"error": {"code": error.code, "complaints": said}, "protocol": PROTOCOL}
+    headers = {"Retry-After": str(int(wait) + 1)} if wait else {}
+    return JSONResponse({**words, "now": time.time()}, status_code=code, headers=headers)

@@ -1,0 +1,96 @@
+"""What a site tells of its data sets before any study: what its policy lets leave, by the rules for studies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medfl.errors import MedflError
+from medfl.learn.data.schema import Schema, described
+from medfl.learn.statistic import ZERO
+from medfl.messages import Request
+from medfl.site.datasets import DataSet, Datasets, data_of, require_column
+from medfl.site.desk import Desk
+from medfl.site.dictionary import Meaning
+from medfl.site.looking import Looking
+from medfl.site.place import Place
+from medfl.site.policy import Release
+from medfl.site.remembered import Remembered
+from medfl.site.rules import Rules
+from medfl.site.rules_reading import read
+from medfl.site.written import Written
+from medfl.spec.study import Info, Study
+
+NO_POLICY = "the site has no policy yet"
+
+
+def catalogue(place: Place) -> dict[str, Any]:
+    """Return what the hub may see of the site's data sets, by name: columns, units, codes, counts as they may be told.
+
+    What the policy holds back is not there; where nothing of a data set may be told, the reason is.
+
+    Raises
+    ------
+    MedflError
+        If the register or the policy cannot be read.
+    """
+    known = Datasets(place).all()
+    if not place.policy.is_file():
+        return {name: {"withheld": NO_POLICY} for name in known}
+    rules = read(place.policy)
+    return {name: _entry(place, rules, name, dataset) for name, dataset in known.items()}
+
+
+def _entry(place: Place, rules: Rules, name: str, dataset: DataSet) -> dict[str, Any]:
+    try:
+        frame, meanings = dataset.table(), dataset.meanings()
+        require_column(dataset.target, list(frame.columns))
+        data = data_of(dataset, meanings)
+        # A column that no study could use, such as one of names, is not described; the policy says whether it is named.
+        unusable = described(frame, data)[1]
+        usable = tuple(one for one in map(str, frame.columns) if one not in {*unusable, data.target})
+        study = Study(study=Info(name="catalogue"), data=data.model_copy(update={"features": usable}))
+        policy = Written(rules, Remembered(place.told(name)))
+        told = _told(policy, study, Desk(name, lambda: frame, place.folder, columns=policy.columns))
+    except MedflError as error:
+        return {"withheld": f"the data set cannot be read now ({error.code})"}
+    if isinstance(told, str):
+        return {"withheld": told}
+    schema = Schema.from_json(told.content["schema"])
+    counted = {"rows": schema.rows} if "rows" in rules.releases.details else {}
+    columns = [_column(column, meanings.get(column["name"])) for column in schema.to_json()["columns"]]
+    return {
+        "target": dataset.target,
+        **counted,
+        "columns": columns,
+        "other_columns": list(schema.unused),
+        "policy": list(told.content.get("policy", ())),
+    }
+
+
+def _told(policy: Written, study: Study, desk: Desk) -> Release | str:
+    """Return what the policy makes of a description, as if a study had asked for all columns; or the reason of its no.
+
+    Raises
+    ------
+    MedflError
+        If the table cannot be described.
+    """
+    sheet, least = desk.sheet(), policy.rules.accepts.minimum_rows
+    if study.data.target not in sheet.names or not {*sheet.names} & {*(study.data.features or ())}:
+        return "no column of it may be told"
+    if len(sheet) < least:
+        return f"it has fewer than {least} rows"
+    request = Request(run="catalogue", round=0, site="", task="describe", study=study.canonical, seed=0)
+    said = {"schema": desk.schema(study).to_json()}
+    facts = Looking(desk, study, request)
+    found = policy.releases(Release(request=request, study=study, content=said, statistic=ZERO, facts=facts))
+    return found if isinstance(found, Release) else f"{found.reason} ({found.rule})"
+
+
+def _column(column: dict[str, Any], meaning: Meaning | None) -> dict[str, Any]:
+    """Return a column with what the dictionary says of it; of its codes those that may be told."""
+    told = {key: value for key, value in column.items() if value not in ("", [], None)}
+    if meaning is None:
+        return told
+    codes = {code: text for code, text in meaning.codes.items() if code in column["categories"]}
+    return told | {key: value for key, value in (("description", meaning.description), ("codes", codes)) if value}
