@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
 
 from medfl.hospital import changes, fit
 from medfl.messages import Refusal, Reply, Request
+from medfl.run.in_process import InProcess
+from medfl.site.approvals import Approvals
 from medfl.site.audit import FILE
-from medfl.site.datasets import DataSet
+from medfl.site.datasets import DataSet, Datasets
 from medfl.site.place import Place
 from medfl.site.reception import Reception
 from medfl.site.rules_template import template
 from medfl.spec.study import Study
 from medfl.testing.command import Said, typed, typed_apart
-from medfl.testing.federation import study, table
+from medfl.testing.federation import DECLARED, rehearse, study, table
 
 TEXT = """
 [study]
@@ -288,6 +291,23 @@ def test_a_study_that_is_not_there_is_the_users_mistake(place: Place) -> None:
     ask(place, study())
     said = typed("site", "refuse", study().digest, "--reason", "x" * 501)
     assert (said.code, "the reason is too long" in said.err) == (2, True)
+
+
+def test_what_was_spent_is_told_by_data_set(place: Place) -> None:
+    pytest.importorskip("dp_accounting", reason="the dp extra is not installed")
+    assert site("budget").out == "No run under differential privacy has spent anything yet.\n"
+    assert site("budget", "--json").json == []
+    dp = {"unit": "record", "epsilon": 4.0, **DECLARED}
+    asked = study(privacy={"secure_aggregation": False, "dp": dp}, preprocess={"impute": "mean"})
+    site("dataset", "add", "second", "ward.csv", "--target", "sick")
+    Approvals(place).approve(asked, "second", Datasets(place).named("second"), by="person")
+    _, error = rehearse(asked, InProcess({"east": Reception(place, "east").answer}))
+    assert error is None
+    (words,) = site("budget", "--json").json
+    assert (words["dataset"], words["runs"], words["delta"]) == ("second", 1, 1e-5)
+    assert 3.5 < words["epsilon"] <= 4.0
+    assert site("budget").out.startswith("second: ε = ")
+    assert stat.S_IMODE((place.folder / "keys" / "noise").stat().st_mode) == 0o600
 
 
 def test_two_processes_decide_and_one_log_tells_it(place: Place) -> None:

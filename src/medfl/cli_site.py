@@ -166,5 +166,17 @@ def log(study: str | None, last: int, verify: bool, remembered: str | None, home
         console_site.log(home, study=study, last=last, as_json=as_json)
 
 
-VERBS: tuple[click.Command, ...] = (dataset, studies_, show_study, approve, refuse, pause, continue_, log)
+@click.command()
+@click.option("--delta", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=1e-5, show_default=True,
+              help="The δ that ε is told at.")  # fmt: skip
+@HOME
+@JSON
+def budget(delta: float, home: Path | None, as_json: bool) -> None:
+    """Tell what each data set has spent of its patients' privacy, over all runs."""
+    from medfl import console_site
+
+    console_site.budget(home, delta, as_json=as_json)
+
+
+VERBS: tuple[click.Command, ...] = (dataset, studies_, show_study, approve, refuse, pause, continue_, log, budget)
 """What belongs to the group ``medfl site``."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medfl.aligned import aligned, shown
-from medfl.console import failing_in_json, home_option, print_json, say
+from medfl.console import failing_in_json, home_option, print_json, say, show_spendings
 
 if TYPE_CHECKING:
     from medfl.hospital import Hospital, Known
@@ -141,6 +141,17 @@ def verify(home: Path | None, remembered: str | None, *, as_json: bool) -> None:
         f"{found.hash[:16]}{home_option(home)}",
         dim=True,
     )
+
+
+def budget(home: Path | None, delta: float, *, as_json: bool) -> None:
+    """Show what the site's ledger says."""
+    from medfl.inspection import spent
+    from medfl.site.purse import hospital_ledger
+
+    with failing_in_json(as_json):
+        folder = _hospital(home).place.folder
+        found = list(spent(hospital_ledger(folder), delta=delta)) if (folder / "ledger").is_dir() else []
+    show_spendings(found, as_json=as_json)
 
 
 def _hospital(home: Path | None) -> Hospital:
