@@ -66,6 +66,9 @@ def test_columns_are_read_once_for_all_parts(monkeypatch: pytest.MonkeyPatch) ->
         clean(part, agreement, data=data, preprocess=Preprocess(impute="mean"))
 
     assert sorted(map(str, names)) == ["age", "sex", "sick"]
+    assert all(
+        part.cells("age") is part.cells("age") and part.texts("sex") is part.texts("sex") for part in parts.values()
+    )
 
 
 def test_a_hidden_column_is_hidden_in_that_sheet_only() -> None:

@@ -193,10 +193,22 @@ def test_work_in_chunks_changes_no_batch(monkeypatch: pytest.MonkeyPatch) -> Non
 
     whole = learn()
     monkeypatch.setattr(network, "AT_ONCE", 100)
+    monkeypatch.setattr(network, "SCORED", 100)
     parts = learn()
     assert whole[0].tobytes() == parts[0].tobytes()
     assert whole[1] == pytest.approx(parts[1], rel=1e-6)
     np.testing.assert_allclose(whole[2], parts[2], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("together", [0, 1, 16, 17, 48, 256, 257, 600])
+def test_a_row_scores_alike_however_many_are_scored_together(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "SCORED", 1)  # More than 256 rows are scored in parts.
+    model, examples = build(MLP(hidden=(8,)), features=FEATURES, outcome=BINARY), _examples(600, BINARY)
+    weights = model.init(np.random.default_rng(0))
+    one_by_one = [model.scores(weights, examples.features[row : row + 1]) for row in range(together)]
+
+    found = model.scores(weights, examples.features[:together])
+    np.testing.assert_allclose(found, np.concatenate([np.zeros(0), *one_by_one]), rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_scales_what_is_kept_and_spares_scoring() -> None:

@@ -81,7 +81,7 @@ class Sheet:
 
 
 class Part(Sheet):
-    """Some rows of a sheet, which reads its columns once for all its parts.
+    """Some rows of a sheet, which reads its columns once for all its parts; each keeps its own rows of them.
 
     Parameters
     ----------
