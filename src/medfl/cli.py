@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from medfl.cli_enrol import ENROLMENT
-from medfl.cli_hub import JSON, hub
+from medfl.cli_hub import JSON, hub, submit
 from medfl.cli_site import VERBS
 
 if TYPE_CHECKING:
@@ -217,6 +217,7 @@ def explain_policy(policy: Path, as_json: bool) -> None:
 
 
 main.add_command(hub)
+main.add_command(submit)
 
 
 @main.group()

@@ -22,6 +22,7 @@ from medfl.private import PrivateLog
 try:
     import uvicorn
 
+    from medfl.hub.fleet import Fleet
     from medfl.hub.web import application
 except ImportError as missing:
     raise MissingExtraError(
@@ -47,17 +48,19 @@ class Service:
         The address of this machine to listen on.
     port
         The port there; the one in the invitations where None.
+    fleet
+        Passes the calls of enrolled sites on to a SuperLink; without one the hub only enrols.
     """
 
-    def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None) -> None:
+    def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None, fleet: Fleet | None = None) -> None:
         hub.renew()
         self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
         config = uvicorn.Config(
-            application(hub),
+            application(hub, fleet=fleet),
             http="h11",
             ws="none",
             loop="asyncio",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
