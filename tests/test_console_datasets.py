@@ -88,6 +88,15 @@ def test_a_password_is_asked_for_and_never_shown(folder: Path, monkeypatch: pyte
         assert "geh" not in said.out + said.err
 
 
+def test_a_password_on_the_command_line_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medfl.site.datasets.read_query", lambda *_: table(60, 0))
+    url, query = "postgresql://reader:geheim@db/ward", ("--query", "SELECT * FROM ward")
+    said = typed("site", "dataset", "add", "base", url, *query, "--target", "sick")
+    assert "--password asks for it instead" in said.err
+    assert "geheim" not in said.out + said.err
+    assert "Note" not in typed("site", "dataset", "add", "ward", "ward.csv", "--target", "sick").err
+
+
 def test_show_tells_columns_units_and_codes() -> None:
     add("--dictionary", "words.csv")
     said = typed("site", "dataset", "show", "ward")

@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from medfl.deploying import EngineName
+    from medfl.inspection import Spending
     from medfl.store.home import Home
     from medfl.store.views import ExecutionView
 
@@ -277,6 +278,11 @@ def budget(home: Path | None, delta: float, *, as_json: bool) -> None:
 
     with failing_in_json(as_json):
         found = spendings(_home(home).folder, delta=delta)
+    show_spendings(found, as_json=as_json)
+
+
+def show_spendings(found: Sequence[Spending], *, as_json: bool) -> None:
+    """Show what was spent on data sets."""
     if as_json:
         print_json([asdict(one) for one in found])
         return

@@ -30,6 +30,8 @@ def add(name: str, source: str, home: Path | None, how: Mapping[str, Any]) -> No
     click.echo(f"Data set {name}: {schema.rows} rows, {len(schema.columns)} columns that studies can use.")
     _unusable(unusable)
     _complain(_strange(dataset, schema, unusable))
+    if dataset.source != dataset.shown and not how["password"]:
+        _complain(["the password stood in the command line, which shells keep; --password asks for it instead"])
     say(f"It stays where it is: {shown(dataset.shown)}", dim=True)
     say(f"What the hub may see of it: medfl site dataset show {name} --as-hub{home_option(home)}", dim=True)
 

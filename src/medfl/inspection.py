@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from medfl.events import Event
 from medfl.execution import Engines, finding, require_starts
+from medfl.privacy.ledger import Ledger
 from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
 from medfl.run.explain import Prepared, Section, explain, reading
@@ -104,12 +105,19 @@ def spendings(home: Path, *, delta: float) -> tuple[Spending, ...]:
     MedflError
         If a ledger is damaged or was rolled back.
     """
-    found = []
-    for purse in purses_in(home / "sites"):
-        for dataset in purse.ledger.datasets():
-            cost = purse.ledger.total(dataset, delta)
-            found.append(Spending(dataset.name, len(purse.ledger.runs(dataset)), cost, delta))
-    return tuple(found)
+    return tuple(one for purse in purses_in(home / "sites") for one in spent(purse.ledger, delta=delta))
+
+
+def spent(ledger: Ledger, *, delta: float) -> Iterator[Spending]:
+    """Yield what was set aside on each data set of a ledger.
+
+    Raises
+    ------
+    MedflError
+        If it is damaged or was rolled back.
+    """
+    for dataset in ledger.datasets():
+        yield Spending(dataset.name, len(ledger.runs(dataset)), ledger.total(dataset, delta), delta)
 
 
 def opened(study: Study | str | Path) -> tuple[Study, Path]:

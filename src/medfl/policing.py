@@ -13,6 +13,7 @@ from medfl.site.rules import Rules
 from medfl.site.rules_template import template
 from medfl.spec.data import Data
 from medfl.spec.reading import read as read_study
+from medfl.spec.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,20 @@ def rulings(rules: Rules, study: Path) -> tuple[Ruling, ...]:
     MedflError
         What is wrong with the study.
     """
-    whole = read_study(study).study
-    asked = {plan.arm: _as_asked(plan) for plan in compile(whole) if plan.role != "centralised"}
-    return tuple(
-        Ruling(name, plan.study.digest, tuple(admission.of_study(rules, plan.study))) for name, plan in asked.items()
-    )
+    asked = asked_of(read_study(study).study)
+    return tuple(Ruling(name, one.digest, tuple(admission.of_study(rules, one))) for name, one in asked.items())
+
+
+def asked_of(study: Study) -> dict[str, Study]:
+    """Return what sites are asked for when a study is run, arms and baselines by name, each as a study of its own.
+
+    Raises
+    ------
+    PlanError
+        If it cannot be run.
+    """
+    plans = {plan.arm: _as_asked(plan) for plan in compile(study) if plan.role != "centralised"}
+    return {name: plan.study for name, plan in plans.items()}
 
 
 def require(found: tuple[Ruling, ...]) -> None:

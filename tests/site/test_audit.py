@@ -119,17 +119,25 @@ def test_a_damaged_head_is_trouble(tmp_path: Path, text: str) -> None:
         log.append({})
 
 
-def test_a_head_that_was_taken_away_or_put_back_is_trouble(tmp_path: Path) -> None:
+def test_a_head_that_was_taken_away_is_trouble(tmp_path: Path) -> None:
+    log = written(tmp_path)
+    (tmp_path / HEAD).unlink()
+    assert "was taken away" in log.verify().trouble
+    with pytest.raises(StoreError, match="was taken away"):
+        log.append({})
+
+
+def test_an_older_head_after_a_power_cut_is_none(tmp_path: Path) -> None:
     log = written(tmp_path)
     old = (tmp_path / HEAD).read_bytes()
     log.append({})
     log.append({})
     (tmp_path / HEAD).write_bytes(old)
-    assert "older one" in log.verify().trouble
-    (tmp_path / HEAD).unlink()
-    assert "older one" in log.verify().trouble
-    with pytest.raises(StoreError, match="has not written"):
-        log.append({})
+    assert said(log) == (8, True)
+    assert "a crash came after the last lines (2)" in log.verify().note
+    log.append({})
+    assert log.verify().note == ""
+    assert said(log) == (9, True)
 
 
 # -- crashes

@@ -57,9 +57,9 @@ def approve(place: Place, asked: Study) -> None:
     Approvals(place).approve(asked, "ward", Datasets(place).named("ward"), by="person")
 
 
-def ask(place: Place, asked: Study, **how: object) -> Reply | Refusal:
-    request = Request(run="r-1", round=0, site="east", task="describe", study=asked.canonical, seed=asked.study.seed)
-    return Reception(place, "east").answer(replace(request, **how))
+def ask(place: Place, asked: Study, seed: int = 7) -> Reply | Refusal:
+    request = Request(run="r-1", round=0, site="east", task="describe", study=asked.canonical, seed=seed)
+    return Reception(place, "east").answer(request)
 
 
 def no(answer: Reply | Refusal) -> str:

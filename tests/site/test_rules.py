@@ -114,7 +114,8 @@ def keys(part: type[Part], prefix: str = "") -> list[str]:
 
 def test_every_key_has_a_case() -> None:
     bounds = {f"requires.epsilon.{unit}" for unit in UNITS}
-    elsewhere = {"version", "counts.minimum_difference", "budget.epsilon", "budget.delta"}
+    # Approval is asked for by the reception of an enrolled site, not by the policy.
+    elsewhere = {"version", "counts.minimum_difference", "budget.epsilon", "budget.delta", "approval.mode"}
     assert {*keys(Rules)} == ({*CASES} - {"requires.epsilon"}) | bounds | elsewhere
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Put a file in the place of another, on the disk before this returns; whoever reads meanwhile sees either whole.
+    """Put a file in the place of another, written out before it comes there; whoever reads meanwhile sees either whole.
+
+    After a power cut the older one may be back.
 
     Parameters
     ----------
@@ -22,7 +24,6 @@ def write_durably(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

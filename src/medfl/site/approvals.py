@@ -27,6 +27,8 @@ MOST_WAITING = 200
 """Studies that wait at once: whoever runs a hub must not fill a hospital's disk."""
 LARGEST = 2**20
 """Characters of the largest study that is kept."""
+LONGEST_REASON = 500
+"""Characters of the longest reason for a no."""
 _DIGITS = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -42,7 +44,7 @@ class Asked(Part):
     """Who decided."""
     decided: str = ""
     """When, in UTC."""
-    reason: str = Field(default="", max_length=500)
+    reason: str = Field(default="", max_length=LONGEST_REASON)
     """Why it was refused; whoever runs the study reads it."""
     dataset: str = ""
     """Name of the data set that it may use."""
@@ -155,8 +157,7 @@ class Approvals:
         PlanError
             If the reason is too long to be read.
         """
-        if len(reason) > 500:
-            raise PlanError("the reason is too long", received=f"{len(reason)} characters", remedy="use 500 at most")
+        require_short(reason)
         return self._decide(study, {"verdict": "refused", "by": "person", "reason": reason, "dataset": "", "read": ""})
 
     def last_approved(self, study: Study) -> tuple[str, Asked] | None:
@@ -194,6 +195,22 @@ class Approvals:
     def _write(self, digest: str, asked: Asked) -> Asked:
         write_durably(self._path(digest), json.dumps(asked.model_dump(mode="json"), ensure_ascii=False) + "\n")
         return asked
+
+
+def require_short(reason: str) -> None:
+    """Refuse a reason that nobody would read to its end.
+
+    Raises
+    ------
+    PlanError
+        If it is one.
+    """
+    if len(reason) > LONGEST_REASON:
+        raise PlanError(
+            "the reason is too long",
+            received=f"{len(reason)} characters",
+            remedy=f"use {LONGEST_REASON} at most",
+        )
 
 
 def _now() -> str:

@@ -5,7 +5,7 @@ kept aside in a second file, so that a log whose end was cut off is noticed. Who
 the end of the log: a hash that somebody wrote down elsewhere convicts them (see :meth:`AuditLog.verify`).
 
 A crash leaves the log in one of three states, and the next line finds its place in each: a line that was cut off, which
-is written over, since no answer left for it; a whole line that the second file does not know of yet, which counts; or
+is written over, since no answer left for it; whole lines that the second file does not know of yet, which count; or
 nothing of either.
 """
 
@@ -161,12 +161,15 @@ class AuditLog:
             trouble = f"the end was cut off: {head.lines} lines were written, {found.lines} are here"
         elif head.hash != NOTHING and head.hash not in seen:
             trouble = f"the last lines were changed: line {head.lines} is not the one that was written"
-        elif found.lines > head.lines + 1:
-            trouble = f"lines were added or {HEAD} is an older one: {head.lines} lines were written"
+        elif head == Head() and found.lines > 1:
+            trouble = f"{HEAD} was taken away: nobody knows how many lines were written"
         elif remembered is not None and not any(one.startswith(remembered) for one in seen):
             trouble = f"no line has the hash {remembered}: the log was cut off or rewritten since it was written down"
-        elif found.lines == head.lines + 1:
-            note = "the last line was written in a moment of a crash; its answer has perhaps not left"
+        elif found.lines > head.lines:
+            more = found.lines - head.lines
+            note = (
+                f"a crash came after the last line{'s' * (more > 1)} ({more}); what they are about has perhaps not left"
+            )
         elif size > head.end:
             note = "a line at the end was cut off by a crash; its answer has not left"
         return Verified(found.lines, found.hash, trouble, note)
@@ -193,7 +196,7 @@ class AuditLog:
         self._keep(Head(head.lines + 1, _hash(raw), head.end, head.end + len(raw) + 1))
 
     def _followed(self, file: BinaryIO) -> Head:
-        """Return where the next line goes: after what was kept aside, and a line that a crash kept from it.
+        """Return where the next line goes: after what was kept aside, and the lines that a crash kept from it.
 
         Raises
         ------
@@ -205,14 +208,15 @@ class AuditLog:
         last = file.read(head.end - head.begin)
         if head.lines and (len(last) < head.end - head.begin or last[-1:] != b"\n" or _hash(last[:-1]) != head.hash):
             raise _broken(self._path, "its end was cut off or changed")
-        body = file.read()
-        whole = body[: body.rfind(b"\n") + 1].splitlines()
-        if not whole:
-            return head
-        line = _parsed(whole[0])
-        if len(whole) > 1 or line is None or line.get("before") != head.hash:
-            raise _broken(self._path, "there are lines in it that this site has not written")
-        return Head(head.lines + 1, _hash(whole[0]), head.end, head.end + len(whole[0]) + 1)
+        more = [raw[:-1] for raw in file if raw.endswith(b"\n")]
+        if head == Head() and len(more) > 1:
+            raise _broken(self._path, f"{HEAD} was taken away")
+        for raw in more:
+            line = _parsed(raw)
+            if line is None or line.get("before") != head.hash:
+                raise _broken(self._path, "there are lines in it that this site has not written")
+            head = Head(head.lines + 1, _hash(raw), head.end, head.end + len(raw) + 1)
+        return head
 
     def _head(self) -> Head:
         if not self._aside.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,15 @@ class Place:
     def pause(self) -> Path:
         """A file that is there while the site answers nobody."""
         return self.folder / "paused"
+
+    @property
+    def name(self) -> str:
+        """The site's name at its hub, as enrolment has written it down; nothing before that."""
+        try:
+            name = json.loads((self.folder / "enrolment.json").read_text(encoding="utf-8"))["site"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        return name if isinstance(name, str) else ""
 
     def told(self, dataset: str) -> Path:
         """Return the folder where a policy remembers what was told of a data set."""

@@ -112,8 +112,12 @@ def ledger_purse(folder: Path, dataset: str, allowance: Allowance | None = None)
         If the secret is damaged.
     """
     limit = None if allowance is None else Limit(allowance.epsilon, allowance.delta)
-    ledger = Ledger(folder / "ledger", folder / "ledger-anchor.json")
-    return Purse(dataset, ledger, secret=secret_in(folder / "keys" / "noise"), limit=limit)
+    return Purse(dataset, hospital_ledger(folder), secret=secret_in(folder / "keys" / "noise"), limit=limit)
+
+
+def hospital_ledger(folder: Path) -> Ledger:
+    """Return the ledger of a hospital, of all its data sets."""
+    return Ledger(folder / "ledger", folder / "ledger-anchor.json")
 
 
 def purses_in(folder: Path) -> tuple[Purse, ...]:

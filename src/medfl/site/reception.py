@@ -135,9 +135,8 @@ class Reception:
         name = dataset_for(study, self.name, known)
         if name is None or any(not verdict.allowed for verdict in admission.of_study(rules, study)):
             return None
-        approved = self._approvals.approve(study, name, known[name], by="policy")
         self._log.append(decision("approved", study, by="policy", dataset=name))
-        return approved
+        return self._approvals.approve(study, name, known[name], by="policy")
 
     def _site(self, request: Request, rules: Rules, name: str, dataset: DataSet) -> Site:
         """Return what answers from a data set; a run sees the table as it was when the run began.
