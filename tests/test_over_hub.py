@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -123,6 +124,16 @@ def until(true: Callable[[], bool], seconds: float = 200) -> None:
         pause.wait(0.1)
 
 
+def coordinator(execution: str) -> int:
+    """Return the id of the process that carries an execution out."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if b"medfl.coordinating" in words and execution.encode() in words:
+                return int(path.parent.name)
+    raise LookupError(execution)
+
+
 @pytest.fixture(scope="module")
 def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
     folder = tmp_path_factory.mktemp("consortium")
@@ -148,8 +159,16 @@ def in_process(study: Path) -> str:
 
 @pytest.mark.slow
 def test_the_model_is_that_of_one_process(consortium: Consortium) -> None:
-    study = consortium.study("whole")
+    """One hospital wants to read studies first: the run stops with what to do, and goes on once it is done."""
+    east, study = Place(consortium.homes["east"].folder), consortium.study("whole")
+    east.policy.write_text(POLICY.replace('mode = "within-policy"', 'mode = "each"'))
     said = typed("submit", study, "--home", consortium.hub.folder, "--json").json
+    found = consortium.results(said["execution"])
+    assert found["status"] == "failed"
+    assert "waits for approval by the site's people" in json.dumps(found)
+    assert typed("site", "approve", study, "--home", east.folder).code == 0
+    east.policy.write_text(POLICY)
+    assert typed("resume", f"{said['execution']}-1", "--home", consortium.hub.folder).code == 0
     found = consortium.results(said["execution"])
     assert (found["status"], found["model"]) == ("finished", in_process(study))
     assert "whole" in typed("runs", "--home", consortium.hub.folder).out
@@ -158,8 +177,8 @@ def test_the_model_is_that_of_one_process(consortium: Consortium) -> None:
 
 
 @pytest.mark.slow
-def test_a_hub_that_is_killed_goes_on_by_itself(consortium: Consortium) -> None:
-    """With it end its SuperLink and the run's process; all begin again where they were, at another port within."""
+def test_a_hub_that_is_killed_goes_on_by_itself_and_so_does_a_runs_process(consortium: Consortium) -> None:
+    """With the hub end its SuperLink and the run's process; all begin again where they were."""
     study = consortium.study("killed", rounds="4")
     execution, _ = submit(consortium.hub, study)
     until(lambda: consortium.rounds(execution) >= 1)
@@ -168,6 +187,8 @@ def test_a_hub_that_is_killed_goes_on_by_itself(consortium: Consortium) -> None:
     consortium.serving.wait()
     assert execution in consortium.hub.queue.waiting()
     consortium.start()
+    until(lambda: consortium.rounds(execution) >= 2)
+    os.kill(coordinator(execution), signal.SIGKILL)
     found = consortium.results(execution)
     assert (found["status"], found["model"]) == ("finished", in_process(study))
 

@@ -60,9 +60,10 @@ def host(hub: HubPlace, *, bind: str | None, port: int | None, ready: Callable[[
     MedflError
         If it cannot.
     """
-    hub.renew()
-    certificates = Certificates(hub.authority_file, *hub.loopback)
     with ExitStack() as stack:
+        stack.enter_context(hub.running())
+        hub.renew()
+        certificates = Certificates(hub.authority_file, *hub.loopback)
         link = stack.enter_context(SuperLink(hub.superlink, certificates))
         fleet = Fleet(link.address, certificates.root, lambda: keys_of(hub).values())
         service = Service(hub, bind=bind or ALL, port=port, fleet=fleet)

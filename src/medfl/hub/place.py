@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from medfl.errors import EnrolmentError
 from medfl.hub.authority import Authority, certificate_at, own_is_old, pem_of, take_over
 from medfl.hub.queue import Queue
 from medfl.hub.register import Register
-from medfl.private import make_private, require_private, write_private
+from medfl.private import held, make_private, require_private, write_private
 
 PORT = 8443
 """Where a hub answers unless told otherwise."""
@@ -167,6 +168,17 @@ class HubPlace:
     def loopback(self) -> tuple[Path, Path]:
         """Certificate and key that the SuperLink shows to the hub's own processes; nobody else reaches it."""
         return self.superlink / "hub.crt", self.superlink / "hub.pem"
+
+    def running(self) -> AbstractContextManager[None]:
+        """Return what holds the hub while it runs: a second process must not serve it.
+
+        Raises
+        ------
+        BusyError
+            If one does.
+        """
+        self.about  # noqa: B018 - without a hub, it is said that there is none
+        return held(self.folder / "hub.lock", what="this hub")
 
     @property
     def log(self) -> Path:

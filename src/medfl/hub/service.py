@@ -12,10 +12,8 @@ from logging import Formatter
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from medfl.enrolment import address
-from medfl.errors import BusyError, EngineError, MissingExtraError
+from medfl.errors import EngineError, MissingExtraError
 from medfl.hub.place import HubPlace
 from medfl.private import PrivateLog
 
@@ -89,7 +87,7 @@ class Service:
             Is called once, when it listens.
         """
         self._server.ready = ready
-        with self._socket, _once(self._hub), _logged(self._hub), _ending_well():
+        with self._socket, _logged(self._hub), _ending_well():
             self._server.run(sockets=[self._socket])
 
     def end(self) -> None:
@@ -124,22 +122,6 @@ def _listening(bind: str, port: int) -> socket.socket:
             received=getattr(error, "strerror", None) or str(error),
             remedy="end what listens there (ss -ltnp shows it), or choose another port with --port",
         ) from error
-
-
-@contextmanager
-def _once(hub: HubPlace) -> Iterator[None]:
-    """Hold the hub: a second process must not serve it."""
-    lock = FileLock(hub.folder / "hub.lock", timeout=0, mode=0o600, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BusyError(
-            "this hub runs already", where=str(hub.folder), remedy="leave it running, or end it first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -6,18 +6,14 @@ It only calls out, and executes nothing but what is installed here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
 
-from filelock import FileLock, Timeout
-
 from medfl.enrolment import address
-from medfl.errors import BusyError, EngineError, EnrolmentError, MedflError
+from medfl.errors import EngineError, EnrolmentError, MedflError
 from medfl.messages import Refusal, Reply, Request
 from medfl.privacy.secure.member import Member
 from medfl.privacy.secure.unmasked import FolderUnmasked
-from medfl.private import write_private
+from medfl.private import held, write_private
 from medfl.site.enrolled import SiteHome
 from medfl.site.enrolling import refresh
 from medfl.site.log import logged
@@ -44,7 +40,7 @@ def serve(home: SiteHome) -> None:
     from medfl.run.flower.serving import serve as served
 
     enrolment = home.enrolled()
-    with _once(home), logged(home.folder):
+    with held(home.folder / "agent.lock", what="an agent of this site"), logged(home.folder):
         agent = Agent(home)
         home.node()
         root = home.folder / "hub.crt"
@@ -112,19 +108,3 @@ class Agent:
                 where=now.site,
                 remedy="ask whoever runs the hub; with a new invitation: medfl site enrol INVITATION",
             )
-
-
-@contextmanager
-def _once(home: SiteHome) -> Iterator[None]:
-    """Hold the site: two agents would answer the same request twice."""
-    lock = FileLock(home.folder / "agent.lock", timeout=0, mode=0o600, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BusyError(
-            "an agent of this site runs already", where=str(home.folder), remedy="leave it running, or end it first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -38,14 +38,15 @@ def served(hub: HubPlace, *, fleet: Fleet | None = None) -> Iterator[HubPlace]:
     """Serve a hub until the end of the block."""
     service, ready = Service(hub, bind=LOOPBACK, fleet=fleet), Event()
     thread = Thread(target=service.run, args=(ready.set,))
-    thread.start()
-    try:
-        if not ready.wait(30):
-            raise TimeoutError("the hub did not start")
-        yield hub
-    finally:
-        service.end()
-        thread.join()
+    with hub.running():
+        thread.start()
+        try:
+            if not ready.wait(30):
+                raise TimeoutError("the hub did not start")
+            yield hub
+        finally:
+            service.end()
+            thread.join()
 
 
 def invited(hub: HubPlace, site: str, *, seconds: float = 3600) -> Invitation:
