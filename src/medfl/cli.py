@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from medfl.cli_enrol import ENROLMENT
-from medfl.cli_hub import JSON, hub
+from medfl.cli_hub import JSON, hub, submit
 from medfl.cli_site import VERBS
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_jso
 
 
 main.add_command(hub)
+main.add_command(submit)
 
 
 @main.group()

@@ -32,5 +32,14 @@ def status_of_site(home: Path | None, as_json: bool) -> None:
     console_enrol.status(home, as_json=as_json)
 
 
-ENROLMENT: tuple[click.Command, ...] = (enrol_site, status_of_site)
+@click.command("start")
+@HOME
+def start_site(home: Path | None) -> None:
+    """Answer the hub's requests until Ctrl-C or TERM; whatever is approved, from the data set it was approved for."""
+    from medfl import console_enrol
+
+    console_enrol.start(home)
+
+
+ENROLMENT: tuple[click.Command, ...] = (enrol_site, status_of_site, start_site)
 """What belongs to the group ``medfl site`` and is about the hub."""

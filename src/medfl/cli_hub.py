@@ -37,6 +37,17 @@ def init_hub(
     console_hub.init(home, name=name, address=(host, port), brought=(certificate, key), as_json=as_json)
 
 
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@HUB_HOME
+@JSON
+def submit(study: Path, home: Path | None, as_json: bool) -> None:
+    """Queue a study at the hub on this machine: it is run over the enrolled sites that it names."""
+    from medfl import console_hub
+
+    console_hub.submit(home, study, as_json=as_json)
+
+
 @hub.command("start")
 @click.option("--bind", help="Address of this machine to listen on [default: all].")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [default: the one of the invitations].")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from medfl.console import failing_in_json, print_json, say
-from medfl.errors import EnrolmentError, MedflError
+from medfl.errors import EnrolmentError, MedflError, MissingExtraError
 
 if TYPE_CHECKING:
     from medfl.site.enrolled import Enrolment
@@ -48,6 +52,40 @@ def status(home: Path | None, *, as_json: bool) -> None:
                 _show(before, "", as_json=False)
             raise
     _show(found, sentence, as_json=as_json)
+
+
+def start(home: Path | None) -> None:
+    """Answer the hub's requests until told to end."""
+    from medfl.site.enrolled import SiteHome
+
+    place = SiteHome(home)
+    found = place.enrolled()
+    if find_spec("flwr") is None:
+        raise MissingExtraError("Flower is not installed", remedy="pip install 'medfl[flower]'")
+    from medfl.site.agent import serve
+
+    click.echo(f"{found.site} answers {found.hub} ({found.host}:{found.port}). Ctrl-C ends it.")
+    with _ended_by_term():
+        serve(place)
+
+
+@contextmanager
+def _ended_by_term() -> Iterator[None]:
+    """End with code 0 on TERM: all that has to be kept is on the disk at any moment."""
+
+    class Ended(BaseException):
+        """TERM came."""
+
+    def end(*_: object) -> None:
+        raise Ended
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except Ended:
+        say("Ended.", dim=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show(found: Enrolment, sentence: str, *, as_json: bool) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from medfl.console import failing_in_json, print_json, say
-from medfl.errors import EnrolmentError, UserError
+from medfl.errors import EnrolmentError, MissingExtraError, UserError
 
 if TYPE_CHECKING:
     from medfl.hub.place import Brought, HubPlace
@@ -42,19 +43,33 @@ def init(
 
 
 def start(home: Path | None, *, bind: str | None, port: int | None) -> None:
-    """Serve a hub until told to end."""
+    """Serve a hub and run its studies until told to end."""
     hub = _hub(home)
     about = hub.about
+    if find_spec("flwr") is None or find_spec("uvicorn") is None:
+        raise MissingExtraError("the hub's service is not installed", remedy="pip install 'medfl[hub]'")
     from medfl.enrolment import address
-    from medfl.hub.service import ALL, Service
+    from medfl.hosting import host
 
-    service = Service(hub, bind=bind or ALL, port=port)
-
-    def ready() -> None:
+    def ready(port: int) -> None:
         where = address(about.host, about.port)
-        click.echo(f"Hub {about.name!r} listens on port {service.port}; sites reach it at {where}. Ctrl-C ends it.")
+        click.echo(f"Hub {about.name!r} listens on port {port}; sites reach it at {where}. Ctrl-C ends it.")
 
-    service.run(ready)
+    host(hub, bind=bind, port=port, ready=ready)
+
+
+def submit(home: Path | None, study: Path, *, as_json: bool) -> None:
+    """Queue a study."""
+    from medfl.hosting import submit as submitted
+
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        execution, asked = submitted(hub, study)
+    if as_json:
+        print_json({"execution": execution, "study": asked.study.name, "digest": asked.digest})
+        return
+    click.echo(f"{asked.study.name} is queued as {execution}; it begins when all its sites are there.")
+    say(f"See how far it is: medfl runs --home {hub.folder}", dim=True)
 
 
 def certificate(home: Path | None, certificate: Path, key: Path) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
 from medfl.errors import PlanError
+from medfl.privacy.secure.keeping import keep_first
 from medfl.run.engine import Engine
 from medfl.site.sources import Sources
 
-EngineName = Literal["in-process", "processes", "flower"]
+EngineName = Literal["in-process", "processes", "flower", "hub"]
+HUB = "hub"
+"""The engine of what was submitted at a hub: its enrolled sites."""
 
 
 def require_engine(engine: EngineName, sources: Sources) -> None:
@@ -40,6 +44,19 @@ def require_engine(engine: EngineName, sources: Sources) -> None:
             received=engine,
             remedy="pip install 'medfl[flower]', or use engine \"processes\"",
         )
+
+
+def over_hub(sources: Sources, sites: Iterable[str]) -> AbstractContextManager[Engine]:
+    """Open the engine over the enrolled sites of a hub; its store is in its own folder."""
+    from medfl.over_hub import reached
+
+    return reached(sources.vaults.parent, tuple(sites))
+
+
+def noise_key(sources: Sources) -> bytes:
+    """Return the key of the noise that a hub adds where a study trusts it with that."""
+    # Not from medfl.seeds: whoever knows the seed of a study must not know this.
+    return keep_first(sources.vaults.parent / "noise", os.urandom(32))
 
 
 @contextmanager

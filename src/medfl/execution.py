@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from medfl.deploying import EngineName, deployed, require_engine
+from medfl.deploying import HUB, EngineName, deployed, noise_key, over_hub, require_engine
 from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
 from medfl.events import (
     DataDescribed,
@@ -23,6 +23,7 @@ from medfl.events import (
     RunResumed,
     WeightsTaken,
 )
+from medfl.kept_policies import keep_policy, policy_of
 from medfl.learn.transfer.source import Source, from_export, from_file, from_run
 from medfl.run.checkpoint import Checkpoint
 from medfl.run.coalitions import with_coalitions
@@ -35,9 +36,7 @@ from medfl.run.provenance import machine, versions
 from medfl.run.starting import Find
 from medfl.site import worker
 from medfl.site.pooled import pooled
-from medfl.site.rules_reading import parse
 from medfl.site.sources import Sources
-from medfl.spec.reading import text_of
 from medfl.spec.start import Start
 from medfl.spec.study import Study
 from medfl.store.home import Home
@@ -73,7 +72,7 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
         plans = with_coalitions(plans, lambda asked: tuple(sources.sites(asked)))
     execution = secrets.token_hex(4)
     if sources.policy is not None:
-        _keep_policy(home, execution, sources.policy)
+        keep_policy(home, execution, sources.policy)
     planned = [
         RunPlanned(
             run=f"{execution}-{number}",
@@ -273,7 +272,8 @@ class Engines:
         engine, sites = self._opened(plan.study)
         pool = pooled(sites, self._sources.vaults)
         find = finding(self._sources.base, lambda: home)
-        return Federation(engine, home.artefacts.write, InProcess({pool.name: pool.answer}), find)
+        secret = noise_key(self._sources) if self._name == HUB else None
+        return Federation(engine, home.artefacts.write, InProcess({pool.name: pool.answer}), find, secret=secret)
 
     def _opened(self, study: Study) -> tuple[Engine, dict[str, Site]]:
         key = f"{study.data.model_dump_json()}/{study.study.seed}"
@@ -286,6 +286,8 @@ class Engines:
     def _connected(self, study: Study, sites: dict[str, Site]) -> Engine:
         if self._name == "in-process":
             return InProcess({name: site.answer for name, site in sites.items()})
+        if self._name == HUB:
+            return self._stack.enter_context(over_hub(self._sources, sites))
         opening = worker.opening(study, self._sources, self._plugins)
         if self._name == "flower":
             return self._stack.enter_context(deployed(sites, opening))
@@ -374,18 +376,5 @@ def _stored_sources(home: Home, run: RunView) -> Sources:
             where=run.run,
             remedy="call medfl.simulate again with the same study and frames",
         )
-    policy = _policy_of(home, run.execution)
+    policy = policy_of(home, run.execution)
     return Sources(Path(run.base), home.folder / "sites", policy=policy if policy.is_file() else None)
-
-
-def _keep_policy(home: Home, execution: str, policy: Path) -> None:
-    """Keep a copy of the policy, so that a run that is resumed goes on under the same."""
-    text = text_of(policy, "policy")
-    parse(text, source=policy.name)
-    kept = _policy_of(home, execution)
-    kept.parent.mkdir(mode=0o700, exist_ok=True)
-    kept.write_text(text, encoding="utf-8")
-
-
-def _policy_of(home: Home, execution: str) -> Path:
-    return home.folder / "policies" / f"{execution}.toml"

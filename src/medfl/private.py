@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from logging import FileHandler
 from pathlib import Path
 
-from medfl.errors import EnrolmentError, StoreError
+from filelock import FileLock, Timeout
+
+from medfl.errors import BusyError, EnrolmentError, StoreError
 
 
 def write_private(path: Path, body: bytes) -> None:
@@ -63,6 +67,35 @@ def require_private(path: Path) -> None:
             received=f"mode {mode:o}",
             remedy=f"chmod {right} {path}, and replace what is in it if somebody may have copied it",
         )
+
+
+@contextmanager
+def held(path: Path, *, what: str) -> Iterator[None]:
+    """Hold a lock on a file until the end of the block, or of the process, whichever comes first.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        Who runs already if somebody else holds it, as in "this hub".
+
+    Raises
+    ------
+    BusyError
+        If somebody else does.
+    """
+    lock = FileLock(path, timeout=0, mode=0o600, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError(
+            f"{what} runs already", where=str(path.parent), remedy="leave it running, or end it first"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class PrivateLog(FileHandler):

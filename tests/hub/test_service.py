@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from medfl.enrolment import APPLY, AUTHORITY, SITES, STATUS
-from medfl.errors import BusyError, EngineError
+from medfl.errors import EngineError
 from medfl.hub.pace import Pace
 from medfl.hub.place import About, HubPlace
 from medfl.hub.service import Service
-from medfl.testing.command import MEDFL
+from medfl.testing.command import MEDFL, typed
 from medfl.testing.hub import LOOPBACK, free_port, invited, made, served
 
 
@@ -149,8 +149,10 @@ def test_without_tls_nothing_is_said(hub: HubPlace) -> None:
 
 
 def test_a_second_process_does_not_serve_the_same_hub(hub: HubPlace) -> None:
-    with pytest.raises(BusyError, match="runs already"):
-        Service(hub, bind=LOOPBACK, port=0).run(lambda: None)
+    said = typed("hub", "start", "--home", hub.folder)
+    assert said.code == 2
+    assert "this hub runs already" in said.err
+    assert not (hub.superlink / "state.db").exists(), "nothing of it was started"
 
 
 def test_a_port_that_is_taken_is_a_sentence(hub: HubPlace) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,9 @@ from pathlib import Path
 from medfl.enrolment import TRANSPORT, Invitation, Signed, certificate_digest, json_of
 from medfl.errors import EnrolmentError
 from medfl.hub.authority import Authority, certificate_at, own_is_old, pem_of, take_over
+from medfl.hub.queue import Queue
 from medfl.hub.register import Register
-from medfl.private import make_private, require_private, write_private
+from medfl.private import held, make_private, require_private, write_private
 
 PORT = 8443
 """Where a hub answers unless told otherwise."""
@@ -153,15 +155,43 @@ class HubPlace:
         return Signed.from_json(json_of((self._tls / "trust.json").read_bytes()))
 
     @property
+    def queue(self) -> Queue:
+        """What it has taken on and not finished."""
+        return Queue(self.folder / "queue")
+
+    @property
+    def superlink(self) -> Path:
+        """The folder of its SuperLink."""
+        return self.folder / "superlink"
+
+    @property
+    def loopback(self) -> tuple[Path, Path]:
+        """Certificate and key that the SuperLink shows to the hub's own processes; nobody else reaches it."""
+        return self.superlink / "hub.crt", self.superlink / "hub.pem"
+
+    def running(self) -> AbstractContextManager[None]:
+        """Return what holds the hub while it runs: a second process must not serve it.
+
+        Raises
+        ------
+        BusyError
+            If one does.
+        """
+        self.about  # noqa: B018 - without a hub, it is said that there is none
+        return held(self.folder / "hub.lock", what="this hub")
+
+    @property
     def log(self) -> Path:
         """Where it writes down what it did and whom it refused."""
         return self.folder / "hub.log"
 
     def renew(self) -> None:
-        """Make the hub's own certificate anew in its last year; sites trust the authority, and notice nothing."""
+        """Make certificates of the hub's own anew in their last year; sites trust the authority, and notice nothing."""
         require_private(self.key)
         if self.about.own and own_is_old(self.certificate):
             self.authority.serve([self.about.host], self._tls)
+        if not self.loopback[0].exists() or own_is_old(self.loopback[0]):
+            self.authority.serve(["127.0.0.1"], self.superlink)
 
     def replace(self, brought: Brought) -> None:
         """Take another certificate for TLS that somebody brings, as after its renewal.

@@ -12,16 +12,15 @@ from logging import Formatter
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from medfl.enrolment import address
-from medfl.errors import BusyError, EngineError, MissingExtraError
+from medfl.errors import EngineError, MissingExtraError
 from medfl.hub.place import HubPlace
 from medfl.private import PrivateLog
 
 try:
     import uvicorn
 
+    from medfl.hub.fleet import Fleet
     from medfl.hub.web import application
 except ImportError as missing:
     raise MissingExtraError(
@@ -47,17 +46,19 @@ class Service:
         The address of this machine to listen on.
     port
         The port there; the one in the invitations where None.
+    fleet
+        Passes the calls of enrolled sites on to a SuperLink; without one the hub only enrols.
     """
 
-    def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None) -> None:
+    def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None, fleet: Fleet | None = None) -> None:
         hub.renew()
         self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
         config = uvicorn.Config(
-            application(hub),
+            application(hub, fleet=fleet),
             http="h11",
             ws="none",
             loop="asyncio",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -86,7 +87,7 @@ class Service:
             Is called once, when it listens.
         """
         self._server.ready = ready
-        with self._socket, _once(self._hub), _logged(self._hub), _ending_well():
+        with self._socket, _logged(self._hub), _ending_well():
             self._server.run(sockets=[self._socket])
 
     def end(self) -> None:
@@ -121,22 +122,6 @@ def _listening(bind: str, port: int) -> socket.socket:
             received=getattr(error, "strerror", None) or str(error),
             remedy="end what listens there (ss -ltnp shows it), or choose another port with --port",
         ) from error
-
-
-@contextmanager
-def _once(hub: HubPlace) -> Iterator[None]:
-    """Hold the hub: a second process must not serve it."""
-    lock = FileLock(hub.folder / "hub.lock", timeout=0, mode=0o600, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BusyError(
-            "this hub runs already", where=str(hub.folder), remedy="leave it running, or end it first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -31,6 +32,7 @@ from medfl.enrolment import (
 from medfl.errors import MedflError, RefusedError, UserError, WireError
 from medfl.hub.applying import require_shown
 from medfl.hub.authority import certificate_at, pem_of
+from medfl.hub.fleet import CALLS, PATH, Fleet
 from medfl.hub.pace import Pace
 from medfl.hub.place import HubPlace
 from medfl.hub.register import Record
@@ -41,7 +43,7 @@ Words: TypeAlias = dict[str, Any]
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
-def application(hub: HubPlace, *, pace: Pace | None = None) -> Starlette:
+def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None = None) -> Starlette:
     """Return the hub's web application.
 
     Parameters
@@ -50,16 +52,28 @@ def application(hub: HubPlace, *, pace: Pace | None = None) -> Starlette:
         Its folder.
     pace
         How often somebody may be refused before the hub wants to be left in peace.
+    fleet
+        Passes the calls of enrolled sites on to a SuperLink; without one the hub only enrols.
     """
     desk = _Desk(hub)
     gate = _Gate(pace or Pace())
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        if fleet is not None:
+            await fleet.close()
+
+    passing = [] if fleet is None else [Route(PATH, gate.passing_on(fleet), methods=["POST"])]
     return Starlette(
         routes=[
             Route(AUTHORITY, gate.passing(desk.authority), methods=["GET"]),
             Route(APPLY, gate.passing(desk.apply), methods=["POST"]),
             Route(STATUS, gate.passing(desk.status), methods=["POST"]),
             Route(SITES, gate.passing(desk.sites), methods=["GET"]),
+            *passing,
         ],
+        lifespan=lifespan,
         exception_handlers={HTTPException: gate.nothing_here},
     )
 
@@ -127,6 +141,23 @@ class _Gate:
                     self._pace.refused(who)
                 return _refusal(error, _code(error))
             return JSONResponse(words | {"protocol": PROTOCOL, "version": version("medfl"), "now": time.time()})
+
+        return endpoint
+
+    def passing_on(self, fleet: Fleet) -> Endpoint:
+        """Return what passes the calls of enrolled sites on; they are not held up by what others did."""
+
+        async def endpoint(request: Request) -> Response:
+            if request.path_params["call"] not in CALLS:
+                return await self.nothing_here(request, HTTPException(404))
+            try:
+                await run_in_threadpool(fleet.require_enrolled, request)
+            except MedflError as error:
+                who = request.client.host if request.client else "?"
+                log.warning("refused %s %s: %s", who, request.url.path, error.complaints[0].what)
+                self._pace.refused(who)
+                return _refusal(error, _code(error))
+            return await fleet.passed_on(request)
 
         return endpoint
 

@@ -191,10 +191,14 @@ class SiteHome:
         return key
 
     def put_away(self) -> None:
-        """Put the keys of a revoked enrolment aside, where they are no longer used."""
-        aside = self.folder / "revoked-keys"
+        """Put the keys of a revoked enrolment aside, where they are no longer used; the key of its noise stays."""
+        place = self.folder / "revoked-keys"
+        make_private(place)
+        aside = place / str(sum(1 for _ in place.iterdir()))
         make_private(aside)
-        self._keys.replace(aside / str(sum(1 for _ in aside.iterdir())))
+        for path in (self._keys / "identity", self.node_key):
+            if path.exists():
+                path.replace(aside / path.name)
         self.file.unlink()
 
     def member(self, unmasked: Unmasked) -> Member:
@@ -204,6 +208,11 @@ class SiteHome:
         ----------
         unmasked
             Where it notes what it has helped to unmask.
+        """
+        return Member(self.enrolled().site, self.identity(), self.identities(), unmasked=unmasked)
+
+    def identities(self) -> dict[str, bytes]:
+        """Return the identities of all who are enrolled, this site among them, by name.
 
         Raises
         ------
@@ -215,17 +224,15 @@ class SiteHome:
         enrolment = self.enrolled()
         peers = enrolment.peers
         require_unchanged(enrolment.known, peers)
-        identity = self.identity()
         own = peers.get(enrolment.site)
-        if own is None or own.identity != identity.public:
+        if own is None or own.identity != self.identity().public:
             raise EnrolmentError(
                 "the directory does not name this site with its key",
                 where=str(self.file),
                 received=f"site {enrolment.site}",
                 remedy="fetch the directory again: medfl site status; if that stays so, ask whoever runs the hub",
             )
-        directory = {name: peer.identity for name, peer in peers.items()}
-        return Member(enrolment.site, identity, directory, unmasked=unmasked)
+        return {name: peer.identity for name, peer in peers.items()}
 
     def enrolled(self) -> Enrolment:
         """Return the enrolment of a site that is approved.

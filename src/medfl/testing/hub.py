@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from medfl.enrolment import Application, Invitation
+from medfl.hub.fleet import Fleet
 from medfl.hub.place import About, Brought, HubPlace
 from medfl.hub.service import Service
 from medfl.site.enrolled import SiteHome
@@ -33,18 +34,19 @@ def made(folder: Path, name: str = "Test hub") -> HubPlace:
 
 
 @contextmanager
-def served(hub: HubPlace) -> Iterator[HubPlace]:
+def served(hub: HubPlace, *, fleet: Fleet | None = None) -> Iterator[HubPlace]:
     """Serve a hub until the end of the block."""
-    service, ready = Service(hub, bind=LOOPBACK), Event()
+    service, ready = Service(hub, bind=LOOPBACK, fleet=fleet), Event()
     thread = Thread(target=service.run, args=(ready.set,))
-    thread.start()
-    try:
-        if not ready.wait(30):
-            raise TimeoutError("the hub did not start")
-        yield hub
-    finally:
-        service.end()
-        thread.join()
+    with hub.running():
+        thread.start()
+        try:
+            if not ready.wait(30):
+                raise TimeoutError("the hub did not start")
+            yield hub
+        finally:
+            service.end()
+            thread.join()
 
 
 def invited(hub: HubPlace, site: str, *, seconds: float = 3600) -> Invitation:

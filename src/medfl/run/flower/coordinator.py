@@ -14,7 +14,7 @@ from threading import Event, Thread
 from typing import Any, TypeVar
 
 import httpx
-from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, StartRunRequest
+from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest, StartRunRequest, UnregisterNodeRequest
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
@@ -42,7 +42,7 @@ from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from medfl.errors import EngineError, WireError
-from medfl.run.flower.superlink import SuperLink
+from medfl.run.flower.superlink import Link
 from medfl.run.flower.wire import HUB, contents, envelope, letter, opened, root
 
 ALIVE = 10.0
@@ -61,7 +61,7 @@ clientapp = "medfl:none"
 C = TypeVar("C", bound=ProtobufClient)
 
 
-def register(link: SuperLink, keys: Mapping[str, bytes]) -> dict[str, int]:
+def register(link: Link, keys: Mapping[str, bytes]) -> dict[str, int]:
     """Let these sites in, by their public keys, and return the number of each one's node; known ones stay.
 
     Parameters
@@ -80,10 +80,19 @@ def register(link: SuperLink, keys: Mapping[str, bytes]) -> dict[str, int]:
     return {site: known[key] for site, key in keys.items()}
 
 
+def let_in_only(link: Link, keys: Mapping[str, bytes]) -> None:
+    """Let these sites in, by their public keys, and nobody else any more."""
+    register(link, keys)
+    with client(ControlHttpClient, link) as control:
+        for node in control.ListNodes(ListNodesRequest()).nodes_info:
+            if node.public_key not in keys.values() and node.status != "unregistered":
+                control.UnregisterNode(UnregisterNodeRequest(node_id=node.node_id))
+
+
 class Channel:
     """One run of Flower's, through which requests go out and answers come in."""
 
-    def __init__(self, link: SuperLink) -> None:
+    def __init__(self, link: Link) -> None:
         self.run, token = _claimed(link)
         self._client = client(RuntimeHttpClient, link, RuntimeTokenHttpInterceptor(token=token))
         self._me = Node(node_id=HUB)
@@ -173,13 +182,13 @@ def fetched(pull: Callable[[], Any], *, tries: int = 100) -> bytes:
     raise WireError("a part of a Flower message never came")
 
 
-def client(kind: type[C], link: SuperLink, *interceptors: Any) -> C:
+def client(kind: type[C], link: Link, *interceptors: Any) -> C:
     """Return a client of one of the SuperLink's interfaces."""
     chain = [RuntimeVersionHttpInterceptor(component_name=COMPONENT), *interceptors]
     return kind.from_server_address(link.address, False, root(link.certificates.root), chain)
 
 
-def _claimed(link: SuperLink) -> tuple[int, str]:
+def _claimed(link: Link) -> tuple[int, str]:
     """Start a run and claim it; return its number and the token that stands for it."""
     with client(ControlHttpClient, link) as control:
         run = int(control.StartRun(StartRunRequest(fab=Fab(content=_bundle()))).run_id)

@@ -12,7 +12,7 @@ import httpx
 from medfl.errors import Complaint, EngineError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.coordinator import Channel
-from medfl.run.flower.superlink import SuperLink
+from medfl.run.flower.superlink import Link
 
 AGAIN = 30.0
 """Seconds after which a request is sent once more, in case a site died while it fetched it; doubled each time."""
@@ -37,7 +37,7 @@ class FlowerEngine:
         The number of each site's node, by the site's name.
     """
 
-    def __init__(self, link: SuperLink, nodes: Mapping[str, int]) -> None:
+    def __init__(self, link: Link, nodes: Mapping[str, int]) -> None:
         self._link, self._nodes = link, dict(sorted(nodes.items()))
         self._channel: Channel | None = None
         self._heard = monotonic()

@@ -7,6 +7,7 @@ with; nothing that comes from the hub is executed.
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,14 +26,15 @@ from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from medfl.errors import Complaint, EngineError, SiteError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.coordinator import fetched
 from medfl.run.flower.postbox import Postbox
+from medfl.run.flower.signing import Signing
 from medfl.run.flower.wire import answer as sealed
-from medfl.run.flower.wire import contents, envelope, opened, root
+from medfl.run.flower.wire import contents, envelope, opened
+from medfl.run.threads import single_threaded
 
 LIFE = 30.0
 """Seconds that Flower is told to expect between two signs of life; it waits for twice that."""
@@ -64,7 +66,7 @@ class Address:
     key: Path
 
 
-def serve(address: Address, answer: Answer, *, folder: Path) -> None:
+def serve(address: Address, answer: Answer, *, folder: Path, between: Callable[[], None] | None = None) -> None:
     """Answer for a site until the process ends.
 
     Parameters
@@ -75,10 +77,14 @@ def serve(address: Address, answer: Answer, *, folder: Path) -> None:
         What answers a request.
     folder
         Where the site keeps requests and answers until they are done with.
+    between
+        Is called before each try to connect; what it raises ends the serving.
     """
-    box, pause, away = Postbox(folder), Event(), AWAY[0]
+    box, pause, away, signing = Postbox(folder), Event(), AWAY[0], Signing(_key(address))
     while True:
-        with suppress(httpx.HTTPError), _Line(address, box) as line:
+        if between is not None:
+            between()
+        with suppress(httpx.HTTPError), _Line(address, box, signing) as line:
             away = AWAY[0]
             _talk(line, box, answer)
         # Jitter, so that all sites do not come back at the same moment; no result depends on it.
@@ -120,7 +126,8 @@ def _answer(box: Postbox, message: MessageProto, body: bytes, answer: Answer) ->
         nobody = Refusal(request="", site="", code=error.code, complaints=error.complaints)
         box.answer(message, to_bytes(nobody), remember=None)
         return
-    said = _lost(request) if box.begun(message) >= TRIES else answer(request)
+    with single_threaded():
+        said = _lost(request) if box.begun(message) >= TRIES else answer(request)
     # A refusal costs nothing and may be another one tomorrow: only what was worked for is repeated.
     box.answer(message, to_bytes(said), remember=body if isinstance(said, Reply) else None)
 
@@ -137,18 +144,11 @@ def _lost(request: Request) -> Refusal:
 class _Line:
     """A connection as one node, with signs of life while the site works."""
 
-    def __init__(self, address: Address, box: Postbox) -> None:
+    def __init__(self, address: Address, box: Postbox, signing: Signing) -> None:
         self._box = box
-        key = load_pem_private_key(address.key.read_bytes(), None)
-        if not isinstance(key, EllipticCurvePrivateKey):
-            raise SiteError("the key of a Flower node is on an elliptic curve", where=str(address.key))
-        public = key.public_key()
-        chain: list[ProtobufClientInterceptor] = [
-            RuntimeVersionHttpInterceptor(component_name="SuperNode"),
-            NodeAuthHttpInterceptor(key, public),
-        ]
-        self._client = FleetHttpClient.from_server_address(address.where, False, root(address.root), chain)
-        self._public = public_key_to_bytes(public)
+        chain: list[ProtobufClientInterceptor] = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), signing]
+        self._client = FleetHttpClient(f"https://{address.where}", interceptors=chain, verify=_trusting(address.root))
+        self._public = public_key_to_bytes(_key(address).public_key())
         self._node, self._closing = Node(), Event()
 
     def __enter__(self) -> _Line:
@@ -229,3 +229,18 @@ class _Line:
         while not self._closing.wait(LIFE / 3):
             with suppress(httpx.HTTPError):
                 self._client.SendNodeHeartbeat(asked)
+
+
+def _key(address: Address) -> EllipticCurvePrivateKey:
+    key = load_pem_private_key(address.key.read_bytes(), None)
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise SiteError("the key of a Flower node is on an elliptic curve", where=str(address.key))
+    return key
+
+
+def _trusting(root: Path) -> ssl.SSLContext:
+    """Return what checks the other end: its certificate is this one, or signed by it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cafile=root)
+    return context

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import Protocol
 
 from medfl.errors import EngineError
 from medfl.run.flower.keeping import Kept, last_line
@@ -41,6 +42,61 @@ class Certificates:
     key: Path
 
 
+class Link(Protocol):
+    """A SuperLink as its user needs it: where it is, what its certificate is checked with, what opens its runs."""
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        ...
+
+    @property
+    def certificates(self) -> Certificates:
+        """What it is recognised by."""
+        ...
+
+    @property
+    def secret(self) -> bytes:
+        """What alone lets somebody carry out runs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A SuperLink on this machine that another process keeps running.
+
+    Parameters
+    ----------
+    address
+        Host and port.
+    certificates
+        What it is recognised by.
+    secret
+        What alone lets somebody carry out runs.
+    """
+
+    address: str
+    certificates: Certificates
+    secret: bytes
+
+    @classmethod
+    def at(cls, folder: Path, certificates: Certificates) -> Elsewhere:
+        """Return the one whose folder this is.
+
+        Raises
+        ------
+        EngineError
+            If none was started there.
+        """
+        try:
+            port, secret = int((folder / "port").read_text(encoding="ascii")), (folder / "secret").read_bytes()
+        except (OSError, ValueError) as error:
+            raise EngineError(
+                "there is no SuperLink to go over", where=str(folder), remedy="start the hub: medfl hub start"
+            ) from error
+        return cls(f"{HOST}:{port}", certificates, secret)
+
+
 class SuperLink:
     """A SuperLink on this machine, started again whenever it dies.
 
@@ -65,6 +121,7 @@ class SuperLink:
         command += ["--ssl-keyfile", str(certificates.key), "--enable-supernode-auth"]
         command += ["--database", str(folder / "state.db"), "--isolation", "process"]
         command += ["--superexec-auth-secret-file", str(secret), "--disable-runtime-dependency-installation"]
+        (folder / "port").write_text(str(self.port), encoding="ascii")
         self._process = Kept(command, environment=QUIET | {"FLWR_HOME": str(folder)}, log=folder / "log")
 
     @property

@@ -1,0 +1,69 @@
+"""The engine of a hub's studies: over its SuperLink, to the agents of its enrolled sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medfl.errors import PlanError, listed
+from medfl.hub.place import HubPlace
+from medfl.run.flower.coordinator import register
+from medfl.run.flower.engine import FlowerEngine
+from medfl.run.flower.superlink import Certificates, Elsewhere
+from medfl.spec.study import Study
+
+
+@contextmanager
+def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[FlowerEngine]:
+    """Open the engine over the enrolled sites of a hub that runs.
+
+    Parameters
+    ----------
+    folder
+        The hub's folder.
+    sites
+        The sites' names.
+
+    Raises
+    ------
+    PlanError
+        If one is not enrolled any more.
+    EngineError
+        If the hub was never started.
+    """
+    hub = HubPlace(folder)
+    link, keys = link_of(hub), keys_of(hub)
+    if gone := [name for name in sites if name not in keys]:
+        raise PlanError(
+            "a site of the study is not enrolled any more",
+            where=f"site {listed(gone)}",
+            remedy="enrol it again and resume the run, or submit the study without it",
+        )
+    engine = FlowerEngine(link, register(link, {name: keys[name] for name in sites}))
+    try:
+        yield engine
+    finally:
+        engine.leave()
+
+
+def keys_of(hub: HubPlace) -> dict[str, bytes]:
+    """Return the public key of each enrolled site's node, PEM."""
+    return {record.name: record.node.encode() for record in hub.register.sites() if record.status == "approved"}
+
+
+def link_of(hub: HubPlace) -> Elsewhere:
+    """Return the SuperLink of a running hub.
+
+    Raises
+    ------
+    EngineError
+        If the hub was never started.
+    """
+    certificate, key = hub.loopback
+    return Elsewhere.at(hub.superlink, Certificates(hub.authority_file, certificate, key))
+
+
+def sites_of(study: Study) -> tuple[str, ...]:
+    """Return the sites that the arms of a study name, sorted."""
+    return tuple(sorted({name for arm in study.arms.values() for name in arm.data.sites or ()}))

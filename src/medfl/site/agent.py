@@ -1,0 +1,110 @@
+"""A hospital's agent: one process that fetches its hub's requests and has the reception answer them, until it is ended.
+
+It only calls out, and executes nothing but what is installed here.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+from medfl.enrolment import address
+from medfl.errors import EngineError, EnrolmentError, MedflError
+from medfl.messages import Refusal, Reply, Request
+from medfl.privacy.secure.member import Member
+from medfl.privacy.secure.unmasked import FolderUnmasked
+from medfl.private import held, write_private
+from medfl.site.enrolled import SiteHome
+from medfl.site.enrolling import refresh
+from medfl.site.log import logged
+from medfl.site.place import Place
+from medfl.site.reception import Reception
+
+log = logging.getLogger("medfl.site")
+AGAIN = 60.0
+"""Seconds after which a site that cannot reach its hub asks how its enrolment stands."""
+
+
+def serve(home: SiteHome) -> None:
+    """Answer for an enrolled site until the process ends, or the hub revokes it.
+
+    Raises
+    ------
+    EnrolmentError
+        If the site is not enrolled, or no longer.
+    BusyError
+        If another process answers for it.
+    """
+    # Flower is an extra, and takes a second to import.
+    from medfl.run.flower.serving import Address
+    from medfl.run.flower.serving import serve as served
+
+    enrolment = home.enrolled()
+    with held(home.folder / "agent.lock", what="an agent of this site"), logged(home.folder):
+        agent = Agent(home)
+        home.node()
+        root = home.folder / "hub.crt"
+        write_private(root, home.enrolled().trust.encode())
+        where = Address(address(enrolment.host, enrolment.port), root, home.node_key)
+        served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting)
+
+
+class Agent:
+    """Answers, with the peers that are enrolled at that moment.
+
+    Parameters
+    ----------
+    home
+        The site's folder.
+    """
+
+    def __init__(self, home: SiteHome) -> None:
+        self._home = home
+        self._looked = float("-inf")
+        self._look()
+        self._peers = home.identities()
+        member = Member(
+            home.enrolled().site, home.identity(), self._peers, unmasked=FolderUnmasked(home.folder / "unmasked")
+        )
+        self._reception = Reception(Place(home.folder), member.site, member=member)
+
+    def answer(self, request: Request) -> Reply | Refusal:
+        """Answer a request; before a run's first step of secure aggregation, look who is enrolled."""
+        try:
+            if request.task == "keys":
+                self._look()
+                fresh = self._home.identities()
+                self._peers.clear()
+                self._peers.update(fresh)
+        except MedflError as error:
+            return Refusal(request=request.id, site=self._reception.name, code=error.code, complaints=error.complaints)
+        return self._reception.answer(request)
+
+    def before_connecting(self) -> None:
+        """Look, every minute without a connection, whether the site is still enrolled, and what the hub shows.
+
+        Raises
+        ------
+        EnrolmentError
+            If it is not.
+        """
+        if monotonic() - self._looked > AGAIN:
+            self._look()
+            write_private(self._home.folder / "hub.crt", self._home.enrolled().trust.encode())
+
+    def _look(self) -> None:
+        """Ask the hub how the enrolment stands; what was known is good enough while it cannot be reached."""
+        self._looked = monotonic()
+        try:
+            now, sentence = refresh(self._home, self._home.enrolled())
+        except EngineError as error:
+            log.info("the hub cannot be reached: %s", error.complaints[0].received)
+            return
+        if sentence:
+            log.warning("%s", sentence)
+        if now.status != "approved":
+            raise EnrolmentError(
+                "the hub has revoked this site",
+                where=now.site,
+                remedy="ask whoever runs the hub; with a new invitation: medfl site enrol INVITATION",
+            )

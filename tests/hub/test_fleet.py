@@ -1,0 +1,127 @@
+"""What the hub passes on to its SuperLink, and what it does not."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from medfl.hub import fleet as passing
+from medfl.hub.fleet import Fleet
+from medfl.hub.place import HubPlace
+from medfl.over_hub import keys_of
+from medfl.testing.hub import LOOPBACK, enrolled, made, served
+
+
+@dataclass
+class Upstream:
+    """A SuperLink that notes what reaches it."""
+
+    seen: list[httpx.Request] = field(default_factory=list)
+    away: bool = False
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        if self.away:
+            raise httpx.ConnectError("away")
+        self.seen.append(request)
+        said = httpx.ByteStream(request.content[::-1])
+        return httpx.Response(207, stream=said, headers={"content-type": "application/x-protobuf", "server": "x"})
+
+
+@dataclass
+class Line:
+    """A hub that serves, what is behind it, and a site that is enrolled."""
+
+    hub: HubPlace
+    upstream: Upstream
+    key: bytes
+
+    def post(self, path: str, body: bytes = b"", *, key: bytes | None = None) -> tuple[int, bytes, dict[str, str]]:
+        context = ssl.create_default_context(cafile=str(self.hub.authority_file))
+        line = http.client.HTTPSConnection(LOOPBACK, self.hub.about.port, context=context, timeout=20)
+        heads = {"flwr-public-key": b64encode(self.key if key is None else key).decode(), "Cookie": "a=b"}
+        try:
+            line.request("POST", path, body=body, headers=heads | {"Content-Type": "application/x-protobuf"})
+            answer = line.getresponse()
+            return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
+        finally:
+            line.close()
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    monkeypatch.setattr(passing, "FRESH", 0.0)
+    hub, upstream = made(tmp_path / "hub"), Upstream()
+    fleet = Fleet(f"{LOOPBACK}:1", hub.authority_file, lambda: keys_of(hub).values())
+    fleet._client = httpx.AsyncClient(transport=httpx.MockTransport(upstream.answer), base_url="https://superlink")
+    with served(hub, fleet=fleet):
+        enrolled(hub, tmp_path, "a")
+        yield Line(hub, upstream, keys_of(hub)["a"])
+
+
+def test_an_enrolled_sites_calls_pass_and_their_answers_come_back(line: Line) -> None:
+    body = bytes(range(256)) * 4000
+    code, said, heads = line.post("/v1/fleet/push-object", body)
+    assert (code, said, heads["content-type"]) == (207, body[::-1], "application/x-protobuf")
+    (seen,) = line.upstream.seen
+    assert seen.url.path == "/v1/fleet/push-object"
+    assert seen.headers["flwr-public-key"] == b64encode(line.key).decode()
+    assert "cookie" not in seen.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/control/start-run",
+        "/v1/control/register-node",
+        "/v1/runtime/acquire-task",
+        "/v1/fleet/register-node",
+        "/v1/fleet/unregister-node",
+        "/v1/fleet/get-fab",
+        "/v1/fleet/",
+        "/v1/fleet/pull-messages/more",
+        "/v1/fleet/../control/start-run",
+        "/v1/fleet/..%2fcontrol%2fstart-run",
+        "/v1/fleet//v1/control/start-run",
+        "//v1/control/start-run",
+    ],
+)
+def test_nothing_else_passes_whoever_asks(line: Line, path: str) -> None:
+    assert line.post(path)[0] == 404
+    assert line.upstream.seen == []
+    assert "nothing here" in line.hub.log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("key", [b"", b"another key", b"-----BEGIN PUBLIC KEY-----"])
+def test_a_key_that_is_nobodys_is_refused(line: Line, key: bytes) -> None:
+    code, said, _ = line.post("/v1/fleet/pull-messages", key=key)
+    assert code == 403
+    assert b"belongs to no enrolled site" in said
+    assert line.upstream.seen == []
+    assert "belongs to no enrolled site" in line.hub.log.read_text(encoding="utf-8")
+
+
+def test_a_revoked_site_is_refused_from_then_on(line: Line) -> None:
+    assert line.post("/v1/fleet/pull-messages")[0] == 207
+    line.hub.register.revoke("a", line.hub.authority)
+    assert line.post("/v1/fleet/pull-messages")[0] == 403
+    assert len(line.upstream.seen) == 1
+
+
+def test_a_superlink_that_is_away_is_said_to_be(line: Line) -> None:
+    line.upstream.away = True
+    code, _, heads = line.post("/v1/fleet/pull-messages")
+    assert (code, heads["retry-after"]) == (503, "1")
+
+
+def test_what_is_too_large_is_cut_off(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passing, "LARGEST", 1000)
+    assert line.post("/v1/fleet/push-object", bytes(1001))[0] == 413
+    assert line.post("/v1/fleet/push-object", bytes(1000))[0] == 207

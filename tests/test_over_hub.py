@@ -1,0 +1,227 @@
+"""Studies over a hub and three enrolled sites, each a process of its own, through the hub's one HTTPS port."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from medfl.events import RoundFinished
+from medfl.hosting import submit
+from medfl.hub.place import HubPlace
+from medfl.inspection import opened
+from medfl.site.datasets import DataSet, Datasets
+from medfl.site.enrolled import SiteHome
+from medfl.site.place import Place
+from medfl.site.rules_template import template
+from medfl.store.home import Home
+from medfl.testing.command import MEDFL, typed
+from medfl.testing.federation import NAMES, tables
+from medfl.testing.hub import LOOPBACK, enrolled, made
+
+POLICY = (
+    template()
+    .replace('mode = "each"', 'mode = "within-policy"')
+    .replace('ranges = "rounded"', 'ranges = "exact"')
+    .replace("minimum_rows = 50", "minimum_rows = 40")
+    .replace("minimum = 5", "minimum = 1")
+    .replace("minimum_test_rows = 20", "minimum_test_rows = 1")
+    .replace("minimum_difference = 5", "minimum_difference = 1")
+    .replace("studies = []", 'studies = "any"')
+)
+STUDY = """
+[study]
+name = "tiny"
+seed = 7
+
+[data]
+target = "sick"
+sites = { east = "east.csv", north = "north.csv", west = "west.csv" }
+
+[model]
+kind = "logistic"
+
+[training]
+batch_size = 16
+
+[algorithm]
+kind = "fedavg"
+rounds = 2
+
+[evaluation]
+bootstrap = 20
+"""
+
+
+@dataclass
+class Consortium:
+    """A hub and its sites."""
+
+    folder: Path
+    hub: HubPlace
+    stack: ExitStack
+    homes: dict[str, SiteHome] = field(default_factory=dict)
+    serving: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start the hub, and return when it listens."""
+        command = [*MEDFL, "hub", "start", "--bind", LOOPBACK, "--home", str(self.hub.folder)]
+        self.serving = self._process(command)
+        assert self.serving.stdout is not None
+        assert "listens" in self.serving.stdout.readline()
+
+    def answer(self, name: str) -> subprocess.Popen[str]:
+        """Start a site's agent."""
+        return self._process([*MEDFL, "site", "start", "--home", str(self.homes[name].folder)])
+
+    def study(self, name: str, **more: str) -> Path:
+        """Write a study of the sites' tables, and return its path."""
+        text = STUDY.replace('"tiny"', f'"{name}"')
+        for old, new in more.items():
+            text = text.replace(f"{old} = 2", f"{old} = {new}")
+        path = self.folder / f"{name}.toml"
+        path.write_text(text)
+        return path
+
+    def results(self, execution: str) -> dict[str, Any]:
+        """Return what became of an execution, once it is done."""
+        until(lambda: execution not in self.hub.queue.waiting())
+        found: dict[str, Any] = typed("show", f"{execution}-1", "--home", self.hub.folder, "--json").json
+        return found
+
+    def rounds(self, execution: str) -> int:
+        """Return how many rounds are finished."""
+        with Home(self.hub.folder) as home:
+            read = home.journal.read(kinds=(RoundFinished.__name__,))
+            return sum(recorded.event.run == f"{execution}-1" for recorded in read)
+
+    def _process(self, command: list[str]) -> subprocess.Popen[str]:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+        def end() -> None:
+            with process:
+                process.terminate()
+
+        self.stack.callback(end)
+        return process
+
+
+def until(true: Callable[[], bool], seconds: float = 200) -> None:
+    """Return when something is true; it happens in other processes, so it is looked at again and again."""
+    deadline, pause = time.monotonic() + seconds, Event()
+    while not true():
+        assert time.monotonic() < deadline, "it never was"
+        pause.wait(0.1)
+
+
+def coordinator(execution: str) -> int:
+    """Return the id of the process that carries an execution out."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if b"medfl.coordinating" in words and execution.encode() in words:
+                return int(path.parent.name)
+    raise LookupError(execution)
+
+
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
+    folder = tmp_path_factory.mktemp("consortium")
+    with ExitStack() as stack:
+        consortium = Consortium(folder, made(folder / "hub"), stack)
+        consortium.start()
+        consortium.homes = enrolled(consortium.hub, folder, *NAMES)
+        for name, table in tables().items():
+            path, place = folder / f"{name}.csv", Place(consortium.homes[name].folder)
+            table.to_csv(path, index=False)
+            Datasets(place).add(path.name, DataSet(source=str(path), target="sick"))
+            place.policy.write_text(POLICY)
+            consortium.answer(name)
+        yield consortium
+
+
+def in_process(study: Path) -> str:
+    """Return the digest of the model that one process makes of a study."""
+    said = typed("run", study, "--home", study.parent / "in one process", "--json")
+    assert said.code == 0, said.err
+    return str(said.json["runs"][0]["model"])
+
+
+@pytest.mark.slow
+def test_the_model_is_that_of_one_process(consortium: Consortium) -> None:
+    """One hospital wants to read studies first: the run stops with what to do, and goes on once it is done."""
+    east, study = Place(consortium.homes["east"].folder), consortium.study("whole")
+    east.policy.write_text(POLICY.replace('mode = "within-policy"', 'mode = "each"'))
+    said = typed("submit", study, "--home", consortium.hub.folder, "--json").json
+    found = consortium.results(said["execution"])
+    assert found["status"] == "failed"
+    assert "waits for approval by the site's people" in json.dumps(found)
+    assert typed("site", "approve", study, "--home", east.folder).code == 0
+    east.policy.write_text(POLICY)
+    assert typed("resume", f"{said['execution']}-1", "--home", consortium.hub.folder).code == 0
+    found = consortium.results(said["execution"])
+    assert (found["status"], found["model"]) == ("finished", in_process(study))
+    assert "whole" in typed("runs", "--home", consortium.hub.folder).out
+    log = (consortium.homes["east"].folder / "log").rglob("*")
+    assert any(path.is_file() and b'"train"' in path.read_bytes() for path in log), "it is in the site's audit log"
+
+
+@pytest.mark.slow
+def test_a_hub_that_is_killed_goes_on_by_itself_and_so_does_a_runs_process(consortium: Consortium) -> None:
+    """With the hub end its SuperLink and the run's process; all begin again where they were."""
+    study = consortium.study("killed", rounds="4")
+    execution, _ = submit(consortium.hub, study)
+    until(lambda: consortium.rounds(execution) >= 1)
+    assert consortium.serving is not None
+    os.kill(consortium.serving.pid, signal.SIGKILL)
+    consortium.serving.wait()
+    assert execution in consortium.hub.queue.waiting()
+    consortium.start()
+    until(lambda: consortium.rounds(execution) >= 2)
+    os.kill(coordinator(execution), signal.SIGKILL)
+    found = consortium.results(execution)
+    assert (found["status"], found["model"]) == ("finished", in_process(study))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('west = "west.csv"', 'west = "west.csv", south = "south.csv"', "south: unknown"),
+        ("bootstrap = 20", 'baselines = ["centralised"]', "no rows leave a hospital"),
+        (
+            'sites = { east = "east.csv", north = "north.csv", west = "west.csv" }',
+            'simulate = { table = "east.csv", sites = 3, partition = "iid" }',
+            "which enrolled sites take part",
+        ),
+    ],
+)
+def test_what_a_hub_cannot_run_is_refused(tmp_path: Path, old: str, new: str, what: str) -> None:
+    hub = made(tmp_path / "hub")
+    assert old in STUDY
+    (tmp_path / "study.toml").write_text(STUDY.replace(old, new))
+    said = typed("submit", tmp_path / "study.toml", "--home", hub.folder)
+    assert said.code == 2
+    assert what in said.err or "not all sites of the study are enrolled" in said.err
+    assert hub.queue.waiting() == []
+
+
+def test_a_run_of_a_hub_that_does_not_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = made(tmp_path / "hub")
+    (tmp_path / "study.toml").write_text(STUDY)
+    monkeypatch.setattr("medfl.hosting.require_enrolled", lambda hub, study: ())
+    execution, study = submit(hub, tmp_path / "study.toml")
+    assert study.digest == opened(tmp_path / "study.toml")[0].digest
+    assert hub.queue.waiting() == [execution]
+    said = typed("resume", f"{execution}-1", "--home", hub.folder)
+    assert said.code == 1
+    assert "medfl hub start" in said.err
