@@ -160,6 +160,7 @@ class _Driver:
 
     def __init__(self, address: str | None, wanted: int, news: _News) -> None:
         self.flying: set[int] = set()
+        self._reader: Thread | None = None
         with ExitStack() as stack:
             folder = Path(
                 stack.enter_context(TemporaryDirectory(prefix="medfl-ray-", dir=_place(), ignore_cleanup_errors=True))
@@ -171,7 +172,7 @@ class _Driver:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(address),
+                env=environment(address),
                 start_new_session=True,
             )
             stack.callback(self._stop)
@@ -185,7 +186,7 @@ class _Driver:
     @property
     def ended(self) -> bool:
         """Whether the process is gone."""
-        return not self._reader.is_alive()
+        return self._reader is None or not self._reader.is_alive()
 
     @property
     def pid(self) -> int:
@@ -203,7 +204,6 @@ class _Driver:
     def end(self) -> None:
         """Close the pipe, which ends Ray, and make sure."""
         self._stack.close()
-        self._reader.join()
 
     def _stop(self) -> None:
         if (pipe := self._process.stdin) is not None:
@@ -214,6 +214,10 @@ class _Driver:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._reader is not None:
+            self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _counted(self, address: str | None) -> int:
         """Return how many workers there are, as soon as they are there."""
@@ -257,7 +261,7 @@ def _frame(pipe: IO[bytes] | None) -> bytes | None:
     return None
 
 
-def _environment(address: str | None) -> dict[str, str]:
+def environment(address: str | None) -> dict[str, str]:
     """Return what Ray's processes are told of the world.
 
     Ray runs whatever it is sent by whoever reaches its ports and knows its token. One that is started here gets a token

@@ -16,10 +16,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import Any, BinaryIO, TypeAlias
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from medfl.errors import EngineError, WireError
 from medfl.messages import read_frame, write_frame
@@ -27,7 +28,7 @@ from medfl.run.processes import ONE_THREAD
 from medfl.run.ray.hosting import Host
 
 START = 60.0
-"""Seconds in which Ray must have started the workers; those that it has not started then are done without."""
+"""Seconds in which Ray must have started a worker; those that it has not started then are done without."""
 QUIET = 40
 """The level of Ray's own log in this process: errors only."""
 _FAULTS = (RayError, ConnectionError, RuntimeError, ValueError, TimeoutError, OSError, EngineError)
@@ -106,6 +107,21 @@ class Order:
     words: Mapping[str, Any]
     body: bytes
 
+    @property
+    def slot(self) -> Slot:
+        """The worker that it is for."""
+        return self.words["key"], self.words["worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A worker that was started for a request and knows its sites now, or did not come to life."""
+
+    order: Order
+    actor: Actor
+    until: float
+    future: Future[None]
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -132,7 +148,7 @@ class Carrier:
         self._fresh, self._news = list(fresh), news
         self._openings: dict[str, tuple[str, bytes]] = {}
         self._actors: dict[Slot, Actor] = {}
-        self._queue: SimpleQueue[Order | Done | None] = SimpleQueue()
+        self._queue: SimpleQueue[Order | Opened | Done | None] = SimpleQueue()
 
     def carry(self, orders: BinaryIO) -> None:
         """Do what the hub orders until it closes the pipe."""
@@ -140,12 +156,14 @@ class Carrier:
         while (event := self._queue.get()) is not None:
             if isinstance(event, Done):
                 self._tell(event)
+            elif isinstance(event, Opened):
+                self._go_on(event)
             elif event.words["do"] == "open":
                 self._openings[event.words["key"]] = (event.words["module"], event.body)
             elif event.words["do"] == "ask":
                 self._ask(event)
             else:
-                self._drop((event.words["key"], event.words["worker"]))
+                self._drop(event.slot)
         for slot in list(self._actors):
             self._drop(slot)
 
@@ -158,22 +176,42 @@ class Carrier:
             self._queue.put(None)
 
     def _ask(self, order: Order) -> None:
-        slot, ticket = (order.words["key"], order.words["worker"]), order.words["ticket"]
-        if slot not in self._actors:
-            self._actors[slot] = self._opened(slot[0])
-        asked = self._actors[slot]
-        answer = asked.answer.remote(order.body)
+        if order.slot in self._actors:
+            self._send(order)
+        else:
+            self._open(order, monotonic() + START)
+
+    def _send(self, order: Order) -> None:
+        slot, asked = order.slot, self._actors[order.slot]
 
         def done(future: Future[bytes]) -> None:
-            self._queue.put(Done(ticket, slot, asked, future))
+            self._queue.put(Done(order.words["ticket"], slot, asked, future))
 
-        answer.future().add_done_callback(done)
+        asked.answer.remote(order.body).future().add_done_callback(done)
 
-    def _opened(self, key: str) -> Actor:
-        """Return a worker that knows its sites; where a machine was lost, its processors are, so it asks for none."""
+    def _open(self, order: Order, until: float) -> None:
+        """Start a worker and tell it its sites; where a machine was lost, its processors are, so it asks for none."""
         found = self._fresh.pop(0) if self._fresh else actor(processors=0)
-        found.open.remote(*self._openings[key])
-        return found
+        self._actors[order.slot] = found
+
+        def opened(future: Future[None]) -> None:
+            self._queue.put(Opened(order, found, until, future))
+
+        found.open.remote(*self._openings[order.words["key"]]).future().add_done_callback(opened)
+
+    def _go_on(self, opened: Opened) -> None:
+        """Ask a worker that is there now. One that is not may have been sent to a machine that is gone: try again."""
+        order, error = opened.order, opened.future.exception()
+        if self._actors.get(order.slot) is not opened.actor:
+            return
+        if error is None:
+            self._send(order)
+            return
+        self._drop(order.slot)
+        if monotonic() < opened.until and not isinstance(error, RayTaskError):
+            self._open(order, opened.until)
+        else:
+            self._write({"ticket": order.words["ticket"], "lost": type(error).__name__}, b"")
 
     def _tell(self, done: Done) -> None:
         error = done.future.exception()
