@@ -17,7 +17,6 @@ from medfl.testing.command import typed
 from medfl.testing.engine_contract import RemoteEngineContract
 from medfl.testing.federation import NAMES, rehearse, rounds
 
-pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 Rounds = list[tuple[int, tuple[str, ...], str]]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -26,7 +30,6 @@ from medfl.testing.command import MEDFL, typed, typed_apart
 from medfl.testing.engine_contract import replies
 from medfl.testing.federation import NAMES, Through, rehearse, rounds
 
-pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 Rounds = list[tuple[int, tuple[str, ...], str]]
 
@@ -157,3 +160,71 @@ def test_ctrl_c_ends_ray_and_the_run_resumes_to_the_same_model(
         whole["model"],
         whole["metrics"],
     )
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Two nodes of a Ray cluster on this machine, and where it is reached."""
+
+    address: str
+    nodes: tuple[subprocess.Popen[str], ...]
+
+    def lose_one(self) -> None:
+        """Kill the second node as a power cut would: its raylet, with which its workers end."""
+        (raylet,) = [one for one in below(self.nodes[1].pid) if words_of(one)[0].endswith("/raylet")]
+        os.kill(raylet, signal.SIGKILL)
+
+
+@pytest.fixture
+def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machines]:
+    for name, word in {"USAGE_STATS_ENABLED": "0", "AUTH_MODE": "token", "AUTH_TOKEN": secrets.token_hex(32)}.items():
+        monkeypatch.setenv(f"RAY_{name}", word)
+    with ExitStack() as stack:
+        # Ray's sockets lie deep in this folder, and their paths may not be long.
+        folder = stack.enter_context(TemporaryDirectory(prefix="medfl-rt-", dir="/tmp", ignore_cleanup_errors=True))
+        first, said = node(stack, "--head", "--port=0", "--include-dashboard=false", f"--temp-dir={folder}")
+        found = re.search(r"--address='([^']+)'", said)
+        assert found is not None, said
+        second, _ = node(stack, f"--address={found[1]}")
+        yield Machines(found[1], (first, second))
+
+
+def node(stack: ExitStack, *words: str) -> tuple[subprocess.Popen[str], str]:
+    """Start a node with one processor; return its process and what it said until it was there."""
+    program = "from ray.scripts.scripts import main; main()"
+    command = (sys.executable, "-c", program, "start", "--block", "--num-cpus=1", *words)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    stack.callback(process.wait)
+    stack.callback(process.stdout.close)
+    stack.callback(process.terminate)
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Process exit logs" in line:
+            return process, said
+    raise AssertionError(said)
+
+
+def test_a_machine_that_is_lost_costs_time_and_nothing_else(
+    tiny: Path, study: Study, machines: Machines, expected: Rounds
+) -> None:
+    exchanges = 0
+
+    def lose(answers: list[Reply | Refusal]) -> list[Reply | Refusal]:
+        nonlocal exchanges
+        exchanges += 1
+        if exchanges == 4:
+            machines.lose_one()
+        return answers
+
+    opening = worker.opening(study, Sources(tiny.parent, tiny.parent / "vaults"))
+    with Cluster(address=machines.address, wanted=len(NAMES)) as cluster:
+        assert cluster.workers == 2
+        engine = RayEngine(NAMES, cluster=cluster, module=worker.__name__, opening=opening)
+        events, error = rehearse(study, Through(engine, lose))
+    assert error is None
+    assert exchanges > 4
+    assert rounds(events) == expected
