@@ -91,7 +91,7 @@ def test_ray_killed_between_exchanges_is_started_again(
 
 HUB = """
 import sys
-from medfl.run.ray.cluster import Cluster, environment
+from medfl.run.ray.cluster import Cluster
 from medfl.run.ray.engine import RayEngine
 from medfl.testing.engine_contract import asked
 
