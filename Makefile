@@ -6,7 +6,7 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
-.PHONY: demo test check bench reference proof-of-concept clean
+.PHONY: demo test check ray bench reference proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
@@ -19,6 +19,10 @@ test: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/python tools/reference.py --check
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest $(PYTEST)
+
+# Ray, its workers, its machines and the hub are killed while they work; a minute or two.
+ray: .venv/dev.stamp
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -m ray tests/run/ray
 
 bench: .venv/dev.stamp
 	$(BIN)/python bench/simulate.py

@@ -85,6 +85,8 @@ def test_imports_only_downwards(path: Path) -> None:
         parts = module.split(".")
         if parts[0] == "flwr":
             assert path.relative_to(SRC).as_posix().startswith("run/flower"), "only run/flower knows flwr"
+        if parts[0] == "ray":
+            assert path.relative_to(SRC).as_posix().startswith("run/ray"), "only run/ray knows ray"
         if parts[0] != "medfl" or len(parts) < 2 or here in FRONT_DOORS:
             continue
         if here == "site" and module.startswith("medfl.run.flower"):

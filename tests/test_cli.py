@@ -253,7 +253,7 @@ def test_a_run_without_a_model_cannot_be_exported(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("frobnicate",), ("run",), ("run", "study.toml", "--engine", "ray"), ("show", "--nope")]
+    "words", [("frobnicate",), ("run",), ("run", "study.toml", "--engine", "smoke-signals"), ("show", "--nope")]
 )
 def test_what_is_typed_wrongly(words: tuple[str, ...]) -> None:
     said = typed(*words)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from medfl.cli_enrol import ENROLMENT
 from medfl.cli_hub import JSON, hub, submit
 from medfl.cli_site import VERBS
-
-if TYPE_CHECKING:
-    from medfl.deploying import EngineName
 
 HOME = click.option(
     "--home",
@@ -29,6 +25,11 @@ PLUGIN = click.option(
 )
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RUN = click.argument("run")
+ADDRESS = click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="With Ray: the running cluster to use [default: Ray is started on this machine, and ended].",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -69,18 +70,21 @@ def check(study: Path, home: Path | None, plugin: tuple[Path, ...], public: Path
 @main.command()
 @STUDY
 @HOME
-@click.option("--engine", type=click.Choice(["in-process", "processes", "flower"]), default="in-process",
+@click.option("--engine", type=click.Choice(["in-process", "processes", "ray", "flower"]), default="in-process",
               show_default=True,
-              help="All sites in this process, one worker process a core, or a rehearsal of deployment.")  # fmt: skip
+              help="All sites in this process, one worker process a core, Ray's workers, or a rehearsal of "
+              "deployment.")  # fmt: skip
+@ADDRESS
 @click.option("--arm", help="Run this arm only, without baselines.")
 @click.option("--policy", type=click.Path(path_type=Path, dir_okay=False),
               help="Policy of every site that has none of its own.")  # fmt: skip
 @PLUGIN
 @JSON
-def run(
+def run(  # noqa: PLR0913 - one for each option
     study: Path,
     home: Path | None,
-    engine: EngineName,
+    engine: str,
+    address: str | None,
     arm: str | None,
     policy: Path | None,
     plugin: tuple[Path, ...],
@@ -89,19 +93,21 @@ def run(
     """Run a study: every arm, every repeat, every baseline."""
     from medfl import console
 
-    console.run(study, home, engine=engine, arm=arm, policy=policy, plugins=plugin, as_json=as_json)
+    asked = console.engine(engine, address, as_json=as_json)
+    console.run(study, home, engine=asked, arm=arm, policy=policy, plugins=plugin, as_json=as_json)
 
 
 @main.command()
 @RUN
 @HOME
+@ADDRESS
 @PLUGIN
 @JSON
-def resume(run: str, home: Path | None, plugin: tuple[Path, ...], as_json: bool) -> None:
+def resume(run: str, home: Path | None, address: str | None, plugin: tuple[Path, ...], as_json: bool) -> None:
     """Go on with an interrupted run, and with all that was started together with it."""
     from medfl import console
 
-    console.resume(run, home, plugins=plugin, as_json=as_json)
+    console.resume(run, home, address=address, plugins=plugin, as_json=as_json)
 
 
 @main.command()

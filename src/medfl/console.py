@@ -22,7 +22,7 @@ from medfl.errors import BusyError, DivergedError, MedflError, SiteError, UserEr
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from medfl.deploying import EngineName
+    from medfl.deploying import Chosen
     from medfl.inspection import Spending
     from medfl.store.home import Home
     from medfl.store.views import ExecutionView
@@ -144,7 +144,7 @@ def run(
     study: Path,
     home: Path | None,
     *,
-    engine: EngineName,
+    engine: Chosen,
     arm: str | None,
     policy: Path | None,
     plugins: tuple[Path, ...],
@@ -171,20 +171,37 @@ def run(
     _carry_on(execution, home, plugins=plugins, as_json=as_json, study=study)
 
 
-def resume(run: str, home: Path | None, *, plugins: tuple[Path, ...], as_json: bool) -> None:
+def engine(name: str, address: str | None, *, as_json: bool) -> Chosen:
+    """Return the engine that was asked for, or say that it has no address."""
+    from medfl.deploying import chosen
+
+    with failing_in_json(as_json):
+        return chosen(name, address)
+
+
+def resume(run: str, home: Path | None, *, address: str | None, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Go on with an execution, named by one of its runs."""
+    from medfl.deploying import chosen
     from medfl.site.plugins import load
     from medfl.store.shelf import whole_run
 
     with failing_in_json(as_json):
         load(plugins)
         place = _home(home)
-        execution = whole_run(place, run).execution
-    _carry_on(execution, home, plugins=plugins, as_json=as_json)
+        known = whole_run(place, run)
+        if address is not None:
+            chosen(known.engine, address)
+    _carry_on(known.execution, home, plugins=plugins, as_json=as_json, address=address)
 
 
 def _carry_on(
-    execution: str, home: Path | None, *, plugins: tuple[Path, ...], as_json: bool, study: Path | None = None
+    execution: str,
+    home: Path | None,
+    *,
+    plugins: tuple[Path, ...],
+    as_json: bool,
+    study: Path | None = None,
+    address: str | None = None,
 ) -> None:
     """Carry an execution out; show what it gave even where it stopped before its end."""
     from medfl.execution import carry_on
@@ -198,7 +215,7 @@ def _carry_on(
         display = progress(whole_execution(place, execution), _console(err=True))
     try:
         with placing(study), logged(place.folder / "sites") as log, display as shown:
-            carry_on(place, execution, display=shown, plugins=plugins)
+            carry_on(place, execution, display=shown, plugins=plugins, address=address)
     except MedflError as error:
         with failing_in_json(as_json):
             view = whole_execution(place, execution)

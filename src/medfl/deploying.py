@@ -1,4 +1,4 @@
-"""Which engine carries a run, and how a deployment is rehearsed on this machine."""
+"""Which engine carries a run, how a deployment is rehearsed on this machine, and how Ray is used."""
 
 from __future__ import annotations
 
@@ -6,29 +6,53 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from medfl.errors import PlanError
 from medfl.privacy.secure.keeping import keep_first
 from medfl.run.engine import Engine
+from medfl.site import worker
 from medfl.site.sources import Sources
 
-EngineName = Literal["in-process", "processes", "flower", "hub"]
+if TYPE_CHECKING:
+    from medfl.run.ray.cluster import Cluster
+
+EngineName = Literal["in-process", "processes", "flower", "ray", "hub"]
 HUB = "hub"
 """The engine of what was submitted at a hub: its enrolled sites."""
+LOCAL = "local"
+"""The address that stands for a Ray that is started on this machine."""
 
 
-def require_engine(engine: EngineName, sources: Sources) -> None:
+@dataclass(frozen=True, slots=True)
+class RayAt:
+    """The engine over a Ray cluster that runs already.
+
+    Parameters
+    ----------
+    address
+        ``HOST:PORT`` of its head; ``auto`` for the one that this machine is part of, ``local`` or nothing to start
+        Ray on this machine, as the engine ``"ray"`` does.
+    """
+
+    address: str = ""
+
+
+Chosen: TypeAlias = EngineName | RayAt
+
+
+def require_engine(engine: str, sources: Sources) -> None:
     """Refuse an engine that cannot work here.
 
     Raises
     ------
     PlanError
-        If its sites cannot read these tables, or Flower is not installed.
+        If its sites cannot read these tables, or what it is made of is not installed.
     """
     if engine != "in-process" and sources.tables is not None:
         raise PlanError(
@@ -37,13 +61,71 @@ def require_engine(engine: EngineName, sources: Sources) -> None:
             received=engine,
             remedy='use engine "in-process", or save the frames as files and name them in [data.sites]',
         )
-    if engine == "flower" and find_spec("flwr") is None:
+    for name, package, title in (("flower", "flwr", "Flower"), ("ray", "ray", "Ray")):
+        if engine == name and find_spec(package) is None:
+            raise PlanError(
+                f"{title} is not installed",
+                where="engine",
+                received=engine,
+                remedy=f"pip install 'medfl[{name}]', or use engine \"processes\"",
+            )
+
+
+def chosen(engine: str, address: str | None) -> Chosen:
+    """Return the engine of this name, at an address if there is one.
+
+    Raises
+    ------
+    PlanError
+        If the engine has no address, or there is no such engine.
+    """
+    if engine == "ray":
+        return RayAt(address or "")
+    if address:
         raise PlanError(
-            "Flower is not installed",
-            where="engine",
-            received=engine,
-            remedy="pip install 'medfl[flower]', or use engine \"processes\"",
+            "only Ray is reached at an address",
+            where="--address",
+            received=f"{address}, with the engine {engine}",
+            remedy="add --engine ray, or leave --address out",
         )
+    for name in get_args(EngineName):
+        if engine == name:
+            return name  # type: ignore[no-any-return]
+    raise PlanError("there is no such engine", where="engine", received=engine, remedy="use a newer MEDfl")
+
+
+def name_of(engine: Chosen) -> EngineName:
+    """Return the engine's name."""
+    return "ray" if isinstance(engine, RayAt) else engine
+
+
+class OnRay:
+    """Opens engines over one Ray, which is started or reached when the first of them is opened.
+
+    Parameters
+    ----------
+    engine
+        Where it is.
+    stack
+        Ends it.
+    """
+
+    def __init__(self, engine: Chosen, stack: ExitStack) -> None:
+        self._address = engine.address if isinstance(engine, RayAt) else ""
+        self._stack = stack
+        self._cluster: Cluster | None = None
+
+    def engine(self, sites: Iterable[str], opening: bytes) -> Engine:
+        """Return an engine for these sites, with workers of its own."""
+        from medfl.run.ray.cluster import Cluster
+        from medfl.run.ray.engine import RayEngine
+
+        names = tuple(sites)
+        if self._cluster is None:
+            address = None if self._address in ("", LOCAL) else self._address
+            most = len(names) if address is not None else min(len(names), os.cpu_count() or 1)
+            self._cluster = self._stack.enter_context(Cluster(address=address, wanted=most))
+        return RayEngine(names, cluster=self._cluster, module=worker.__name__, opening=opening)
 
 
 def over_hub(sources: Sources, sites: Iterable[str]) -> AbstractContextManager[Engine]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from medfl.deploying import HUB, EngineName, deployed, noise_key, over_hub, require_engine
+from medfl.deploying import HUB, Chosen, OnRay, RayAt, chosen, deployed, name_of, noise_key, over_hub, require_engine
 from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
 from medfl.events import (
     DataDescribed,
@@ -55,7 +55,7 @@ class Display(Protocol):
         ...
 
 
-def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, arm: str | None) -> str:
+def lay_down(study: Study, home: Home, *, sources: Sources, engine: Chosen, arm: str | None) -> str:
     """Lay down all runs of an execution in the journal and return its id.
 
     Raises
@@ -65,7 +65,7 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
     SpecError
         If the policy is none.
     """
-    require_engine(engine, sources)
+    require_engine(name_of(engine), sources)
     plans = compile(study, only=arm)
     require_starts(plans, finding(sources.base, lambda: home))
     if arm is None:
@@ -81,7 +81,8 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: EngineName, 
             digest=study.digest,
             spec=study.canonical,
             base="" if sources.tables is not None else str(sources.base),
-            engine=engine,
+            engine=name_of(engine),
+            address=engine.address if isinstance(engine, RayAt) else "",
             role=plan.role,
             arm=plan.arm,
             seed=plan.seed,
@@ -101,6 +102,7 @@ def carry_on(
     sources: Sources | None = None,
     display: Display | None = None,
     plugins: Iterable[Path] = (),
+    address: str | None = None,
 ) -> None:
     """Carry out what an execution has not finished yet.
 
@@ -114,6 +116,8 @@ def carry_on(
         Is told what happens.
     plugins
         Files of the user's own that worker processes load before anything else.
+    address
+        Where Ray is now; as it was laid down where None.
 
     Raises
     ------
@@ -123,11 +127,12 @@ def carry_on(
     """
     view = whole_execution(home, execution)
     runs = list(view.every)
+    engine = chosen(runs[0].engine, runs[0].address if address is None else address)
     mendable: list[tuple[RunView, UserError]] = []
     unusable: list[RunView] = []
     with (
         home.lock(execution),
-        Engines(sources or _stored_sources(home, runs[0]), runs[0].engine, plugins) as engines,
+        Engines(sources or _stored_sources(home, runs[0]), engine, plugins) as engines,
     ):
         for run in runs:
             if any(_read_alike(run, other) for other in unusable):
@@ -254,10 +259,11 @@ class _Scribe:
 class Engines:
     """Opens the sites once for each way in which the arms' data differ."""
 
-    def __init__(self, sources: Sources, name: str, plugins: Iterable[Path] = ()) -> None:
-        self._sources, self._name, self._plugins = sources, name, tuple(plugins)
+    def __init__(self, sources: Sources, engine: Chosen, plugins: Iterable[Path] = ()) -> None:
+        self._sources, self._name, self._plugins = sources, name_of(engine), tuple(plugins)
         self._open: dict[str, tuple[Engine, dict[str, Site]]] = {}
         self._stack = ExitStack()
+        self._ray = OnRay(engine, self._stack)
 
     def engine(self, plan: RunPlan) -> Engine:
         """Return the engine that reaches the sites of this plan."""
@@ -291,6 +297,8 @@ class Engines:
         opening = worker.opening(study, self._sources, self._plugins)
         if self._name == "flower":
             return self._stack.enter_context(deployed(sites, opening))
+        if self._name == "ray":
+            return self._ray.engine(sites, opening)
         command = (sys.executable, "-m", worker.__name__)
         return self._stack.enter_context(Processes(sites, command=command, opening=opening))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medfl.deploying import EngineName
+    from medfl.deploying import Chosen
     from medfl.site.sources import Tables
     from medfl.spec.study import Study
     from medfl.store.home import Home
@@ -74,7 +74,7 @@ def simulate(
     tables: Tables | None = None,
     *,
     home: str | Path | None = None,
-    engine: EngineName = "in-process",
+    engine: Chosen = "in-process",
     arm: str | None = None,
     policy: str | Path | None = None,
     progress: bool = True,
@@ -91,7 +91,8 @@ def simulate(
     home
         Folder of the journal and artefacts; ``$MEDFL_HOME`` or ``~/.medfl`` where None.
     engine
-        ``"in-process"``, ``"processes"`` for one worker a core, or ``"flower"`` for a rehearsal of deployment: a
+        ``"in-process"``, ``"processes"`` for one worker a core, ``"ray"`` for workers of a Ray started here
+        (:class:`medfl.deploying.RayAt` for those of a cluster), or ``"flower"`` for a rehearsal of deployment: a
         SuperLink and a process a site. The results are the same bit for bit.
     arm
         The one arm to run, without baselines.

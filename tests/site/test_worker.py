@@ -12,6 +12,7 @@ import pytest
 from medfl.errors import SiteError, WireError
 from medfl.inspection import opened
 from medfl.messages import Message, Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
+from medfl.privacy.secure.identity import Identity
 from medfl.site.sources import Sources
 from medfl.site.worker import opening, serve
 from medfl.spec.merging import Override
@@ -69,6 +70,7 @@ def test_the_opening_says_where_and_not_what(first: bytes, tiny: Path, asked: St
         "study": asked.canonical,
         "base": str(tiny.parent),
         "vaults": str(tiny.parent / "vaults"),
+        "root": Identity.at(tiny.parent / "vaults" / "identity").public.hex(),
         "policy": None,
         "plugins": [],
     }
@@ -100,6 +102,21 @@ def test_a_table_that_cannot_be_dealt_out_is_the_answer_of_every_site(asked: Stu
         ("east", True),
     ]
     assert {answer.code for answer in answers if isinstance(answer, Refusal)} == {"data"}
+
+
+def test_a_machine_that_does_not_share_what_sites_keep_is_refused(
+    asked: Study, tiny: Path, first: bytes, tmp_path: Path
+) -> None:
+    """A site that was moved there would have lost its memory, and the model would be another one."""
+    other = tmp_path / "other"
+    for state in ("no such folder there", "another folder there"):
+        elsewhere = json.dumps(json.loads(first) | {"vaults": str(other)}).encode()
+        (refusal,) = served(elsewhere, [request(asked)])
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "plan"
+        assert state in refusal.reason
+        assert "--home" in refusal.reason
+        Identity.at(other / "identity")
 
 
 def test_what_is_no_request_ends_it(first: bytes) -> None:

@@ -48,6 +48,8 @@ class RunPlanned(Event):
         For a coalition: who trains; all sites judge.
     orders
         For an arm: the orders of sites that a Shapley value is estimated from; empty where it is exact, or not asked.
+    address
+        Where the engine was reached, if it has an address.
     """
 
     execution: str
@@ -61,6 +63,7 @@ class RunPlanned(Event):
     seed: int
     members: tuple[str, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

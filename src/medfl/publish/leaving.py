@@ -64,6 +64,11 @@ def _setting(execution: ExecutionView) -> str:
             "This was a simulation on one machine: nothing left a hospital. With real sites, this is what leaves each "
             "of them."
         )
+    if any(run.address for run in execution.runs):
+        return (
+            "All sites' tables were read by the machines of one Ray cluster. With sites of their own, this is what "
+            "leaves each of them."
+        )
     if all(run.engine in SIMULATIONS for run in execution.runs):
         return "All sites' tables were read on one machine. With sites of their own, this is what leaves each of them."
     return "This is what left each site."

@@ -9,7 +9,7 @@ from medfl.publish.wording import sentence
 from medfl.store.views import RunView
 
 Spec = Mapping[str, Any]
-SIMULATIONS = ("in-process", "processes", "flower")
+SIMULATIONS = ("in-process", "processes", "flower", "ray")
 """Engines whose sites draw noise from the run's seed, so that a run can be repeated."""
 _WHOM = {"record": "a single row", "patient": "all rows of a patient", "site": "a whole site"}
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 POLICY = "policy.toml"
 """What a site's own policy is called, in its folder."""
+IDENTITY = "identity"
+"""The file, beside the sites' folders, that their identities are derived from."""
 MEMORY = ".policy"
 """Where a policy remembers what was told; no run can be called so."""
 
@@ -75,7 +77,7 @@ class Sources:
         openers = self._openers(study)
         _require_names(openers)
         sites = {name: self._site(name, openers[name]) for name in sorted(openers)}
-        introduce(sites, Identity.at(self.vaults / "identity"))
+        introduce(sites, Identity.at(self.vaults / IDENTITY))
         return sites
 
     def _site(self, name: str, table: Callable[[], Table]) -> Site:

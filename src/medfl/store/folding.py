@@ -83,6 +83,7 @@ def _planned(event: RunPlanned, recorded: Recorded) -> RunView:
         seed=event.seed,
         members=event.members,
         orders=tuple(map(tuple, event.orders)),
+        address=event.address,
         planned=recorded.at,
         place=recorded.seq,
     )

@@ -134,7 +134,7 @@ class RunView:
 
     Parameters
     ----------
-    run, execution, study, digest, base, engine, role, arm, seed, members, orders
+    run, execution, study, digest, base, engine, role, arm, seed, members, orders, address
         As planned, see :class:`medfl.events.RunPlanned`.
     spec
         The study's canonical JSON, decoded; all arms included.
@@ -184,6 +184,7 @@ class RunView:
     seed: int
     members: tuple[str, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()
+    address: str = ""
     status: Status = "planned"
     planned: str = ""
     started: str | None = None

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from medfl.errors import MedflError
-from medfl.events import Event
+from medfl.events import Event, RoundFinished
 from medfl.learn.algorithm import Local
 from medfl.learn.model import Examples, Model, Outcome
 from medfl.messages import Refusal, Reply, Request
@@ -165,6 +165,11 @@ def told(steps: Iterator[Event]) -> tuple[list[Event], MedflError | None]:
     except MedflError as error:
         return events, error
     return events, None
+
+
+def rounds(events: Iterable[Event]) -> list[tuple[int, tuple[str, ...], str]]:
+    """Return the finished rounds: number, who took part, digest of the model."""
+    return [(event.round, event.sites, event.model) for event in events if isinstance(event, RoundFinished)]
 
 
 def overheard(asked: Study, hospitals: Mapping[str, Site]) -> list[tuple[Request, Reply | Refusal]]:

@@ -9,6 +9,7 @@ import hashlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from medfl.errors import Complaint, RefusedError
@@ -33,6 +34,11 @@ def probe(request: Request) -> Reply | Refusal:
     asked = {name: getattr(request, name) for name in ("run", "round", "site", "task", "study", "seed")}
     content = {"asked": asked, "content": request.content, "seen": seen(request.arrays)}
     return Reply(request=request.id, site=request.site, content=content, arrays=request.arrays, seconds=0.25)
+
+
+def answering(opening: bytes) -> Callable[[Request], Reply | Refusal]:
+    """Return :func:`probe`, whatever the opening, for engines that ask a module for what answers."""
+    return probe
 
 
 def seen(arrays: Arrays) -> dict[str, list[Any]]:
