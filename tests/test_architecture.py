@@ -29,17 +29,22 @@ FRONT_DOORS = {
     "simulate",
     "deploying",
     "execution",
+    "flower_app",
+    "flower_home",
     "inspection",
     "policing",
     "rehearsal",
+    "same_data",
     "cli",
+    "cli_flower",
     "console",
+    "console_flower",
     "console_policy",
     "testing",
     "__init__",
     "__main__",
 }
-BROAD = {("site/answer.py", "answer")}
+BROAD = {("site/answer.py", "answer"), ("site/supernode.py", "answered")}
 
 
 def room(path: Path) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from medfl.cli_flower import flower
+
 if TYPE_CHECKING:
     from medfl.deploying import EngineName
 
@@ -212,6 +214,8 @@ def explain_policy(policy: Path, as_json: bool) -> None:
 
     console_policy.explain(policy, as_json=as_json)
 
+
+main.add_command(flower)
 
 if __name__ == "__main__":
     entry()
