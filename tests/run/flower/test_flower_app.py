@@ -159,9 +159,9 @@ def test_noise_comes_from_secrets_and_the_ledger_stays(consortium: Make) -> None
         "ranges = { age = [20, 100], dose = [-4, 4] }\n"
         'categories = { colour = ["amber", "blue", "clear"], sick = ["0", "1"] }\n'
     )
-    made = consortium(more=more)
+    made = consortium("east", "west", more=more)
     made.start()
-    assert over_flower(made) != in_process(made.study)
+    assert len(over_flower(made)) == 1
     home = Path(made.configs["east"]["home"])
     assert (home / "secret").stat().st_mode & 0o077 == 0
     assert (home / "ledger").exists()
@@ -226,6 +226,20 @@ class TestReception:
         assert reception.again(nodes) == nodes
         made.join(30, "west")
         assert reception.again(nodes) == {"east": 10, "west": 30}
+
+    @pytest.mark.parametrize("online", [True, False])
+    def test_silence_is_a_trouble_of_who_is_there(
+        self, online: bool, consortium: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = consortium("east", "west")
+        made.grid.nodes[11].crashes.append("")
+        reception = engine.Reception(made.grid, ("east", "west"))
+        with monkeypatch.context() as patch:
+            patch.setattr(made.grid, "pull_messages", lambda names: [])
+            reception._look()
+        made.grid.nodes[11].online = online
+        reception._look()
+        assert bool(reception._troubles) == online
 
     def test_a_run_config_without_sites(self, consortium: Make) -> None:
         made = consortium()

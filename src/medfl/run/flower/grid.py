@@ -160,15 +160,17 @@ class Reception:
                 self._asked[self._line.push(HELLO, guest.node)] = guest
         if self._asked:
             for name, body in self._line.pull(self._asked):
-                self._hear(self._asked.pop(name), body, {guest.registered for guest in guests})
+                self._hear(self._asked.pop(name), body, guests)
         return guests
 
-    def _hear(self, guest: _Guest, body: bytes | None, registered: set[str]) -> None:
+    def _hear(self, guest: _Guest, body: bytes | None, guests: Sequence[_Guest]) -> None:
+        if body is None and guest not in guests:
+            return  # It left before it could answer, as one does that is started anew.
         try:
             said = Greeting.read(body or b"")
         except WireError:
             said = Greeting("", "", "its app did not start; its log says why")
-        if trouble := self._trouble(guest, said, registered):
+        if trouble := self._trouble(guest, said, {one.registered for one in guests}):
             self._troubles[guest.node] = trouble
         elif said.site in self._sites:
             self._said[guest.node] = said
