@@ -266,6 +266,16 @@ def test_a_lost_node_is_named_and_the_others_go_on(consortium: Make) -> None:
     assert len(over_flower(made)) == 1
 
 
+def test_a_plugin_at_the_superlink_is_loaded_first(consortium: Make) -> None:
+    made = consortium("east", "west")
+    made.grid.nodes.clear()
+    plugin = made.study.parent / "mine.py"
+    plugin.write_text("import pathlib\npathlib.Path(__file__).with_suffix('.loaded').touch()\n", encoding="utf-8")
+    with pytest.raises(EngineError, match="there: nobody"):
+        made.start(plugin=str(plugin))
+    assert plugin.with_suffix(".loaded").exists()
+
+
 def test_the_journal_says_what_carried_it(consortium: Make) -> None:
     made = consortium("east", "west")
     made.start()
