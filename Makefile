@@ -6,7 +6,7 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
-.PHONY: demo test check ray bench reference proof-of-concept clean
+.PHONY: demo test check ray bench reference supernodes proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
@@ -31,6 +31,10 @@ bench: .venv/dev.stamp
 proof-of-concept: .venv/dev.stamp
 	@test -f "$(DATA)" || { echo "Name the diabetes table: make proof-of-concept DATA=diabetes.csv (see examples/diabetes)"; exit 2; }
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python examples/diabetes/proof_of_concept.py "$(DATA)"
+
+# The exported Flower app under flwr run, on a SuperLink with two and three stock SuperNodes; about five minutes.
+supernodes: .venv/dev.stamp
+	MEDFL_SUPERNODES=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest tests/run/flower/test_supernodes.py -s
 
 reference: .venv/dev.stamp
 	$(BIN)/python tools/reference.py

@@ -29,6 +29,11 @@ MAY_IMPORT = {
     "hub": {"spec", "events", "store", "publish", "enrolment", "private", "errors"},
 }
 FRONT_DOORS = {
+    "cli_flower",
+    "console_flower",
+    "flower_app",
+    "flower_home",
+    "same_data",
     "__init__",
     "__main__",
     "aligned",
@@ -57,7 +62,7 @@ FRONT_DOORS = {
     "simulate",
     "testing",
 }
-BROAD = {("site/answer.py", "answer")}
+BROAD = {("site/answer.py", "answer"), ("site/supernode.py", "answered")}
 
 
 def room(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from medfl.cli_enrol import ENROLMENT
+from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
 from medfl.cli_site import VERBS
 
@@ -236,6 +237,7 @@ def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_jso
 
 main.add_command(hub)
 main.add_command(submit)
+main.add_command(flower)
 
 
 @main.group()

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from medfl.deploying import HUB, Chosen, OnRay, RayAt, chosen, deployed, name_of, noise_key, over_hub, require_engine
 from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
-from medfl.events import (
-    DataDescribed,
-    DataPrepared,
-    Event,
-    RunFailed,
-    RunInterrupted,
-    RunPlanned,
-    RunResumed,
-    WeightsTaken,
-)
+from medfl.events import Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
 from medfl.kept_policies import keep_policy, policy_of
 from medfl.learn.transfer.source import Source, from_export, from_file, from_run
 from medfl.run.checkpoint import Checkpoint
@@ -34,6 +24,7 @@ from medfl.run.plan import RunPlan, compile
 from medfl.run.processes import Processes
 from medfl.run.provenance import machine, versions
 from medfl.run.starting import Find
+from medfl.same_data import alike, reads_alike, refuse_other_data
 from medfl.site import worker
 from medfl.site.pooled import pooled
 from medfl.site.sources import Sources
@@ -45,6 +36,10 @@ from medfl.store.views import RunView
 
 if TYPE_CHECKING:
     from medfl.site.answer import Site
+
+
+OVER_GRID = "flower-app"
+"""The engine of a run that a Flower app carries out, over whatever SuperLink it is started on."""
 
 
 class Display(Protocol):
@@ -73,15 +68,36 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: Chosen, arm:
     execution = secrets.token_hex(4)
     if sources.policy is not None:
         keep_policy(home, execution, sources.policy)
-    planned = [
+    base = "" if sources.tables is not None else str(sources.base)
+    home.journal.append(planned(study, plans, execution=execution, base=base, engine=engine))
+    return execution
+
+
+def planned(
+    study: Study, plans: Sequence[RunPlan], *, execution: str, base: str, engine: RayAt | str
+) -> list[RunPlanned]:
+    """Return what a journal says of runs before they begin.
+
+    Parameters
+    ----------
+    study, plans
+        What is asked, and the runs that carry it out.
+    execution
+        The id that they share.
+    base
+        Folder that the study's relative paths start from; empty where its tables are not files of this machine.
+    engine
+        What carries them.
+    """
+    return [
         RunPlanned(
             run=f"{execution}-{number}",
             execution=execution,
             study=study.study.name,
             digest=study.digest,
             spec=study.canonical,
-            base="" if sources.tables is not None else str(sources.base),
-            engine=name_of(engine),
+            base=base,
+            engine="ray" if isinstance(engine, RayAt) else engine,
             address=engine.address if isinstance(engine, RayAt) else "",
             role=plan.role,
             arm=plan.arm,
@@ -91,8 +107,6 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: Chosen, arm:
         )
         for number, plan in enumerate(plans, start=1)
     ]
-    home.journal.append(planned)
-    return execution
 
 
 def carry_on(
@@ -125,30 +139,48 @@ def carry_on(
         What is not the user's doing, at once; what the user can mend in some arm, after all other arms are done. Where
         tables cannot be used, the other runs that read the same are left as they are.
     """
-    view = whole_execution(home, execution)
-    runs = list(view.every)
+    runs = whole_execution(home, execution).every
     engine = chosen(runs[0].engine, runs[0].address if address is None else address)
-    mendable: list[tuple[RunView, UserError]] = []
-    unusable: list[RunView] = []
     with (
         home.lock(execution),
         Engines(sources or _stored_sources(home, runs[0]), engine, plugins) as engines,
     ):
-        for run in runs:
-            if any(_read_alike(run, other) for other in unusable):
-                continue
-            try:
-                with home.lock(run.run):
-                    # Read under the lock: another process may have finished it meanwhile.
-                    known = whole_run(home, run.run)
-                    if known.status != "finished":
-                        _carry_out(home, known, engines=engines, before=_alike(known, runs), display=display)
-            except BusyError:
-                raise
-            except UserError as error:
-                mendable.append((run, error))
-                if isinstance(error, DataError) and not whole_run(home, run.run).table:
-                    unusable.append(run)
+        carry_all(home, runs, engines=engines, display=display)
+
+
+class Carriers(Protocol):
+    """Knows who carries out a run."""
+
+    def federation(self, plan: RunPlan, home: Home) -> Federation:
+        """Return all that a run of this plan needs."""
+        ...
+
+
+def carry_all(home: Home, runs: Sequence[RunView], *, engines: Carriers, display: Display | None) -> None:
+    """Carry out those of the runs that are not finished; whoever calls holds the lock of their execution.
+
+    Raises
+    ------
+    MedflError
+        As :func:`carry_on` does.
+    """
+    mendable: list[tuple[RunView, UserError]] = []
+    unusable: list[RunView] = []
+    for run in runs:
+        if any(reads_alike(run, other) for other in unusable):
+            continue
+        try:
+            with home.lock(run.run):
+                # Read under the lock: another process may have finished it meanwhile.
+                known = whole_run(home, run.run)
+                if known.status != "finished":
+                    _carry_out(home, known, engines=engines, before=alike(known, runs), display=display)
+        except BusyError:
+            raise
+        except UserError as error:
+            mendable.append((run, error))
+            if isinstance(error, DataError) and not whole_run(home, run.run).table:
+                unusable.append(run)
     if mendable:
         raise _together(mendable, named=len(runs) > 1)
 
@@ -199,11 +231,6 @@ def _learned(home: Home, name: str) -> Source:
         return from_run(body.read(), told=told, model=model, agreement=run.agreement, recipe=run.recipe)
 
 
-def _read_alike(one: RunView, other: RunView) -> bool:
-    parts = ("data", "preprocess", "model", "evaluation")
-    return all(one.asked(part) == other.asked(part) for part in parts) and _declared(one) == _declared(other)
-
-
 def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> UserError:
     """Return one error with every complaint once; what happened in training names its arm and seed."""
     complaints: list[Complaint] = []
@@ -216,7 +243,7 @@ def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> 
     return kind.of(list(dict.fromkeys(complaints)))
 
 
-def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | None, display: Display | None) -> None:
+def _carry_out(home: Home, run: RunView, *, engines: Carriers, before: RunView | None, display: Display | None) -> None:
     """Carry out one run, writing down what happens before anything else is asked for."""
     plan = _plan(run)
     start = _checkpoint(home, run)
@@ -228,7 +255,7 @@ def _carry_out(home: Home, run: RunView, *, engines: Engines, before: RunView | 
         federation = replace(engines.federation(plan, home), ledgers=ledgers(home, run.execution))
         for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
             if before is not None:
-                _refuse_other_data(before, run, event)
+                refuse_other_data(before, run, event)
             scribe.on(event)
     except MedflError as error:
         scribe.on(RunFailed(run=run.run, code=error.code, message=str(error)))
@@ -326,58 +353,13 @@ def _prepared_sites(run: RunView) -> tuple[str, ...]:
     return tuple(name for name, site in run.sites.items() if site.train_rows is not None)
 
 
-def _alike(run: RunView, runs: Sequence[RunView]) -> RunView | None:
-    """Return the run whose tables must still be the same: itself, or one begun together with it that reads alike."""
-    return next(
-        (
-            other
-            for other in (run, *runs)
-            if other.agreement
-            and all(other.asked(part) == run.asked(part) for part in ("data", "evaluation"))
-            and _declared(other) == _declared(run)
-        ),
-        None,
-    )
-
-
-def _declared(run: RunView) -> Any:
-    """Return a run's differential privacy: under it a table is described by what was declared."""
-    return run.asked("privacy").get("dp")
-
-
-def _refuse_other_data(before: RunView, run: RunView, event: Event) -> None:
-    """Refuse to go on with other tables than at the beginning, judged by schema, rows, ranges and fitted sums."""
-    changed: list[str] = []
-    if isinstance(event, DataDescribed):
-        told = {name: (site.schema, site.rows) for name, site in before.sites.items() if site.schema}
-        now = {name: (site["schema"], site["rows"]) for name, site in event.sites.items()}
-        changed = [f"site {name}" for name, one in told.items() if now.get(name) != one]
-        if (
-            not changed
-            and set(told) == set(now)
-            and _as_stored(event.agreement["features"]) != before.agreement["features"]
-        ):
-            changed = [_SOME_COLUMN]
-    elif isinstance(event, DataPrepared) and run.recipe and run.recipe != _as_stored(event.recipe):
-        changed = [_SOME_COLUMN]
-    elif isinstance(event, WeightsTaken) and run.start is not None and run.start.digest != event.digest:
-        changed = [f"what it starts from, {event.source}"]
-    if changed:
-        raise PlanError(
-            "the data changed since the run began",
-            where=", ".join(changed),
-            remedy="put the old tables back and resume, or start anew with medfl run",
-        )
-
-
-_SOME_COLUMN = "the values of some column"
-
-
-def _as_stored(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
 def _stored_sources(home: Home, run: RunView) -> Sources:
+    if run.engine == OVER_GRID:
+        raise PlanError(
+            "the run is carried out by the consortium's own Flower, and goes on there",
+            where=run.run,
+            remedy=f"""start the app again: flwr run APP --run-config 'resume="{run.run}"'""",
+        )
     if not run.base:
         raise PlanError(
             "the run was started from Python with data frames, which are not stored",

@@ -66,7 +66,7 @@ def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
         draft.rename(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise _refused(error, folder) from error
+        raise refused(error, folder) from error
 
 
 def save(target: Path, text: str) -> None:
@@ -82,10 +82,10 @@ def save(target: Path, text: str) -> None:
     try:
         target.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise _refused(error, target) from error
+        raise refused(error, target) from error
 
 
-def _refused(error: OSError, target: Path) -> MedflError:
+def refused(error: OSError, target: Path) -> MedflError:
     """Tell what the operating system said; a full disk is nobody's mistake, a wrong place is."""
     is_full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     return (StoreError if is_full else UserError)(

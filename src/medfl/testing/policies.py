@@ -10,6 +10,7 @@ from typing import Any, get_args
 from medfl.site.remembered import Remembered
 from medfl.site.rules import Detail, Rules, StatisticName
 from medfl.site.written import Written
+from medfl.spec.finding import toml
 
 STATISTICS: tuple[str, ...] = get_args(StatisticName)
 DETAILS: tuple[str, ...] = get_args(Detail)
@@ -38,6 +39,12 @@ def rules(*laid: Mapping[str, Mapping[str, Any]]) -> Rules:
         for name, part in change.items():
             whole[name] = {**whole.get(name, {}), **part}
     return Rules.model_validate(whole)
+
+
+def text() -> str:
+    """Return the open policy as the text of a file."""
+    tables = (f"[{name}]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in part.items()) for name, part in OPEN.items())
+    return "version = 1\n" + "".join(tables)
 
 
 def written(folder: Path, *laid: Mapping[str, Mapping[str, Any]]) -> Written:

@@ -17,8 +17,8 @@ import pytest
 from medfl.errors import EngineError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.engine import Engine
-from medfl.run.flower.coordinator import Channel, register
-from medfl.run.flower.engine import FlowerEngine
+from medfl.run.flower.coordinator import register
+from medfl.run.flower.engine import FlowerEngine, LineEngine
 from medfl.run.flower.rehearsal import Rehearsal, certificates, public_key
 from medfl.run.flower.superlink import HOST, SuperLink, free_port
 from medfl.testing.engine_contract import RemoteEngineContract, asked
@@ -119,7 +119,10 @@ class Breaking:
         self.pushed.append(body)
         return str(len(self.pushed))
 
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes]]:
+    def close(self) -> None:
+        pass
+
+    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
         request = from_bytes(self.pushed[-1])
         assert isinstance(request, Request)
         whole = len(self.pushed) > self.breaks
@@ -128,9 +131,8 @@ class Breaking:
 
 @pytest.mark.parametrize(("breaks", "pushed", "kind"), [(1, 2, Reply), (9, 3, Refusal)])
 def test_an_answer_that_breaks_off_is_asked_for_again(breaks: int, pushed: int, kind: type) -> None:
-    engine = FlowerEngine(cast(SuperLink, None), {"east": 1})
     channel = Breaking(breaks)
-    engine._channel = cast(Channel, channel)
+    engine = LineEngine(lambda: channel, {"east": 1}, where="nowhere")
     (answer,) = engine.exchange(asked(["east"]))
     assert (type(answer), len(channel.pushed)) == (kind, pushed)
 

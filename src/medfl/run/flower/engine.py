@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic
+from typing import Generic, Protocol, TypeVar
 
 import httpx
 
@@ -22,55 +23,53 @@ PAUSES = (0.02, 0.25)
 """Seconds between two looks for answers: the shortest, right after one came, and the longest."""
 
 
-class FlowerEngine:
-    """Reaches sites through a SuperLink.
+class Line(Protocol):
+    """A run of Flower's, through which requests go out and answers come in."""
+
+    def push(self, body: bytes, node: int) -> str:
+        """Send bytes to a node and return the id under which the answer can be fetched."""
+        ...
+
+    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
+        """Return the answers that have come by the ids of their requests; None where Flower gave up on the site."""
+        ...
+
+    def close(self) -> None:
+        """Leave the run."""
+        ...
+
+
+L = TypeVar("L", bound=Line)
+
+
+class LineEngine(Generic[L]):
+    """Reaches sites over a line of Flower's.
 
     A site is asked by the number of its node. A request whose answer does not come is sent again: sites answer the
-    same request once and repeat the answer. When the SuperLink was away, or has forgotten the run, a new run is
-    begun there and what is not answered is sent once more.
+    same request once and repeat the answer. When the SuperLink was away, or has forgotten the run, a new line is
+    opened and what is not answered is sent once more.
 
     Parameters
     ----------
-    link
-        The SuperLink.
+    line
+        Opens a line.
     nodes
         The number of each site's node, by the site's name.
+    where
+        What the SuperLink is called in an error.
+    again
+        Seconds after which a request is sent once more; doubled each time.
     """
 
-    def __init__(self, link: Link, nodes: Mapping[str, int]) -> None:
-        self._link, self._nodes = link, dict(sorted(nodes.items()))
-        self._channel: Channel | None = None
+    def __init__(self, line: Callable[[], L], nodes: Mapping[str, int], *, where: str, again: float = AGAIN) -> None:
+        self._line, self._nodes = line, dict(sorted(nodes.items()))
+        self._where, self._again = where, again
+        self._channel: L | None = None
         self._heard = monotonic()
 
     def sites(self) -> Sequence[str]:
         """Return the sites' names, sorted."""
         return tuple(self._nodes)
-
-    def wait(self, seconds: float, *, logs: Callable[[str], str]) -> None:
-        """Return when all sites are there.
-
-        Parameters
-        ----------
-        seconds
-            How long they may take.
-        logs
-            What a missing site's log says last, by the site's name.
-
-        Raises
-        ------
-        EngineError
-            If one is missing after so many seconds.
-        """
-        until, pause = monotonic() + seconds, Event()
-        while missing := self._missing():
-            if monotonic() > until:
-                raise EngineError(
-                    f"not all sites came within {seconds:g} s",
-                    where="engine flower",
-                    received="; ".join(f"missing: {site}, which says: {logs(site)}" for site in missing),
-                    remedy="see what the missing sites say",
-                )
-            pause.wait(PAUSES[0])
 
     def exchange(self, requests: Iterable[Request], *, timeout: float | None = None) -> Iterator[Reply | Refusal]:
         """Send every request and yield the answers as they come.
@@ -109,19 +108,12 @@ class FlowerEngine:
             self._channel.close()
             self._channel = None
 
-    def _missing(self) -> list[str]:
-        try:
-            online = self._opened().online()
-        except httpx.HTTPError:
-            return list(self._nodes)
-        return [site for site, node in self._nodes.items() if node not in online]
-
     def _looked(self, waiting: Sequence[_Asked]) -> list[Reply | Refusal]:
         """Send what is due, fetch what has come; nothing comes while the SuperLink is away."""
         try:
             channel = self._opened()
             for one in waiting:
-                if one.due:
+                if one.due(self._again):
                     one.sent(channel.push(one.body, self._nodes[one.request.site]))
             found = channel.pull(name for one in waiting for name in one.names)
         except httpx.HTTPStatusError:
@@ -138,9 +130,9 @@ class FlowerEngine:
                 answers.setdefault(request.id, _read(request, body))
         return list(answers.values())
 
-    def _opened(self) -> Channel:
+    def _opened(self) -> L:
         if self._channel is None:
-            self._channel = Channel(self._link)
+            self._channel = self._line()
         return self._channel
 
     def _away(self) -> list[Reply | Refusal]:
@@ -148,7 +140,7 @@ class FlowerEngine:
         if monotonic() - self._heard > GONE:
             raise EngineError(
                 f"Flower's SuperLink has been away for {GONE:g} s",
-                where=self._link.address,
+                where=self._where,
                 remedy="see why it does not come back, then: medfl resume",
             )
         return []
@@ -158,6 +150,54 @@ class FlowerEngine:
         self.leave()
         for one in waiting:
             one.names.clear()
+
+
+class FlowerEngine(LineEngine[Channel]):
+    """Reaches sites through a SuperLink of MEDfl's own.
+
+    Parameters
+    ----------
+    link
+        The SuperLink.
+    nodes
+        The number of each site's node, by the site's name.
+    """
+
+    def __init__(self, link: Link, nodes: Mapping[str, int]) -> None:
+        super().__init__(lambda: Channel(link), nodes, where=link.address)
+
+    def wait(self, seconds: float, *, logs: Callable[[str], str]) -> None:
+        """Return when all sites are there.
+
+        Parameters
+        ----------
+        seconds
+            How long they may take.
+        logs
+            What a missing site's log says last, by the site's name.
+
+        Raises
+        ------
+        EngineError
+            If one is missing after so many seconds.
+        """
+        until, pause = monotonic() + seconds, Event()
+        while missing := self._missing():
+            if monotonic() > until:
+                raise EngineError(
+                    f"not all sites came within {seconds:g} s",
+                    where="engine flower",
+                    received="; ".join(f"missing: {site}, which says: {logs(site)}" for site in missing),
+                    remedy="see what the missing sites say",
+                )
+            pause.wait(PAUSES[0])
+
+    def _missing(self) -> list[str]:
+        try:
+            online = self._opened().online()
+        except httpx.HTTPError:
+            return list(self._nodes)
+        return [site for site, node in self._nodes.items() if node not in online]
 
 
 @dataclass(slots=True)
@@ -176,9 +216,9 @@ class _Asked:
         self.broken += 1
         return self.broken < 3
 
-    @property
-    def due(self) -> bool:
-        return not self.names or monotonic() - self.last > AGAIN * 2 ** (len(self.names) - 1)
+    def due(self, after: float) -> bool:
+        """Say whether it is to be sent: never yet, or so many seconds ago, doubled for each time."""
+        return not self.names or monotonic() - self.last > after * 2 ** (len(self.names) - 1)
 
     def sent(self, name: str) -> None:
         self.names.append(name)
@@ -205,8 +245,8 @@ def _refusal(request: Request, complaint: Complaint) -> Refusal:
 def _lost(request: Request) -> Complaint:
     return Complaint(
         f"the site could not be reached at the stage {request.task!r}",
-        received="Flower has not heard of its node, or lost its answer",
-        remedy="see whether the site's agent is running; it is asked again in the next round",
+        received="Flower has not heard of its node, lost its answer, or saw its process die",
+        remedy="see whether the site's agent is running, and its log; it is asked again in the next round",
     )
 
 

@@ -101,7 +101,7 @@ def _talk(line: _Line, box: Postbox, answer: Answer) -> None:
             box.sent(message)
         waiting = next(box.asked(), None)
         if waiting is not None:
-            _answer(box, *waiting, answer)
+            settle(box, *waiting, answer)
         elif (came := line.fetch()) is not None:
             message, body = came
             box.take(message, body)
@@ -112,8 +112,11 @@ def _talk(line: _Line, box: Postbox, answer: Answer) -> None:
             idle = min(idle * 1.5, PAUSES[1])
 
 
-def _answer(box: Postbox, message: MessageProto, body: bytes, answer: Answer) -> None:
-    """Answer one request: from memory if it was answered before, with a refusal if the site has died of it twice."""
+def settle(box: Postbox, message: MessageProto, body: bytes, answer: Answer) -> None:
+    """Answer one request into the postbox.
+
+    From memory if it was answered before, and with a refusal if the site has died of it twice.
+    """
     given = box.given(body)
     if given is not None:
         box.answer(message, given, remember=None)

@@ -67,11 +67,27 @@ def opened(name: str, tree: ObjectTree, fetch: Callable[[str], bytes]) -> bytes:
         message = inflate_object_from_contents(name, parts)
     except (ValueError, TypeError, KeyError) as error:
         raise WireError("a Flower message cannot be read", received=type(error).__name__) from error
+    return brought(message)
+
+
+def brought(message: object) -> bytes:
+    """Return the bytes that a Flower message brings.
+
+    Raises
+    ------
+    WireError
+        If it is none of ours.
+    """
     record = message.content.get(RECORD) if isinstance(message, Message) and message.has_content() else None
     body = record.get(BODY) if isinstance(record, ConfigRecord) else None
     if not isinstance(body, bytes):
         raise WireError("a Flower message brings no message of MEDfl")
     return body
+
+
+def record(body: bytes) -> RecordDict:
+    """Return what a Flower message holds that brings these bytes."""
+    return RecordDict({RECORD: ConfigRecord({BODY: body})})
 
 
 def root(certificate: Path) -> bytes:
@@ -80,7 +96,7 @@ def root(certificate: Path) -> bytes:
 
 
 def _sealed(body: bytes, metadata: Metadata) -> Message:
-    message = make_message(metadata=metadata, content=RecordDict({RECORD: ConfigRecord({BODY: body})}))
+    message = make_message(metadata=metadata, content=record(body))
     # Flower names a message after the digest of what it holds, and asks its sender to write the name down.
     metadata.__dict__["_message_id"] = message.object_id
     return message

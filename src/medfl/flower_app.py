@@ -1,0 +1,261 @@
+"""The Flower app of a study: written for a consortium that runs Flower already, and carried out when it starts it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from medfl.errors import Complaint, PlanError, listed
+from medfl.events import Event, RoundFinished, RunFinished, SiteFailed
+from medfl.execution import OVER_GRID, carry_all, finding, planned, require_starts
+from medfl.inspection import opened
+from medfl.publish.flower_app import App, save
+from medfl.run.coalitions import with_coalitions
+from medfl.run.engine import Engine
+from medfl.run.loop import Federation
+from medfl.run.plan import RunPlan, compile
+from medfl.site import plugins
+from medfl.site.purse import secret_in
+from medfl.spec.checks import SITE
+from medfl.spec.placing import placing
+from medfl.spec.reading import text_of
+from medfl.spec.study import Study
+from medfl.store.home import Home
+from medfl.store.shelf import whole_execution, whole_run
+
+if TYPE_CHECKING:
+    from medfl.run.flower.grid import Grid
+
+log = logging.getLogger("flwr")
+"""Flower's own, whose lines reach who started the app."""
+WAIT = 600.0
+"""Seconds that all sites have to come, where nobody says otherwise."""
+
+
+def write(study: Path, folder: Path, *, sites: Sequence[str] = ()) -> App:
+    """Write the Flower app of a study into a new folder.
+
+    Parameters
+    ----------
+    study
+        The study's file.
+    folder
+        Where the app is to be.
+    sites
+        The hospitals' names, where the study does not name them.
+
+    Raises
+    ------
+    PlanError
+        With every reason why the study cannot be carried out over a consortium's Flower.
+    UserError
+        If the folder exists already, or cannot be where it is asked for.
+    """
+    asked, _ = opened(study)
+    with placing(study):
+        names = tuple(sorted(sites or asked.data.sites or ()))
+        if complaints := [*_unfit(asked), *_misnamed(names, asked)]:
+            raise PlanError.of(complaints)
+        compile(asked, sites=names)
+    app = App(asked.study.name, asked.study.question, asked.digest, names, text_of(study, "study"))
+    save(app, folder)
+    return app
+
+
+def coordinate(study: Path, grid: Grid, config: Mapping[str, Any]) -> None:
+    """Carry a study out over a consortium's Flower, into the journal of a home.
+
+    Parameters
+    ----------
+    study
+        The study's file.
+    grid
+        What Flower hands to a ServerApp.
+    config
+        The run config (:class:`RunConfig`).
+
+    Raises
+    ------
+    MedflError
+        When the study cannot be carried out, or could not be to its end; what was reached is in the journal.
+    """
+    from medfl.run.flower.grid import GridEngine  # Flower is an extra.
+
+    told = RunConfig.read(config)
+    plugins.load([told.plugin] if told.plugin else [])
+    asked, base = opened(study)
+    with placing(study), Home(told.home) as home:
+        plans = () if told.resume else _plans(asked, home, base=base, told=told)
+        execution = _begun(home, told.resume, asked) if told.resume else secrets.token_hex(4)
+        engine = GridEngine(grid, told.sites, seconds=told.wait)
+        if plans:
+            home.journal.append(planned(asked, plans, execution=execution, base="", engine=OVER_GRID))
+        log.info("MEDfl: %s, journal in %s", execution, home.folder)
+        with home.lock(execution):
+            runs = whole_execution(home, execution).every
+            carry_all(home, runs, engines=_OverGrid(engine, base), display=_Lines())
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What ``flwr run --run-config`` may say.
+
+    Parameters
+    ----------
+    sites
+        The hospitals' names.
+    home
+        Folder of the journal; ``$MEDFL_HOME`` or ``~/.medfl`` of who runs the SuperLink where None.
+    arm
+        The one arm to run, without baselines; all where None.
+    resume
+        A run to go on with; a new one is begun where empty.
+    wait
+        Seconds that all sites have to come.
+    plugin
+        Python file on the SuperLink's machine to load first.
+    """
+
+    sites: tuple[str, ...]
+    home: Path | None = None
+    arm: str | None = None
+    resume: str = ""
+    wait: float = WAIT
+    plugin: Path | None = None
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> Self:
+        """Read a run config; empty words count as left out.
+
+        Raises
+        ------
+        PlanError
+            If no site is named, or the time to wait is no number.
+        """
+        sites = tuple(name for word in str(config.get("sites", "")).split(",") if (name := word.strip()))
+        wait = config.get("wait", WAIT)
+        if not sites or isinstance(wait, bool) or not isinstance(wait, int | float) or wait < 0:
+            raise PlanError(
+                "the run config is not what MEDfl needs",
+                where="[tool.flwr.app.config] of pyproject.toml, or --run-config",
+                received=f"sites = {config.get('sites')!r}, wait = {wait!r}",
+                remedy='write sites = "NAME,NAME,NAME" and wait = SECONDS',
+            )
+        home, plugin = (Path(word).expanduser() if (word := config.get(key)) else None for key in ("home", "plugin"))
+        return cls(
+            sites, home, arm=config.get("arm") or None, resume=str(config.get("resume") or ""), wait=wait, plugin=plugin
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _OverGrid:
+    """Carries every run over one engine: real sites have one table each, whatever the arm."""
+
+    engine: Engine
+    base: Path
+
+    def federation(self, plan: RunPlan, home: Home) -> Federation:
+        return Federation(
+            self.engine,
+            home.artefacts.write,
+            find=finding(self.base, lambda: home),
+            secret=secret_in(home.folder / "secret"),
+        )
+
+
+class _Lines:
+    """Says in Flower's log what happens."""
+
+    def on(self, event: Event) -> None:
+        match event:
+            case RoundFinished():
+                log.info("MEDfl: %s, round %d: %s", event.run, event.round, listed(event.sites, 20))
+            case SiteFailed():
+                log.warning("MEDfl: %s, site %s at %s: %s", event.run, event.site, event.stage, event.reason)
+            case RunFinished():
+                log.info("MEDfl: %s is finished, model %s", event.run, event.model or "at the sites")
+            case _:
+                pass
+
+
+def _begun(home: Home, run: str, asked: Study) -> str:
+    """Return the execution to go on with."""
+    view = whole_run(home, run)
+    if view.digest != asked.digest or view.engine != OVER_GRID:
+        raise PlanError(
+            "the run to go on with is not one of this app",
+            where="--run-config resume",
+            received=f"{view.run}: study {view.digest[:12]}, engine {view.engine}",
+            remedy="start the app that began it, or leave resume out",
+        )
+    return view.execution
+
+
+def _plans(asked: Study, home: Home, *, base: Path, told: RunConfig) -> tuple[RunPlan, ...]:
+    if complaints := _unfit(asked):
+        raise PlanError.of(complaints)
+    plans = compile(asked, sites=told.sites, only=told.arm)
+    require_starts(plans, finding(base, lambda: home))
+    return plans if told.arm else with_coalitions(plans, lambda _: tuple(sorted(told.sites)))
+
+
+def _unfit(asked: Study) -> list[Complaint]:
+    """Return what a study asks for that takes one machine for all."""
+    found: list[Complaint] = []
+    if asked.data.simulate is not None:
+        found.append(
+            Complaint(
+                "the study deals one table out, and hospitals bring a table each",
+                "[data.simulate]",
+                remedy="leave it out and name the hospitals: medfl flower app STUDY.toml --site NAME --site NAME …",
+            )
+        )
+    if "centralised" in asked.evaluation.baselines:
+        found.append(
+            Complaint(
+                "the centralised baseline needs all rows in one place",
+                "[evaluation] baselines",
+                remedy='leave "centralised" out',
+            )
+        )
+    starts = {start.source for arm in asked.arms.values() if (start := arm.model.start) and _in_a_file(start)}
+    if starts:
+        found.append(
+            Complaint(
+                "the study starts from a file, which does not travel with the app",
+                "[model.start]",
+                listed(sorted(starts)),
+                "name a run of the SuperLink's own MEDfl home instead",
+            )
+        )
+    return found
+
+
+def _in_a_file(start: Any) -> bool:
+    return start.model is not None or (start.weights is not None and not start.bundled)
+
+
+def _misnamed(names: Sequence[str], asked: Study) -> list[Complaint]:
+    if not names and asked.data.simulate is None:
+        return [
+            Complaint(
+                "the study does not say which hospitals take part",
+                "[data.sites]",
+                remedy="name each: medfl flower app STUDY.toml --site NAME --site NAME …",
+            )
+        ]
+    strange = [name for name in names if not SITE.fullmatch(name)]
+    if strange or len(set(names)) < len(names):
+        return [
+            Complaint(
+                "sites cannot be called so",
+                "--site",
+                listed(map(repr, strange or names)),
+                "name each once, with up to 80 letters, digits, dots, dashes and underscores",
+            )
+        ]
+    return []
