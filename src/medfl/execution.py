@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from medfl.deploying import Chosen, OnRay, RayAt, chosen, deployed, name_of, require_engine
+from medfl.deploying import Chosen, OnRay, address_of, chosen, deployed, name_of, require_engine
 from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
 from medfl.events import (
     DataDescribed,
@@ -83,7 +83,7 @@ def lay_down(study: Study, home: Home, *, sources: Sources, engine: Chosen, arm:
             spec=study.canonical,
             base="" if sources.tables is not None else str(sources.base),
             engine=name_of(engine),
-            address=engine.address if isinstance(engine, RayAt) else "",
+            address=address_of(engine),
             role=plan.role,
             arm=plan.arm,
             seed=plan.seed,
