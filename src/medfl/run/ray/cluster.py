@@ -236,7 +236,7 @@ class _Driver:
             "the Ray cluster cannot be used",
             where=f"--address {address}",
             received=told["failed"],
-            remedy="run this on one of the cluster's machines, with RAY_AUTH_MODE and the token as they were when it was "
+            remedy="run this on one of its machines, with RAY_AUTH_MODE and the token as they were when it was "
             "started; give all the same versions of Python, Ray and MEDfl; see with `ray status` what is free",
         )
 
