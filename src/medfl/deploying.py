@@ -94,9 +94,14 @@ def chosen(engine: str, address: str | None) -> Chosen:
     raise PlanError("there is no such engine", where="engine", received=engine, remedy="use a newer MEDfl")
 
 
-def name_of(engine: Chosen) -> EngineName:
+def name_of(engine: RayAt | str) -> str:
     """Return the engine's name."""
     return "ray" if isinstance(engine, RayAt) else engine
+
+
+def address_of(engine: RayAt | str) -> str:
+    """Return where a running cluster is; nothing for what works, or is started, on this machine."""
+    return engine.address if isinstance(engine, RayAt) and engine.address != LOCAL else ""
 
 
 class OnRay:
@@ -111,7 +116,7 @@ class OnRay:
     """
 
     def __init__(self, engine: Chosen, stack: ExitStack) -> None:
-        self._address = engine.address if isinstance(engine, RayAt) else ""
+        self._address = address_of(engine) or None
         self._stack = stack
         self._cluster: Cluster | None = None
 
@@ -122,9 +127,8 @@ class OnRay:
 
         names = tuple(sites)
         if self._cluster is None:
-            address = None if self._address in ("", LOCAL) else self._address
-            most = len(names) if address is not None else min(len(names), os.cpu_count() or 1)
-            self._cluster = self._stack.enter_context(Cluster(address=address, wanted=most))
+            most = len(names) if self._address is not None else min(len(names), os.cpu_count() or 1)
+            self._cluster = self._stack.enter_context(Cluster(address=self._address, wanted=most))
         return RayEngine(names, cluster=self._cluster, module=worker.__name__, opening=opening)
 
 

@@ -10,7 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from medfl.deploying import HUB, Chosen, OnRay, RayAt, chosen, deployed, name_of, noise_key, over_hub, require_engine
+from medfl.deploying import (
+    HUB,
+    Chosen,
+    OnRay,
+    RayAt,
+    address_of,
+    chosen,
+    deployed,
+    name_of,
+    noise_key,
+    over_hub,
+    require_engine,
+)
 from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
 from medfl.events import Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
 from medfl.kept_policies import keep_policy, policy_of
@@ -97,8 +109,8 @@ def planned(
             digest=study.digest,
             spec=study.canonical,
             base=base,
-            engine="ray" if isinstance(engine, RayAt) else engine,
-            address=engine.address if isinstance(engine, RayAt) else "",
+            engine=name_of(engine),
+            address=address_of(engine),
             role=plan.role,
             arm=plan.arm,
             seed=plan.seed,

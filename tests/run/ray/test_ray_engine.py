@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from medfl.deploying import RayAt, address_of, chosen
 from medfl.events import SiteFailed
+from medfl.execution import lay_down
+from medfl.inspection import opened
+from medfl.publish.leaving import leaving
 from medfl.run.engine import Engine
 from medfl.run.ray.cluster import Cluster, environment
 from medfl.run.ray.engine import RayEngine
+from medfl.site.sources import Sources
 from medfl.spec.study import Study
+from medfl.store.home import Home
+from medfl.store.shelf import whole_execution
 from medfl.testing import probe
 from medfl.testing.command import typed
 from medfl.testing.engine_contract import RemoteEngineContract
@@ -91,3 +98,19 @@ def test_rays_processes_get_no_password_and_a_token_of_their_own(monkeypatch: py
     assert there["RAY_AUTH_TOKEN"] == "the cluster's"
     assert {here["RAY_USAGE_STATS_ENABLED"], there["RAY_USAGE_STATS_ENABLED"]} == {"0"}
     assert {here["OPENBLAS_NUM_THREADS"], there["OMP_NUM_THREADS"]} == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "address", "told"),
+    [("ray", "head:6379", "the machines of one Ray cluster"), ("ray", "local", "on one machine")],
+)
+def test_where_a_run_was_carried_is_kept_and_told(
+    tiny: Path, tmp_path: Path, engine: str, address: str, told: str
+) -> None:
+    asked, base = opened(tiny)
+    home = Home(tmp_path / "home")
+    sources = Sources(base, home.folder / "sites")
+    execution = lay_down(asked, home, sources=sources, engine=chosen(engine, address), arm=None)
+    view = whole_execution(home, execution)
+    assert {(run.engine, run.address) for run in view.runs} == {("ray", address_of(RayAt(address)))}
+    assert told in leaving(view).setting

@@ -236,8 +236,8 @@ class _Driver:
             "the Ray cluster cannot be used",
             where=f"--address {address}",
             received=told["failed"],
-            remedy="give the cluster's machines this machine's versions of Python, Ray and MEDfl, run this on one of "
-            "them, and see with `ray status` that processors are free",
+            remedy="run this on one of its machines, with RAY_AUTH_MODE and the token as they were when it was "
+            "started; give all the same versions of Python, Ray and MEDfl; see with `ray status` what is free",
         )
 
     def _read(self, news: _News) -> None:
