@@ -31,16 +31,19 @@ def request(task: str = "keys") -> Request:
     return replace(made, task=task)  # type: ignore[arg-type]
 
 
-def test_before_each_runs_keys_it_looks_who_is_enrolled(hub: HubPlace, tmp_path: Path) -> None:
+def test_where_a_run_begins_it_looks_who_is_enrolled(hub: HubPlace, tmp_path: Path) -> None:
     homes = enrolled(hub, tmp_path, "a", "b")
     agent = Agent(homes["a"])
-    assert set(agent._peers) == {"a", "b"}
+    assert set(agent.member._directory) == {"a", "b"}
     hub.register.revoke("b", hub.authority)
     enrolled(hub, tmp_path, "c")
+    agent.answer(request("prepare"))
+    assert set(agent.member._directory) == {"a", "b"}, "not in the middle of a run"
+    agent.answer(request("keys"))
+    assert set(agent.member._directory) == {"a", "c"}
+    enrolled(hub, tmp_path, "d")
     agent.answer(request("describe"))
-    assert set(agent._peers) == {"a", "b"}
-    agent.answer(request())
-    assert set(agent._peers) == {"a", "c"}
+    assert agent.member.known == 3, "from three on, sums are hidden unless the study says otherwise"
 
 
 def test_a_peer_that_changed_is_a_refusal(hub: HubPlace, tmp_path: Path) -> None:
@@ -58,7 +61,7 @@ def test_what_was_known_is_good_enough_while_the_hub_is_away(tmp_path: Path) -> 
     hub = made(tmp_path / "hub")
     with served(hub):
         homes = enrolled(hub, tmp_path, "a", "b")
-    assert set(Agent(homes["a"])._peers) == {"a", "b"}
+    assert Agent(homes["a"]).member.known == 2
 
 
 def test_a_revoked_site_answers_no_more(hub: HubPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

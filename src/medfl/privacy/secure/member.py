@@ -63,11 +63,8 @@ class Member:
         self._unmasked = unmasked
         self._fewest = fewest
         self._keys: dict[tuple[str, str], _Keys] = {}
-
-    @property
-    def known(self) -> int:
+        self.known = len({*directory, site})
         """How many sites it knows, itself among them."""
-        return len(self._directory.keys() | {self.site})
 
     def hello(self, run: str, session: str) -> Json:
         """Return the site's signed public key of a run, as JSON: ``site``, ``key``, ``signature``."""
@@ -154,6 +151,11 @@ class Member:
         digest = hashlib.sha256(bundles.tobytes()).digest()
         require_first(self._unmasked, Closing(terms, tuple(sorted(survivors)), about, digest))
         return {}, {"shares": np.concatenate(chosen)}
+
+    def meet(self, directory: Mapping[str, bytes]) -> None:
+        """Know these sites from now on, and no others: somebody was enrolled, or revoked."""
+        self._directory = directory
+        self.known = len({*directory, self.site})
 
     def _agreed(self, said: Json) -> tuple[Terms, Graph]:
         terms = Terms.read(said.get("terms"))
