@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from medfl.messages import Refusal, Request
 from medfl.site import agent as agents
 from medfl.site.agent import Agent, serve
 from medfl.site.enrolled import SiteHome
+from medfl.testing.command import MEDFL
 from medfl.testing.federation import study
 from medfl.testing.hub import enrolled, made, served
 
@@ -85,3 +87,18 @@ def test_two_agents_do_not_answer_for_one_site(hub: HubPlace, tmp_path: Path) ->
 def test_nobody_serves_who_is_not_enrolled(tmp_path: Path) -> None:
     with pytest.raises(EnrolmentError, match="not enrolled"):
         serve(SiteHome(tmp_path))
+
+
+def test_it_ends_in_order(hub: HubPlace, tmp_path: Path) -> None:
+    (home,) = enrolled(hub, tmp_path, "a").values()
+    command = [*MEDFL, "site", "start", "--home", str(home.folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert "a answers Test hub" in process.stdout.readline()
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "Traceback" not in said
