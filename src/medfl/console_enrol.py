@@ -64,8 +64,8 @@ def start(home: Path | None) -> None:
         raise MissingExtraError("Flower is not installed", remedy="pip install 'medfl[flower]'")
     from medfl.site.agent import serve
 
-    click.echo(f"{found.site} answers {found.hub} ({found.host}:{found.port}). Ctrl-C ends it.")
     with _ended_by_term():
+        click.echo(f"{found.site} answers {found.hub} ({found.host}:{found.port}). Ctrl-C ends it.")
         serve(place)
 
 

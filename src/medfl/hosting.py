@@ -164,11 +164,10 @@ class _Work:
 
     def look(self) -> None:
         """Take notice of processes that ended, and start those that are due."""
-        waiting = self.hub.queue.waiting()
         for execution, process in list(self.going.items()):
             if process.poll() is not None:
-                self._ended(execution, waiting)
-        for execution in waiting:
+                self._ended(execution)
+        for execution in self.hub.queue.waiting():
             if execution not in self.going and self.due.get(execution, 0.0) <= monotonic():
                 if len(self.going) >= AT_ONCE:
                     break
@@ -185,10 +184,10 @@ class _Work:
             process.wait()
             _close(process)
 
-    def _ended(self, execution: str, waiting: list[str]) -> None:
+    def _ended(self, execution: str) -> None:
         process = self.going.pop(execution)
         _close(process)
-        if execution not in waiting:
+        if execution not in self.hub.queue.waiting():
             log.info("execution %s is done", execution)
             return
         tries = self.tries[execution] = self.tries.get(execution, 0) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from medfl.messages import Refusal, Request
 from medfl.site import agent as agents
 from medfl.site.agent import Agent, serve
 from medfl.site.enrolled import SiteHome
+from medfl.testing.command import MEDFL
 from medfl.testing.federation import study
 from medfl.testing.hub import enrolled, made, served
 
@@ -31,16 +33,19 @@ def request(task: str = "keys") -> Request:
     return replace(made, task=task)  # type: ignore[arg-type]
 
 
-def test_before_each_runs_keys_it_looks_who_is_enrolled(hub: HubPlace, tmp_path: Path) -> None:
+def test_where_a_run_begins_it_looks_who_is_enrolled(hub: HubPlace, tmp_path: Path) -> None:
     homes = enrolled(hub, tmp_path, "a", "b")
     agent = Agent(homes["a"])
-    assert set(agent._peers) == {"a", "b"}
+    assert set(agent.member._directory) == {"a", "b"}
     hub.register.revoke("b", hub.authority)
     enrolled(hub, tmp_path, "c")
+    agent.answer(request("prepare"))
+    assert set(agent.member._directory) == {"a", "b"}, "not in the middle of a run"
+    agent.answer(request("keys"))
+    assert set(agent.member._directory) == {"a", "c"}
+    enrolled(hub, tmp_path, "d")
     agent.answer(request("describe"))
-    assert set(agent._peers) == {"a", "b"}
-    agent.answer(request())
-    assert set(agent._peers) == {"a", "c"}
+    assert agent.member.known == 3, "from three on, sums are hidden unless the study says otherwise"
 
 
 def test_a_peer_that_changed_is_a_refusal(hub: HubPlace, tmp_path: Path) -> None:
@@ -58,7 +63,7 @@ def test_what_was_known_is_good_enough_while_the_hub_is_away(tmp_path: Path) -> 
     hub = made(tmp_path / "hub")
     with served(hub):
         homes = enrolled(hub, tmp_path, "a", "b")
-    assert set(Agent(homes["a"])._peers) == {"a", "b"}
+    assert Agent(homes["a"]).member.known == 2
 
 
 def test_a_revoked_site_answers_no_more(hub: HubPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +87,18 @@ def test_two_agents_do_not_answer_for_one_site(hub: HubPlace, tmp_path: Path) ->
 def test_nobody_serves_who_is_not_enrolled(tmp_path: Path) -> None:
     with pytest.raises(EnrolmentError, match="not enrolled"):
         serve(SiteHome(tmp_path))
+
+
+def test_it_ends_in_order(hub: HubPlace, tmp_path: Path) -> None:
+    (home,) = enrolled(hub, tmp_path, "a").values()
+    command = [*MEDFL, "site", "start", "--home", str(home.folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert "a answers Test hub" in process.stdout.readline()
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "Traceback" not in said

@@ -101,12 +101,15 @@ class Fleet:
         """Close the connections."""
         await self._client.aclose()
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it is known, without asking anybody, who is enrolled."""
+        return monotonic() - self._known[0] <= FRESH
+
     def _keys(self) -> frozenset[bytes]:
-        moment, keys = self._known
-        if monotonic() - moment > FRESH:
-            keys = frozenset(self._enrolled())
-            self._known = (monotonic(), keys)
-        return keys
+        if not self.fresh:
+            self._known = (monotonic(), frozenset(self._enrolled()))
+        return self._known[1]
 
 
 def _passing(headers: Mapping[str, str]) -> dict[str, str]:

@@ -55,7 +55,7 @@ class Service:
         self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
         config = uvicorn.Config(
             application(hub, fleet=fleet),
-            http="h11",
+            http="auto",
             ws="none",
             loop="asyncio",
             lifespan="on",

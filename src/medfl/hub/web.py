@@ -151,7 +151,10 @@ class _Gate:
             if request.path_params["call"] not in CALLS:
                 return await self.nothing_here(request, HTTPException(404))
             try:
-                await run_in_threadpool(fleet.require_enrolled, request)
+                if fleet.fresh:
+                    fleet.require_enrolled(request)
+                else:
+                    await run_in_threadpool(fleet.require_enrolled, request)
             except MedflError as error:
                 who = request.client.host if request.client else "?"
                 log.warning("refused %s %s: %s", who, request.url.path, error.complaints[0].what)

@@ -10,8 +10,7 @@ from time import monotonic
 
 from medfl.enrolment import address
 from medfl.errors import EngineError, EnrolmentError, MedflError
-from medfl.messages import Refusal, Reply, Request
-from medfl.privacy.secure.member import Member
+from medfl.messages import Refusal, Reply, Request, Task
 from medfl.privacy.secure.unmasked import FolderUnmasked
 from medfl.private import held, write_private
 from medfl.site.enrolled import SiteHome
@@ -21,6 +20,8 @@ from medfl.site.place import Place
 from medfl.site.reception import Reception
 
 log = logging.getLogger("medfl.site")
+BEGINNING: frozenset[Task] = frozenset({"describe", "keys"})
+"""Tasks with which a run begins."""
 AGAIN = 60.0
 """Seconds after which a site that cannot reach its hub asks how its enrolment stands."""
 
@@ -62,20 +63,16 @@ class Agent:
         self._home = home
         self._looked = float("-inf")
         self._look()
-        self._peers = home.identities()
-        member = Member(
-            home.enrolled().site, home.identity(), self._peers, unmasked=FolderUnmasked(home.folder / "unmasked")
-        )
-        self._reception = Reception(Place(home.folder), member.site, member=member)
+        self.member = home.member(FolderUnmasked(home.folder / "unmasked"))
+        """The site's part in secure aggregation."""
+        self._reception = Reception(Place(home.folder), self.member.site, member=self.member)
 
     def answer(self, request: Request) -> Reply | Refusal:
-        """Answer a request; before a run's first step of secure aggregation, look who is enrolled."""
+        """Answer a request; where a run begins, or its secure aggregation, look who is enrolled."""
         try:
-            if request.task == "keys":
+            if request.task in BEGINNING:
                 self._look()
-                fresh = self._home.identities()
-                self._peers.clear()
-                self._peers.update(fresh)
+                self.member.meet(self._home.identities())
         except MedflError as error:
             return Refusal(request=request.id, site=self._reception.name, code=error.code, complaints=error.complaints)
         return self._reception.answer(request)

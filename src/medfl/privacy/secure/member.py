@@ -152,6 +152,11 @@ class Member:
         require_first(self._unmasked, Closing(terms, tuple(sorted(survivors)), about, digest))
         return {}, {"shares": np.concatenate(chosen)}
 
+    def meet(self, directory: Mapping[str, bytes]) -> None:
+        """Know these sites from now on, and no others: somebody was enrolled, or revoked."""
+        self._directory = directory
+        self.known = len({*directory, self.site})
+
     def _agreed(self, said: Json) -> tuple[Terms, Graph]:
         terms = Terms.read(said.get("terms"))
         if self.site not in terms.cohort:
