@@ -6,11 +6,15 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
-.PHONY: demo test check ray bench reference supernodes proof-of-concept clean
+.PHONY: demo federation test check ray bench reference supernodes proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
 	@$(BIN)/medfl report breast-cancer --home build/demo -o build/demo/report.html
+
+# Four real hospitals over a hub on this machine, each a process of its own, compared with one process; some minutes.
+federation: .venv/dev.stamp
+	@NO_COLOR=1 $(BIN)/python examples/heart/federate.py $(or $(DATA),../shared/data/heart) build/federation
 
 # Formatting, types and tests; what continuous integration runs.
 test: .venv/dev.stamp

@@ -39,7 +39,7 @@ from medfl.run.starting import Find
 from medfl.same_data import alike, reads_alike, refuse_other_data
 from medfl.site import worker
 from medfl.site.pooled import pooled
-from medfl.site.sources import Sources
+from medfl.site.sources import Sources, require_own_files
 from medfl.spec.start import Start
 from medfl.spec.study import Study
 from medfl.store.home import Home
@@ -329,6 +329,8 @@ class Engines:
         return self._open[key]
 
     def _connected(self, study: Study, sites: dict[str, Site]) -> Engine:
+        if self._name != HUB:
+            require_own_files(study)
         if self._name == "in-process":
             return InProcess({name: site.answer for name, site in sites.items()})
         if self._name == HUB:

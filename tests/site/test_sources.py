@@ -12,6 +12,7 @@ from medfl.inspection import opened
 from medfl.messages import Refusal, Reply, Request
 from medfl.site.sources import Sources, Tables
 from medfl.spec.study import Study
+from medfl.testing.command import typed
 from medfl.testing.federation import NAMES, study, table, tables
 
 
@@ -90,3 +91,12 @@ def test_what_the_study_leaves_open_is_asked_for(
 def test_a_table_without_the_target_cannot_be_dealt(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\[data\] target: .* \(found: sick\)\n  → the columns are: age, dose, colour"):
         Sources(tmp_path, tmp_path, table(9, 0).drop(columns="sick")).sites(simulated(sites=2))
+
+
+def test_two_sites_do_not_read_one_file_of_this_machine(tmp_path: Path) -> None:
+    """What could be the name of a data set that several hospitals have is a file in a simulation."""
+    table(60, 0).to_csv(tmp_path / "heart", index=False)
+    text = "[data]\ntarget = 'sick'\nsites = { east = 'heart', west = 'heart' }\n[model]\nkind = 'logistic'\n"
+    (tmp_path / "study.toml").write_text(f"[study]\nname = 'twice'\n{text}[algorithm]\nrounds = 1\n")
+    said = typed("run", tmp_path / "study.toml", "--home", tmp_path / "home")
+    assert said.code == 2 and "west reads the same file as east" in said.err

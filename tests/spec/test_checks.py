@@ -143,7 +143,13 @@ CASES = [
         "letters, digits, dots",
     ),
     ('simulate = { names = ["a", "a"] }', "5 [data.simulate] names[1]", "has a twice", '"a"', "keep one"),
-    ("sites = { a = 'x', b = 'x' }", "5 [data.sites] b", "the same file as a", '"x"', "give b its own file"),
+    (
+        "sites = { a = 'x.csv', b = 'x.csv' }",
+        "5 [data.sites] b",
+        "the same file as a",
+        '"x.csv"',
+        "give b its own file",
+    ),
     ("sites = { a = '' }", "5 [data.sites] a", "a has no file", '""', "write the file's path"),
     ("simulate = { sites = 2, table = '' }", "5 [data.simulate] table", "names no file", '""', "write its path"),
     (

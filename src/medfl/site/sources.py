@@ -163,6 +163,25 @@ def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> di
     return {name: partial(Part, whole, rows) for name, rows in parts.items()}
 
 
+def require_own_files(study: Study) -> None:
+    """Refuse two sites that read one file of this machine; over a hub, one word names a data set at each hospital.
+
+    Raises
+    ------
+    PlanError
+        If there are two.
+    """
+    first: dict[str, str] = {}
+    for name, file in (study.data.sites or {}).items():
+        if first.setdefault(file, name) != name:
+            raise PlanError(
+                f"{name} reads the same file as {first[file]}: the same people would count twice",
+                where="[data.sites]",
+                received=repr(file),
+                remedy=f"give {name} its own file; data sets of enrolled hospitals may have one name: medfl submit",
+            )
+
+
 def _require_names(names: Collection[str]) -> None:
     """Refuse names that could be taken for a path, or for the pool of all rows; they come from data and from Python."""
     if not names:

@@ -19,6 +19,8 @@ from medfl.spec.merging import merge
 from medfl.spec.model import Linear, Logistic
 from medfl.spec.study import Study
 
+DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+"""What may be the name of a data set that several hospitals have; with a full stop or a slash it is a file."""
 SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 COMPARISON = re.compile(r"\s*(?:[<>]=?|[=!]?=)(.*)")
 
@@ -241,7 +243,7 @@ def _same_file(path: KeyPath, files: dict[str, str]) -> Iterator[Finding]:
     for name, file in files.items():
         if not file.strip():
             yield Finding((*path, name), f"{name} has no file", "write the file's path, relative to the study")
-        elif file in first:
+        elif file in first and not (DATASET.fullmatch(file) and path[0] == "data"):
             what = f"{name} reads the same file as {first[file]}: the same people would count twice"
             yield Finding((*path, name), what, f"give {name} its own file")
         first.setdefault(file, name)
