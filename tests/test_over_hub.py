@@ -158,6 +158,7 @@ def in_process(study: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_model_is_that_of_one_process(consortium: Consortium) -> None:
     """One hospital wants to read studies first: the run stops with what to do, and goes on once it is done."""
     east, study = Place(consortium.homes["east"].folder), consortium.study("whole")
@@ -177,9 +178,10 @@ def test_the_model_is_that_of_one_process(consortium: Consortium) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_hub_that_is_killed_goes_on_by_itself_and_so_does_a_runs_process(consortium: Consortium) -> None:
     """With the hub end its SuperLink and the run's process; all begin again where they were."""
-    study = consortium.study("killed", rounds="4")
+    study = consortium.study("killed", rounds="3")
     execution, _ = submit(consortium.hub, study)
     until(lambda: consortium.rounds(execution) >= 1)
     assert consortium.serving is not None
