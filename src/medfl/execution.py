@@ -152,10 +152,11 @@ def carry_on(
         tables cannot be used, the other runs that read the same are left as they are.
     """
     runs = whole_execution(home, execution).every
+    sources = sources or _stored_sources(home, runs[0])
     engine = chosen(runs[0].engine, runs[0].address if address is None else address)
     with (
         home.lock(execution),
-        Engines(sources or _stored_sources(home, runs[0]), engine, plugins) as engines,
+        Engines(sources, engine, plugins) as engines,
     ):
         carry_all(home, runs, engines=engines, display=display)
 
