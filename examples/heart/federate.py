@@ -129,7 +129,7 @@ def compared(build: Path, homes: dict[str, Path], mode: str, *, data: Path, begi
     if begin is not None:
         print(f"{LATE} comes late")
         begin()
-    found = finished(build / "hub", f"{execution}-1")
+    found = finished(build / "hub", execution)
     seconds = time.monotonic() - began
     alone = written(build, mode, {name: str((data / file).resolve()) for name, file in FILES.items()}, "in-process")
     said = read("run", alone, "--policy", HERE / "policy.toml", "--home", build / "in-process", "--arm", "base")
@@ -150,18 +150,19 @@ def written(build: Path, mode: str, sites: dict[str, str], file: str) -> Path:
     return path
 
 
-def finished(home: Path, run: str) -> dict[str, Any]:
-    """Return what is known of a run once it has ended."""
+def finished(home: Path, execution: str) -> dict[str, Any]:
+    """Return what is known of the federated run once it and its baselines have ended."""
     until, rounds = time.monotonic() + PATIENCE, -1
     while time.monotonic() < until:
-        found: dict[str, Any] = read("show", run, "--home", home)
-        if found["status"] in ("finished", "failed"):
-            return found
-        if found["rounds"] != rounds:
-            rounds = found["rounds"]
+        runs = [one for one in read("runs", "--baselines", "--home", home) if one["run"].startswith(f"{execution}-")]
+        first: dict[str, Any] = next(one for one in runs if one["run"] == f"{execution}-1")
+        if all(one["status"] in ("finished", "failed") for one in runs):
+            return {**first, **read("show", first["run"], "--home", home)}
+        if first["rounds"] != rounds:
+            rounds = first["rounds"]
             print(f"  round {rounds}", flush=True)
         time.sleep(1.0)
-    raise SystemExit(f"{run} has not ended after {PATIENCE:.0f} s; see {home}/hub.log")
+    raise SystemExit(f"{execution} has not ended after {PATIENCE:.0f} s; see {home}/hub.log")
 
 
 def medfl(*words: object) -> str:
