@@ -10,7 +10,7 @@ import click
 
 from medfl.console import failing_in_json, print_json, say
 from medfl.errors import MedflError, NotFoundError
-from medfl.tunnel import CONFIGURATION, Offer, here, reload_command
+from medfl.tunnel import CONFIGURATION, Offer, here, reload_command, up_command
 
 if TYPE_CHECKING:
     from medfl.site.enrolled import SiteHome
@@ -33,7 +33,7 @@ def init(home: Path | None, wanted: Mapping[str, Any], *, as_json: bool) -> None
         say("Calls of studies that come another way are refused.")
     if offer.kind == "wireguard":
         say(f"Let UDP {offer.port} in at {offer.host}, and bring the tunnel up:", dim=True)
-        click.echo(_up(hub.vpn.configuration))
+        click.echo(up_command(hub.vpn.configuration))
     else:
         say(f"To listen there only: medfl hub start --bind {offer.address}", dim=True)
     say("Then start the hub: medfl hub start. Each enrolled site types: medfl vpn join", dim=True)
@@ -55,7 +55,7 @@ def config(home: Path | None, *, as_json: bool) -> None:
         return
     click.echo(f"{file} has {len(joined)} {'site' if len(joined) == 1 else 'sites'} in it.")
     say("Bring the tunnel up; or, where it is up, tell WireGuard what is new:", dim=True)
-    click.echo(_up(file))
+    click.echo(up_command(file))
     click.echo(reload_command(file))
 
 
@@ -75,7 +75,7 @@ def join(home: Path | None, *, as_json: bool) -> None:
     click.echo(f"{found.site} is {found.inside} in the VPN of {found.hub}, and reaches it at {found.tunnel} only.")
     if offer.kind == "wireguard":
         say("Whoever runs the hub types 'medfl vpn config', and what that says. Bring the tunnel up here:", dim=True)
-        click.echo(_up(file))
+        click.echo(up_command(file))
     say("See whether the hub answers through it: medfl vpn status. Then: medfl site start", dim=True)
 
 
@@ -125,7 +125,7 @@ def _of_hub(home: Path | None) -> dict[str, Any]:
     told |= {"required": offer.required, "up": up, "sites": [f"{one.site} {one.address}".strip() for one in joined]}
     if offer.kind == "wireguard":
         told |= {"endpoint": f"{offer.host}:{offer.port}/udp"} | (
-            {} if up else {"bring up": _up(hub.vpn.configuration)}
+            {} if up else {"bring up": up_command(hub.vpn.configuration)}
         )
     return told
 
@@ -139,7 +139,7 @@ def _of_site(home: Path | None) -> dict[str, Any]:
         return {"vpn": "not joined; join the hub's, if it has one: medfl vpn join"}
     file, up = place.vpn / CONFIGURATION, here(found.inside)
     told: dict[str, Any] = {"address": found.inside, "hub": f"{found.tunnel}:{found.port}", "up": up}
-    return told | {"answers": _answers(place)} | ({"bring up": _up(file)} if file.exists() and not up else {})
+    return told | {"answers": _answers(place)} | ({"bring up": up_command(file)} if file.exists() and not up else {})
 
 
 def _answers(place: SiteHome) -> str:
@@ -156,10 +156,6 @@ def _answers(place: SiteHome) -> str:
 def _offered(offer: Offer) -> dict[str, Any]:
     where = {"kind": offer.kind, "address": str(offer.address), "network": str(offer.network)}
     return where | {"required": offer.required, "host": offer.host, "port": offer.port}
-
-
-def _up(file: Path) -> str:
-    return f"sudo wg-quick up {file}"
 
 
 def _spoken(said: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import shlex
 import socket
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
@@ -223,7 +224,13 @@ def secret_in(folder: Path) -> X25519PrivateKey:
 
 def reload_command(file: Path) -> str:
     """Return what root types so that a tunnel that is up follows its configuration, without a break."""
-    return f"sudo bash -c 'wg syncconf {file.stem} <(wg-quick strip {file})'"
+    script = f"wg syncconf {file.stem} <(wg-quick strip {shlex.quote(str(file))})"
+    return f"sudo bash -c {shlex.quote(script)}"
+
+
+def up_command(file: Path) -> str:
+    """Return what root types to bring a tunnel up."""
+    return f"sudo wg-quick up {shlex.quote(str(file))}"
 
 
 def is_host(text: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -243,8 +246,8 @@ def test_the_agent_goes_past_proxies_into_the_tunnel(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NO_PROXY", "example.org")
     monkeypatch.setenv("no_proxy", "*")
     agents._past_proxies("10.77.0.1")
-    assert agents.os.environ["NO_PROXY"] == "example.org,10.77.0.1"
-    assert agents.os.environ["no_proxy"] == "*"
+    assert os.environ["NO_PROXY"] == "example.org,10.77.0.1"
+    assert os.environ["no_proxy"] == "*"
 
 
 def test_nobody_joins_or_leaves_under_a_running_agent(hub: HubPlace, tmp_path: Path) -> None:
@@ -297,9 +300,9 @@ def test_an_offer_that_the_authority_did_not_sign_is_refused(tmp_path: Path) -> 
 def test_an_offer_cannot_write_what_it_likes_into_a_file_for_root(name: str, value: object) -> None:
     good = Offer("wireguard", IPv4Address("10.77.0.1"), IPv4Network(SUBNET), True, "hub", 51820, b"k" * 32)
     assert Offer.of(good.text()) == good
-    words = tunnel.json_of(good.text().encode()) | {name: value}
+    words = json.loads(good.text()) | {name: value}
     with pytest.raises(WireError):
-        Offer.of(tunnel.json.dumps(words))
+        Offer.of(json.dumps(words))
 
 
 @pytest.mark.parametrize("own", ["10.77.0.1", "10.77.0.0", "10.77.0.255", "10.78.0.2", "10.77.0.2\nPostUp=x", ""])
@@ -404,6 +407,14 @@ def test_tailscale_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.Monke
         assert (found.tunnel, found.inside) == ("100.101.102.103", "100.64.0.9")
         assert not (home.vpn / "medfl.conf").exists()
         assert [one.site for one in hub.vpn.joined(hub.register.sites())] == ["a"]
+
+
+def test_what_root_is_to_type_is_one_command_whatever_the_folder_is_called() -> None:
+    file = Path("/home/a b/it's/medfl.conf")
+    assert shlex.split(tunnel.up_command(file)) == ["sudo", "wg-quick", "up", str(file)]
+    *before, script = shlex.split(tunnel.reload_command(file))
+    assert before == ["sudo", "bash", "-c"]
+    assert shlex.split(script)[-1] == f"{file})", script
 
 
 def test_tailscale_that_is_not_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
