@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+import httpx
 import pytest
 from filelock import FileLock
 
@@ -231,10 +234,11 @@ def test_a_site_that_joined_reaches_the_hub_no_other_way(
     (home,) = enrolled(hub, tmp_path, "a").values()
     join(home)
     monkeypatch.setattr("medfl.site.reaching.PATIENCE", 0.2)
-    # The hub would answer on loopback, and through this proxy; without a tunnel neither is tried.
-    monkeypatch.setenv("HTTPS_PROXY", f"http://{LOOPBACK}:{hub.about.port}")
-    with pytest.raises(EngineError, match="cannot be reached") as failed:
-        refresh(home, known(home))
+    # The hub would answer on loopback; without a tunnel it is not asked there, and not through a proxy either.
+    with proxy(monkeypatch) as nobody_came:
+        with pytest.raises(EngineError, match="cannot be reached") as failed:
+            refresh(home, known(home))
+        assert nobody_came()
     assert failed.value.complaints[0].where == f"10.77.0.1:{hub.about.port}"
     assert "medfl vpn leave" in failed.value.complaints[0].remedy
     monkeypatch.delenv("HTTPS_PROXY")
@@ -242,7 +246,37 @@ def test_a_site_that_joined_reaches_the_hub_no_other_way(
     assert not (home.vpn / "medfl.conf").exists()
 
 
+@contextmanager
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
+    """Name a proxy in the environment; yield what says whether nobody has asked it for anything."""
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        listening.setblocking(False)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{LOOPBACK}:{listening.getsockname()[1]}")
+
+        def nobody_came() -> bool:
+            try:
+                listening.accept()[0].close()
+            except BlockingIOError:
+                return True
+            return False
+
+        yield nobody_came
+
+
 def test_the_agent_goes_past_proxies_into_the_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with proxy(monkeypatch) as nobody_came:
+        with pytest.raises(httpx.HTTPError):
+            httpx.get("https://10.77.0.1:8443", timeout=0.2)
+        assert not nobody_came()
+        agents._past_proxies("10.77.0.1")
+        with pytest.raises(httpx.HTTPError):
+            httpx.get("https://10.77.0.1:8443", timeout=0.2)
+        assert nobody_came()
+
+
+def test_what_the_environment_says_of_proxies_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "example.org")
     monkeypatch.setenv("no_proxy", "*")
     agents._past_proxies("10.77.0.1")
