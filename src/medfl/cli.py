@@ -12,6 +12,7 @@ from medfl.cli_enrol import ENROLMENT
 from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
 from medfl.cli_site import VERBS
+from medfl.cli_vpn import vpn
 
 HOME = click.option(
     "--home",
@@ -238,6 +239,7 @@ def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_jso
 main.add_command(hub)
 main.add_command(submit)
 main.add_command(flower)
+main.add_command(vpn)
 
 
 @main.group()

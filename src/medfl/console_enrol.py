@@ -65,7 +65,7 @@ def start(home: Path | None) -> None:
     from medfl.site.agent import serve
 
     with _ended_by_term():
-        click.echo(f"{found.site} answers {found.hub} ({found.host}:{found.port}). Ctrl-C ends it.")
+        click.echo(f"{found.site} answers {found.hub} ({found.way}:{found.port}). Ctrl-C ends it.")
         serve(place)
 
 
@@ -92,10 +92,10 @@ def _show(found: Enrolment, sentence: str, *, as_json: bool) -> None:
     peers = {name: peer for name, peer in sorted(found.peers.items()) if name != found.site}
     if as_json:
         told: dict[str, Any] = {"site": found.site, "status": found.status, "fingerprint": found.fingerprint}
-        told |= {"hub": found.hub, "address": f"{found.host}:{found.port}", "clock": sentence}
+        told |= {"hub": found.hub, "address": f"{found.way}:{found.port}", "clock": sentence}
         print_json(told | {"peers": {name: peer.fingerprint for name, peer in peers.items()}})
         return
-    hub = f"{found.hub or 'the hub'} ({found.host}:{found.port})"
+    hub = f"{found.hub or 'the hub'} ({found.way}:{found.port})"
     words = {
         "applying": f"{found.site} is about to apply at {hub}.",
         "waiting": f"{found.site} waits for the approval of {hub}.",

@@ -12,6 +12,7 @@ import click
 
 from medfl.console import failing_in_json, print_json, say
 from medfl.errors import EnrolmentError, MissingExtraError, UserError
+from medfl.tunnel import reload_command
 
 if TYPE_CHECKING:
     from medfl.hub.place import Brought, HubPlace
@@ -132,8 +133,10 @@ def revoke(home: Path | None, *, site: str, as_json: bool) -> None:
     """Put a site out."""
     with failing_in_json(as_json):
         hub = _hub(home)
-        record = hub.register.revoke(site, hub.authority)
+        record, offer = hub.revoke(site), hub.vpn.offer
     _told(record, "is revoked: its keys are never accepted again", as_json=as_json)
+    if offer is not None and offer.kind == "wireguard" and not as_json:
+        say(f"It left {hub.vpn.configuration}. Tell WireGuard: {reload_command(hub.vpn.configuration)}", dim=True)
 
 
 def _told(record: Record, what: str, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from medfl.site.enrolled import Enrolment, SiteHome
 from medfl.site.enrolling import refresh
 from medfl.site.place import Place
 from medfl.site.reaching import inspector
+from medfl.tunnel import here
 
 
 def of_site(folder: Path | None) -> Iterator[Finding]:
@@ -76,7 +77,21 @@ def _machine(folder: Path) -> Iterator[Finding]:
 
 
 def _way(enrolment: Enrolment) -> Iterator[Finding]:
-    return walk(Target(enrolment.host, enrolment.port, enrolment.trust, inspector()))
+    if enrolment.tunnel:
+        yield _tunnel(enrolment)
+    direct = bool(enrolment.tunnel)
+    yield from walk(Target(enrolment.way, enrolment.port, enrolment.trust, inspector(), direct))
+
+
+def _tunnel(enrolment: Enrolment) -> Finding:
+    """Look whether the VPN that the site joined is up here."""
+    if here(enrolment.inside):
+        return clear("tunnel", f"this machine is {enrolment.inside} in the VPN; the hub is {enrolment.tunnel}")
+    return blocked(
+        "tunnel",
+        f"the VPN is not up: this machine does not have the address {enrolment.inside}",
+        "bring it up (medfl vpn status says how), or go around it again: medfl vpn leave",
+    )
 
 
 def _key(home: SiteHome, enrolment: Enrolment) -> Finding:

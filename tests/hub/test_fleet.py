@@ -6,7 +6,9 @@ import http.client
 import ssl
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import httpx
@@ -16,7 +18,9 @@ from medfl.hub import fleet as passing
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import HubPlace
 from medfl.over_hub import keys_of
-from medfl.testing.hub import LOOPBACK, enrolled, made, served
+from medfl.site.enrolled import SiteHome
+from medfl.testing.hub import LOOPBACK, enrolled, made, served, updated
+from medfl.tunnel import PURPOSE, Offer
 
 
 @dataclass
@@ -58,7 +62,13 @@ class Line:
 @pytest.fixture
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     monkeypatch.setattr(passing, "FRESH", 0.0)
-    hub, upstream = made(tmp_path / "hub"), Upstream()
+    with lined(made(tmp_path / "hub"), tmp_path) as line:
+        yield line
+
+
+@contextmanager
+def lined(hub: HubPlace, tmp_path: Path) -> Iterator[Line]:
+    upstream = Upstream()
     fleet = Fleet(f"{LOOPBACK}:1", hub.authority_file, lambda: keys_of(hub).values())
     fleet._client = httpx.AsyncClient(transport=httpx.MockTransport(upstream.answer), base_url="https://superlink")
     with served(hub, fleet=fleet):
@@ -125,3 +135,30 @@ def test_what_is_too_large_is_cut_off(line: Line, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(passing, "LARGEST", 1000)
     assert line.post("/v1/fleet/push-object", bytes(1001))[0] == 413
     assert line.post("/v1/fleet/push-object", bytes(1000))[0] == 207
+
+
+@pytest.mark.parametrize(
+    ("address", "network", "required", "code"),
+    [
+        ("10.77.0.1", "10.77.0.0/24", True, 403),
+        ("10.77.0.1", "10.77.0.0/24", False, 207),
+        ("127.0.0.1", "127.0.0.0/8", True, 207),
+        ("127.0.0.2", "127.0.0.0/8", True, 403),
+    ],
+)
+def test_where_the_hub_wants_its_vpn_a_call_from_outside_is_refused(
+    tmp_path: Path, address: str, network: str, required: bool, code: int
+) -> None:
+    hub = made(tmp_path / "hub")
+    offer = Offer("wireguard", IPv4Address(address), IPv4Network(network), required, "hub", 51820, b"k" * 32)
+    hub.vpn.keep(hub.authority.signed(offer.text(), purpose=PURPOSE), [])
+    with lined(hub, tmp_path) as line:
+        for _ in range(25):
+            said = line.post("/v1/fleet/pull-messages")
+            assert said[0] == code
+        updated(SiteHome(tmp_path / "a"))
+        assert len(line.upstream.seen) == (25 if code == 207 else 0)
+        if code == 403:
+            assert b"through its VPN only" in said[1]
+            assert b"medfl vpn join" in said[1]
+            assert f"a call from {LOOPBACK}" in hub.log.read_text(encoding="utf-8")

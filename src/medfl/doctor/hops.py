@@ -48,12 +48,15 @@ class Target:
         PEM of the certificate that it must show, or that must have signed what it shows; empty before enrolment.
     inspector
         File with the certificates of an inspection on the way that the site accepts, if there is one.
+    direct
+        Whether this is the hub's address in a VPN, which no proxy leads to.
     """
 
     host: str
     port: int
     trust: str = ""
     inspector: Path | None = None
+    direct: bool = False
 
     def __str__(self) -> str:
         return address(self.host, self.port)
@@ -94,7 +97,7 @@ def walk(target: Target, *, patience: float = PATIENCE) -> Iterator[Finding]:
         Seconds that a hop has.
     """
     try:
-        way = Way(target, Proxy.of_environment(target.host), patience)
+        way = Way(target, None if target.direct else Proxy.of_environment(target.host), patience)
     except ValueError as error:
         yield blocked("proxy", str(error), "mend HTTPS_PROXY, or unset it where there is no proxy")
         return

@@ -96,8 +96,19 @@ def require_shown(site: str, identity: bytes, proof: bytes, *, authority: bytes)
     WireError
         If the signature is another one.
     """
+    require_signed(site, identity, proof, statement=status_statement(authority, site))
+
+
+def require_signed(site: str, identity: bytes, proof: bytes, *, statement: bytes) -> None:
+    """Refuse somebody who says something in a site's name and does not have its identity.
+
+    Raises
+    ------
+    WireError
+        If the signature is another one.
+    """
     try:
-        Ed25519PublicKey.from_public_bytes(identity).verify(proof, status_statement(authority, site))
+        Ed25519PublicKey.from_public_bytes(identity).verify(proof, statement)
     except (ValueError, InvalidSignature) as error:
         raise WireError("whoever asks does not have the site's key", where=site[:80]) from error
 

@@ -117,13 +117,13 @@ def own_is_old(certificate: Path) -> bool:
     return certificate_at(certificate).not_valid_after_utc - datetime.datetime.now(datetime.UTC) < YEAR
 
 
-def take_over(certificate: Path, key: Path, *, host: str, folder: Path) -> str:
+def take_over(certificate: Path, key: Path, *, hosts: list[str], folder: Path) -> str:
     """Take a certificate that somebody brings, and return it as PEM.
 
     Raises
     ------
     EnrolmentError
-        If it does not belong to the key, is not for the host, or does not hold now.
+        If it does not belong to the key, is not for the hosts, or does not hold now.
     """
     brought, secret = certificate_at(certificate), _read_key(key)
     if brought.public_key() != secret.public_key():
@@ -132,8 +132,10 @@ def take_over(certificate: Path, key: Path, *, host: str, folder: Path) -> str:
     if not brought.not_valid_before_utc <= now < brought.not_valid_after_utc:
         until = f"valid from {brought.not_valid_before_utc:%Y-%m-%d} to {brought.not_valid_after_utc:%Y-%m-%d}"
         raise _unfit("the certificate does not hold now", certificate, until)
-    if host not in (names := _hosts(brought)):
-        raise _unfit(f"the certificate is not for {host}", certificate, ", ".join(names) or "no name of a host")
+    names = hosts_of(brought)
+    for host in hosts:
+        if host not in names:
+            raise _unfit(f"the certificate is not for {host}", certificate, ", ".join(names) or "no name of a host")
     write_private(folder / "hub.pem", key.read_bytes())
     write_private(folder / "hub.crt", certificate.read_bytes())
     return pem_of(brought).decode()
@@ -171,6 +173,15 @@ def key_at(path: Path) -> ec.EllipticCurvePrivateKey:
 def pem_of(certificate: x509.Certificate) -> bytes:
     """Return a certificate as PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def hosts_of(certificate: x509.Certificate) -> list[str]:
+    """Return the names and addresses of machines that a certificate is for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
 
 
 def _read_key(path: Path) -> PrivateKeyTypes:
@@ -227,14 +238,6 @@ def _host(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
-
-
-def _hosts(certificate: x509.Certificate) -> list[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import os
-import re
 import secrets
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -15,16 +13,15 @@ from pathlib import Path
 
 from medfl.enrolment import TRANSPORT, Invitation, Signed, certificate_digest, json_of
 from medfl.errors import EnrolmentError
-from medfl.hub.authority import Authority, certificate_at, own_is_old, pem_of, take_over
+from medfl.hub.authority import Authority, certificate_at, hosts_of, own_is_old, pem_of, take_over
 from medfl.hub.queue import Queue
-from medfl.hub.register import Register
+from medfl.hub.register import Record, Register
+from medfl.hub.vpn import Vpn
 from medfl.private import held, make_private, require_private, write_private
+from medfl.tunnel import is_host
 
 PORT = 8443
 """Where a hub answers unless told otherwise."""
-_HOST = re.compile(
-    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ class HubPlace:
             authority.serve([about.host], self._tls)
             trusted = pem_of(authority.certificate).decode()
         else:
-            trusted = take_over(brought.certificate, brought.key, host=about.host, folder=self._tls)
+            trusted = take_over(brought.certificate, brought.key, hosts=[about.host], folder=self._tls)
         self._trust(authority, trusted)
         token = secrets.token_urlsafe(32)
         write_private(self.folder / "administrators.json", _text({"first": _digest(token)}))
@@ -155,6 +152,18 @@ class HubPlace:
         return Signed.from_json(json_of((self._tls / "trust.json").read_bytes()))
 
     @property
+    def vpn(self) -> Vpn:
+        """Its VPN, if it has one."""
+        self.about  # noqa: B018 - without a hub, it is said that there is none
+        return Vpn(self.folder / "vpn")
+
+    @property
+    def hosts(self) -> list[str]:
+        """By what sites reach it: its host, and its address in the VPN."""
+        offer = self.vpn.offer
+        return [self.about.host] if offer is None else list(dict.fromkeys([self.about.host, str(offer.address)]))
+
+    @property
     def queue(self) -> Queue:
         """What it has taken on and not finished."""
         return Queue(self.folder / "queue")
@@ -188,8 +197,8 @@ class HubPlace:
     def renew(self) -> None:
         """Make certificates of the hub's own anew in their last year; sites trust the authority, and notice nothing."""
         require_private(self.key)
-        if self.about.own and own_is_old(self.certificate):
-            self.authority.serve([self.about.host], self._tls)
+        if self.about.own and (own_is_old(self.certificate) or set(self.hosts[1:]) - self._shown):
+            self.authority.serve(self.hosts, self._tls)
         if not self.loopback[0].exists() or own_is_old(self.loopback[0]):
             self.authority.serve(["127.0.0.1"], self.superlink)
 
@@ -201,14 +210,43 @@ class HubPlace:
         EnrolmentError
             If it cannot be used.
         """
-        self._trust(self.authority, take_over(brought.certificate, brought.key, host=self.about.host, folder=self._tls))
+        self._trust(self.authority, take_over(brought.certificate, brought.key, hosts=self.hosts, folder=self._tls))
         write_private(self.folder / "hub.json", _text(asdict(self.about) | {"own": False}))
         self.__dict__.pop("about")
+
+    def require_shown(self, host: str) -> None:
+        """Refuse an address that the certificate that somebody brought is not for.
+
+        Raises
+        ------
+        EnrolmentError
+            If it is not.
+        """
+        if not self.about.own and host not in self._shown:
+            raise EnrolmentError(
+                f"the certificate that was brought is not for {host}",
+                where=str(self.certificate),
+                received=", ".join(sorted(self._shown)) or "no name of a host",
+                remedy=f"bring one that names the host and {host}: medfl hub certificate; or make a hub with a "
+                "certificate of its own",
+            )
+
+    def revoke(self, site: str) -> Record:
+        """Put a site out of the register, and out of the configuration of the VPN where there is one."""
+        record = self.register.revoke(site, self.authority)
+        if self.vpn.offer is not None:
+            self.vpn.write(self.register.sites())
+        return record
 
     def is_administrator(self, token: str) -> bool:
         """Say whether a token is an administrator's."""
         known = json_of((self.folder / "administrators.json").read_bytes())
         return any(secrets.compare_digest(_digest(token), str(one)) for one in known.values())
+
+    @property
+    def _shown(self) -> set[str]:
+        """Whom its certificate is for."""
+        return set(hosts_of(certificate_at(self.certificate)))
 
     @property
     def _keys(self) -> Path:
@@ -244,16 +282,13 @@ def require_host(host: str) -> None:
     EnrolmentError
         If it is none.
     """
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        if not _HOST.fullmatch(host):
-            raise EnrolmentError(
-                "this is no name of a machine",
-                where="--host",
-                received=repr(host[:80]),
-                remedy="give the name by which hospitals reach the hub, as in hub.example.org, without https://",
-            ) from None
+    if not is_host(host):
+        raise EnrolmentError(
+            "this is no name of a machine",
+            where="--host",
+            received=repr(host[:80]),
+            remedy="give the name by which hospitals reach the hub, as in hub.example.org, without https://",
+        )
 
 
 def _text(value: object) -> bytes:

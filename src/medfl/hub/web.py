@@ -30,13 +30,14 @@ from medfl.enrolment import (
     texts,
 )
 from medfl.errors import MedflError, RefusedError, UserError, WireError
-from medfl.hub.applying import require_shown
+from medfl.hub.applying import require_shown, require_signed
 from medfl.hub.authority import certificate_at, pem_of
 from medfl.hub.fleet import CALLS, PATH, Fleet
 from medfl.hub.pace import Pace
 from medfl.hub.place import HubPlace
 from medfl.hub.register import Record
 from medfl.hub.shown import shown
+from medfl.tunnel import VPN, Offer, statement
 
 log = logging.getLogger(__name__)
 Words: TypeAlias = dict[str, Any]
@@ -56,7 +57,7 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
         Passes the calls of enrolled sites on to a SuperLink; without one the hub only enrols.
     """
     desk = _Desk(hub)
-    gate = _Gate(pace or Pace())
+    gate = _Gate(pace or Pace(), hub.vpn.offer)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -70,6 +71,7 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
             Route(AUTHORITY, gate.passing(desk.authority), methods=["GET"]),
             Route(APPLY, gate.passing(desk.apply), methods=["POST"]),
             Route(STATUS, gate.passing(desk.status), methods=["POST"]),
+            Route(VPN, gate.passing(desk.join), methods=["POST"]),
             Route(SITES, gate.passing(desk.sites), methods=["GET"]),
             *passing,
         ],
@@ -105,6 +107,21 @@ class _Desk:
         require_shown(words["site"], identity, bytes_of(words["proof"]), authority=self._digest)
         return self._told(self._hub.register.standing(words["site"], identity))
 
+    def join(self, request: Request, body: bytes) -> Words:
+        """Let an enrolled site join the VPN, and tell it how."""
+        said = _spoken_alike(json_of(body))
+        words = texts(said, "site", "identity", "proof", "key")
+        site, identity, key = words["site"], bytes_of(words["identity"]), bytes_of(words["key"])
+        require_signed(site, identity, bytes_of(words["proof"]), statement=statement(self._digest, site, key))
+        record = self._hub.register.standing(site, identity)
+        if record.status != "approved":
+            raise RefusedError(
+                "only enrolled sites join the VPN", where=record.name, received=record.status, remedy="medfl site enrol"
+            )
+        offer, joined = self._hub.vpn.signed, self._hub.vpn.let_in(record, key, self._hub.register.sites())
+        log.info("site %s joined the VPN, with the address %s", joined.site, joined.address or "that Tailscale gave it")
+        return {"offer": offer.to_json(), "address": joined.address}
+
     def sites(self, request: Request, body: bytes) -> Words:
         """Tell an administrator which sites there are."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -114,7 +131,9 @@ class _Desk:
 
     def _told(self, record: Record) -> Words:
         """Return what a site is told of itself; once approved, with its certificate and who its peers are."""
+        offer = self._hub.vpn.offer
         words: Words = {"status": record.status, "site": record.name, "title": record.title}
+        words["vpn"] = "none" if offer is None else "required" if offer.required else "offered"
         if record.status == "approved":
             words |= {"certificate": record.certificate, "directory": self._hub.register.directory().to_json()}
         return words
@@ -123,8 +142,8 @@ class _Desk:
 class _Gate:
     """Stands before all answers: reads up to a size, tells errors as JSON, slows down who is refused often."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, pace: Pace, vpn: Offer | None) -> None:
+        self._pace, self._vpn = pace, vpn
 
     def passing(self, answer: Callable[[Request, bytes], Words]) -> Endpoint:
         """Return what serves one address."""
@@ -150,6 +169,10 @@ class _Gate:
         async def endpoint(request: Request) -> Response:
             if request.path_params["call"] not in CALLS:
                 return await self.nothing_here(request, HTTPException(404))
+            if (outside := _outside(request, self._vpn)) is not None:
+                # Not counted: a site that has not joined yet must still be able to.
+                log.warning("refused %s", " ".join(str(outside).split()))
+                return _refusal(outside, _code(outside))
             try:
                 if fleet.fresh:
                     fleet.require_enrolled(request)
@@ -170,6 +193,19 @@ class _Gate:
         log.warning("refused %s %r: nothing here", who, f"{request.method} {request.url.path}"[:200])
         code = error.status_code if isinstance(error, HTTPException) else 404
         return _refusal(RefusedError("there is nothing here"), code)
+
+
+def _outside(request: Request, vpn: Offer | None) -> RefusedError | None:
+    """Return why a call of a study is refused that did not come through the VPN, where it must; else None."""
+    who, here = request.client, request.scope.get("server")
+    if vpn is None or not vpn.required or (who and vpn.has(who.host) and here and here[0] == str(vpn.address)):
+        return None
+    return RefusedError(
+        "this hub answers the calls of studies through its VPN only",
+        where=request.url.path,
+        received=f"a call from {who.host if who else '?'} to {here[0] if here else '?'}",
+        remedy="join it with 'medfl vpn join', bring the tunnel up, and start the site again",
+    )
 
 
 async def _body(request: Request) -> bytes:

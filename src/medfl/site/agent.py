@@ -6,6 +6,7 @@ It only calls out, and executes nothing but what is installed here.
 from __future__ import annotations
 
 import logging
+import os
 from time import monotonic
 
 from medfl.enrolment import address
@@ -46,7 +47,9 @@ def serve(home: SiteHome) -> None:
         home.node()
         root = home.folder / "hub.crt"
         write_private(root, home.enrolled().trust.encode())
-        where = Address(address(enrolment.host, enrolment.port), root, home.node_key)
+        if enrolment.tunnel:
+            _past_proxies(enrolment.tunnel)
+        where = Address(address(enrolment.way, enrolment.port), root, home.node_key)
         served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting)
 
 
@@ -105,3 +108,11 @@ class Agent:
                 where=now.site,
                 remedy="ask whoever runs the hub; with a new invitation: medfl site enrol INVITATION",
             )
+
+
+def _past_proxies(host: str) -> None:
+    """Have this process reach a host without the proxy that the environment names: it would go around the tunnel."""
+    for name in ("NO_PROXY", "no_proxy"):
+        said = os.environ.get(name) or os.environ.get(name.swapcase(), "")
+        if "*" not in said.split(","):
+            os.environ[name] = f"{said},{host}".strip(",")

@@ -20,6 +20,7 @@ from medfl.privacy.secure.member import Member
 from medfl.privacy.secure.unmasked import Unmasked
 from medfl.private import make_private, require_private, write_private
 from medfl.site.reaching import Hub
+from medfl.tunnel import CONFIGURATION, SECRET
 
 Status = Literal["applying", "waiting", "approved", "revoked"]
 
@@ -52,6 +53,8 @@ class Enrolment:
         Who is enrolled, as the authority has signed it.
     known
         The identities (hexadecimal) by which this site has known each peer: another one is not taken up unseen.
+    tunnel, inside
+        Addresses of the hub and of this site in the hub's VPN, once the site joined: the hub is reached by no other.
     """
 
     status: Status
@@ -68,6 +71,13 @@ class Enrolment:
     certificate: str = ""
     directory: Mapping[str, str] | None = None
     known: Mapping[str, str] = field(default_factory=dict)
+    tunnel: str = ""
+    inside: str = ""
+
+    @property
+    def way(self) -> str:
+        """Where the site's calls go: to the hub's host, or to its address in the VPN."""
+        return self.tunnel or self.host
 
     @property
     def peers(self) -> dict[str, Peer]:
@@ -97,11 +107,12 @@ class Enrolment:
 
     def reached(self) -> Hub:
         """Return the hub, as it was recognised."""
-        return Hub(self.host, self.port, self.hub, self.anchor, self.trust)
+        return Hub(self.way, self.port, self.hub, self.anchor, self.trust, direct=bool(self.tunnel))
 
     def renewed(self) -> Self:
         """Return this with the certificate that the hub shows now, if its authority says that it may."""
-        hub = Hub.recognised(self.host, self.port, authority=certificate_digest(self.anchor))
+        digest, direct = certificate_digest(self.anchor), bool(self.tunnel)
+        hub = Hub.recognised(self.way, self.port, authority=digest, direct=direct)
         return replace(self, hub=hub.name, trust=hub.trust)
 
 
@@ -121,6 +132,11 @@ class SiteHome:
     def file(self) -> Path:
         """What is known of the enrolment."""
         return self.folder / "enrolment.json"
+
+    @property
+    def vpn(self) -> Path:
+        """The folder of its key and its configuration for a VPN."""
+        return self.folder / "vpn"
 
     @property
     def node_key(self) -> Path:
@@ -196,7 +212,7 @@ class SiteHome:
         make_private(place)
         aside = place / str(sum(1 for _ in place.iterdir()))
         make_private(aside)
-        for path in (self._keys / "identity", self.node_key):
+        for path in (self._keys / "identity", self.node_key, self.vpn / SECRET, self.vpn / CONFIGURATION):
             if path.exists():
                 path.replace(aside / path.name)
         self.file.unlink()

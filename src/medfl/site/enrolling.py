@@ -36,6 +36,9 @@ from medfl.site.reaching import Hub, skew
 PAUSES = (1.0, 15.0)
 """Seconds between two questions whether the hub has approved: the first, and the longest."""
 
+JOIN = "This hub answers studies through its VPN only; join it: medfl vpn join"
+"""What is said where a site has not joined the VPN that its hub wants."""
+
 
 def enrol(home: SiteHome, text: str | None) -> Enrolment:
     """Apply at the hub that an invitation names, or go on with an enrolment that was begun.
@@ -81,7 +84,7 @@ def refresh(home: SiteHome, enrolment: Enrolment, *, trust: Collection[str] = ()
     Returns
     -------
     tuple[Enrolment, str]
-        As it is now, and a sentence if the clocks differ.
+        As it is now, and a sentence if the clocks differ, or the hub wants its VPN to be used.
 
     Raises
     ------
@@ -101,7 +104,9 @@ def refresh(home: SiteHome, enrolment: Enrolment, *, trust: Collection[str] = ()
         # It may show a new certificate that its authority has signed for.
         enrolment = home.keep(enrolment.renewed())
         said = enrolment.reached().ask(STATUS, words)
-    return home.keep(_taken_up(enrolment, said, trust)), skew(said)
+    now = home.keep(_taken_up(enrolment, said, trust))
+    outside = said.get("vpn") == "required" and now.status == "approved" and not now.tunnel
+    return now, " ".join(filter(None, (skew(said), JOIN if outside else "")))
 
 
 def wait(home: SiteHome, enrolment: Enrolment, *, told: Callable[[str], None]) -> Enrolment:

@@ -50,6 +50,8 @@ class Hub:
         The certificate of its authority.
     trust
         PEM of the certificate that it must show, or that must have signed what it shows.
+    direct
+        Whether this is its address in a VPN, which no proxy leads to.
     """
 
     host: str
@@ -57,9 +59,10 @@ class Hub:
     name: str
     authority: x509.Certificate
     trust: str
+    direct: bool = False
 
     @classmethod
-    def recognised(cls, host: str, port: int, *, authority: bytes) -> Self:
+    def recognised(cls, host: str, port: int, *, authority: bytes, direct: bool = False) -> Self:
         """Ask who answers there, and believe it only if it shows the authority that was expected.
 
         Nothing secret is sent, so the line need not be trusted yet.
@@ -70,6 +73,8 @@ class Hub:
             Where to ask.
         authority
             SHA-256 of the authority's certificate.
+        direct
+            Whether it is an address in a VPN.
 
         Raises
         ------
@@ -78,7 +83,7 @@ class Hub:
         EngineError
             If nobody does.
         """
-        said = asked(host, port, AUTHORITY, context=_unverified())
+        said = asked(host, port, AUTHORITY, context=_unverified(), direct=direct)
         words = texts(said, "hub", "authority")
         try:
             shown = x509.load_pem_x509_certificate(words["authority"].encode())
@@ -93,7 +98,7 @@ class Hub:
                 "way, and whoever runs the hub whether it was made anew",
             )
         trust = Signed.from_json(said.get("transport")).verified(shown, purpose=TRANSPORT)
-        return cls(host, port, words["hub"], shown, trust)
+        return cls(host, port, words["hub"], shown, trust, direct)
 
     def ask(self, path: str, words: Mapping[str, Any]) -> dict[str, Any]:
         """Send words, and return what the hub answers.
@@ -103,7 +108,7 @@ class Hub:
         MedflError
             What the hub refuses with; or why it cannot be reached.
         """
-        return asked(self.host, self.port, path, context=self.context(), words=words)
+        return asked(self.host, self.port, path, context=self.context(), words=words, direct=self.direct)
 
     def context(self) -> ssl.SSLContext:
         """Return what checks that the hub itself answers."""
@@ -148,9 +153,15 @@ def inspector() -> Path | None:
 
 
 def asked(
-    host: str, port: int, path: str, *, context: ssl.SSLContext, words: Mapping[str, Any] | None = None
+    host: str,
+    port: int,
+    path: str,
+    *,
+    context: ssl.SSLContext,
+    words: Mapping[str, Any] | None = None,
+    direct: bool = False,
 ) -> dict[str, Any]:
-    """Ask a hub, through a proxy where the environment names one.
+    """Ask a hub, through a proxy where the environment names one and the hub is not asked through a VPN.
 
     Raises
     ------
@@ -162,7 +173,8 @@ def asked(
     request = urllib.request.Request(
         f"https://{where}{path}", data=body, headers={"Content-Type": "application/json", "User-Agent": "medfl"}
     )
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Straight())
+    proxies = [urllib.request.ProxyHandler({})] if direct else []
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Straight(), *proxies)
     try:
         with opener.open(request, timeout=PATIENCE) as response:
             said = json_of(response.read(LARGEST + 1))
@@ -170,9 +182,9 @@ def asked(
         with error:
             raise _refusal(error, where) from error
     except urllib.error.URLError as error:
-        raise _unreached(error.reason, where) from error
+        raise _unreached(error.reason, where, direct=direct) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _unreached(error, where) from error
+        raise _unreached(error, where, direct=direct) from error
     _require_alike(said, where)
     return said
 
@@ -213,7 +225,7 @@ def _refusal(error: urllib.error.HTTPError, where: str) -> MedflError:
     return by_code(code)(first["what"], where=place, received=first["received"], remedy=first["remedy"])
 
 
-def _unreached(reason: object, where: str) -> MedflError:
+def _unreached(reason: object, where: str, *, direct: bool) -> MedflError:
     """Say why there was no answer."""
     if isinstance(reason, ssl.SSLCertVerificationError):
         if "not yet valid" in reason.verify_message or "expired" in reason.verify_message:
@@ -242,7 +254,10 @@ def _unreached(reason: object, where: str) -> MedflError:
         "the hub cannot be reached",
         where=where,
         received=said,
-        remedy="see whether the hub runs; check network, firewall (out, TCP) and, with a proxy, HTTPS_PROXY",
+        remedy="see whether the tunnel is up (medfl vpn status) and the hub runs; to go around the tunnel again: "
+        "medfl vpn leave"
+        if direct
+        else "see whether the hub runs; check network, firewall (out, TCP) and, with a proxy, HTTPS_PROXY",
     )
 
 
