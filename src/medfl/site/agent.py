@@ -39,6 +39,7 @@ def serve(home: SiteHome) -> None:
     # Flower is an extra, and takes a second to import.
     from medfl.run.flower.serving import Address
     from medfl.run.flower.serving import serve as served
+    from medfl.site.woken import Woken
 
     enrolment = home.enrolled()
     with held(home.folder / "agent.lock", what="an agent of this site"), logged(home.folder):
@@ -47,7 +48,8 @@ def serve(home: SiteHome) -> None:
         root = home.folder / "hub.crt"
         write_private(root, home.enrolled().trust.encode())
         where = Address(address(enrolment.host, enrolment.port), root, home.node_key)
-        served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting)
+        with Woken(home) as calls:
+            served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting, calls=calls)
 
 
 class Agent:
