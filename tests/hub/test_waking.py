@@ -17,11 +17,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from medfl.enrolment import PROTOCOL, WAKE, WOKEN, certificate_digest, wake_statement
+from medfl.errors import StoreError
 from medfl.hub import bell, waking
 from medfl.hub.authority import certificate_at
 from medfl.hub.bell import ring
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import NAME, STALE, Presence
+from medfl.hub.service import Service
 from medfl.site.enrolled import SiteHome
 from medfl.testing.command import typed
 from medfl.testing.hub import LOOPBACK, enrolled, made, served
@@ -204,6 +206,13 @@ def test_what_a_killed_hub_wrote_is_not_believed_for_long(tmp_path: Path) -> Non
     for damaged in ("", "[]", '{"seen": 3, "connected": []}', '{"seen": {"a": "x"}, "connected": []}'):
         (tmp_path / NAME).write_text(damaged)
         assert Presence.at(tmp_path).of("a") == {"connected": False, "seen": None}
+
+
+def test_a_folder_that_can_hold_no_pipe_is_said_before_the_hub_listens(tmp_path: Path) -> None:
+    hub = made(tmp_path / "hub")
+    (hub.folder / bell.NAME).mkdir()
+    with pytest.raises(StoreError, match="cannot hold a named pipe"):
+        Service(hub, bind=LOOPBACK)
 
 
 def test_nobody_hears_the_bell_of_a_hub_that_does_not_run(tmp_path: Path) -> None:

@@ -30,16 +30,33 @@ def ring(folder: Path, site: str) -> None:
             os.close(pipe)
 
 
-@contextmanager
-def heard(folder: Path, told: Callable[[str], None]) -> Iterator[None]:
-    """Call ``told`` with a site's name, in the running event loop, whenever the bell is rung for it.
+def hang(folder: Path) -> None:
+    """Make the pipe, before the service begins.
 
     Raises
     ------
     StoreError
-        If there can be no pipe in the folder.
+        If there can be none in the folder.
     """
-    pipe, loop = _made(folder / NAME), asyncio.get_running_loop()
+    path = folder / NAME
+    try:
+        # One that was left behind may be held by somebody else, or be something else.
+        path.unlink(missing_ok=True)
+        os.mkfifo(path, 0o600)
+    except OSError as error:
+        raise StoreError(
+            "the hub's folder cannot hold a named pipe",
+            where=str(path),
+            received=error.strerror or type(error).__name__,
+            remedy="keep the hub's folder on a local disk of Linux or macOS",
+        ) from error
+
+
+@contextmanager
+def heard(folder: Path, told: Callable[[str], None]) -> Iterator[None]:
+    """Call ``told`` with a site's name, in the running event loop, whenever the bell is rung for it."""
+    # Opened for both, so that it does not end when the last writer has gone.
+    pipe, loop = os.open(folder / NAME, os.O_RDWR | os.O_NONBLOCK), asyncio.get_running_loop()
 
     def read() -> None:
         with suppress(BlockingIOError):
@@ -52,19 +69,3 @@ def heard(folder: Path, told: Callable[[str], None]) -> Iterator[None]:
     finally:
         loop.remove_reader(pipe)
         os.close(pipe)
-
-
-def _made(path: Path) -> int:
-    try:
-        # One that was left behind may be held by somebody else, or be something else.
-        path.unlink(missing_ok=True)
-        os.mkfifo(path, 0o600)
-        # Opened for both, so that it does not end when the last writer has gone.
-        return os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    except OSError as error:
-        raise StoreError(
-            "the hub's folder cannot hold a named pipe",
-            where=str(path),
-            received=error.strerror or type(error).__name__,
-            remedy="keep the hub's folder on a local disk of Linux or macOS",
-        ) from error

@@ -14,6 +14,7 @@ from typing import Any
 
 from medfl.enrolment import address
 from medfl.errors import EngineError, MissingExtraError
+from medfl.hub.bell import hang
 from medfl.hub.place import HubPlace
 from medfl.private import PrivateLog
 
@@ -58,6 +59,7 @@ class Service:
 
     def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None, fleet: Fleet | None = None) -> None:
         hub.renew()
+        hang(hub.folder)
         self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
         config = uvicorn.Config(
             application(hub, fleet=fleet),
