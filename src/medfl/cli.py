@@ -11,6 +11,7 @@ import click
 from medfl.cli_enrol import ENROLMENT
 from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
+from medfl.cli_services import service_of_hub, service_of_site
 from medfl.cli_site import VERBS
 from medfl.cli_vpn import vpn
 
@@ -236,6 +237,7 @@ def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_jso
     console_doctor.doctor(address, site=site, hub=hub_home, as_json=as_json)
 
 
+hub.add_command(service_of_hub)
 main.add_command(hub)
 main.add_command(submit)
 main.add_command(flower)
@@ -247,7 +249,7 @@ def site() -> None:
     """Be a hospital: enrol at a hub; data sets, studies, log."""
 
 
-for verb in (*ENROLMENT, *VERBS):
+for verb in (*ENROLMENT, service_of_site, *VERBS):
     site.add_command(verb)
 
 

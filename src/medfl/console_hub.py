@@ -97,19 +97,22 @@ def invite(home: Path | None, *, site: str, expires: str, as_json: bool) -> None
 
 def sites(home: Path | None, *, as_json: bool) -> None:
     """List the sites."""
+    from medfl.hub.presence import Presence
     from medfl.hub.shown import shown
 
     with failing_in_json(as_json):
         hub = _hub(home)
-        records = [shown(record) for record in hub.register.sites()]
+        presence = Presence.at(hub.folder)
+        records = [{**shown(record), **presence.of(record.name)} for record in hub.register.sites()]
     if as_json:
         print_json(records)
         return
     if not records:
         click.echo("No site yet. Invite one: medfl hub invite --site NAME")
         return
-    heads = ("name", "status", "since", "fingerprint", "title")
-    rows = [heads, *(tuple(str(one[head]) for head in heads) for one in records)]
+    heads = ("name", "status", "since", "last seen", "fingerprint", "title")
+    told = [one | {"last seen": "connected" if one["connected"] else one["seen"] or "never"} for one in records]
+    rows = [heads, *(tuple(str(one[head]) for head in heads) for one in told)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
     for number, row in enumerate(rows):
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

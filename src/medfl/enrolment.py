@@ -35,6 +35,8 @@ AUTHORITY, APPLY, STATUS, SITES = "/v1/authority", "/v1/enrolment", "/v1/enrolme
 """Where a hub answers."""
 WAKE = "/v1/wake"
 """Where a hub opens a WebSocket to a site, to wake it."""
+WOKEN = "there is work"
+"""What it says there, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,11 @@ class Application:
 def status_statement(authority: bytes, site: str) -> bytes:
     """Return what a site signs to ask how its enrolment stands."""
     return worded("medfl enrolment status", authority, site)
+
+
+def wake_statement(authority: bytes, site: str, challenge: bytes) -> bytes:
+    """Return what a site signs to be woken: bound to its hub, and to what that has drawn for this one time."""
+    return worded("medfl wake", authority, site, challenge)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medfl.errors import PlanError, listed
+from medfl.hub.bell import ring
 from medfl.hub.place import HubPlace
 from medfl.run.flower.coordinator import register
 from medfl.run.flower.engine import FlowerEngine
@@ -40,7 +41,8 @@ def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[FlowerEngine]:
             where=f"site {listed(gone)}",
             remedy="enrol it again and resume the run, or submit the study without it",
         )
-    engine = FlowerEngine(link, register(link, {name: keys[name] for name in sites}))
+    nodes = register(link, {name: keys[name] for name in sites})
+    engine = FlowerEngine(link, nodes, asked=lambda site: ring(folder, site))
     try:
         yield engine
     finally:

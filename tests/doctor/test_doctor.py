@@ -42,6 +42,7 @@ def test_hub_and_site_in_order(tmp_path: Path) -> None:
     assert first is None and second is None
     assert at_hub["hub"]["said"] == "Test hub answers"
     assert at_site["key"]["said"] == "the hub knows this site's key, as clinic"
+    assert at_site["wake-up"]["said"].startswith("a WebSocket can be opened")
     assert at_site["data"]["said"] == "ward: 2 rows can be read"
     assert {one["state"] for one in (*at_hub.values(), *at_site.values())} == {"clear"}
     # Without a word about which, both are looked at.

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from medfl.enrolment import APPLY, AUTHORITY, SITES, STATUS
+from medfl.enrolment import APPLY, AUTHORITY, PROTOCOL, SITES, STATUS, WAKE
 from medfl.errors import EngineError
 from medfl.hub.pace import Pace
 from medfl.hub.place import About, HubPlace
@@ -69,6 +69,12 @@ def test_there_is_nothing_else(hub: HubPlace, method: str, path: str) -> None:
     assert code in (404, 405)
     assert said["error"]["complaints"][0]["what"] == "there is nothing here"
     assert f"{method} {path}" in hub.log.read_text(encoding="utf-8")
+
+
+def test_where_sites_are_woken_a_plain_request_is_told_so(hub: HubPlace) -> None:
+    code, said = ask(hub, "GET", WAKE)
+    assert (code, said["protocol"]) == (426, PROTOCOL)
+    assert "over a WebSocket" in said["error"]["complaints"][0]["what"]
 
 
 def test_the_list_of_sites_is_for_administrators(tmp_path: Path) -> None:

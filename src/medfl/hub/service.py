@@ -14,13 +14,16 @@ from typing import Any
 
 from medfl.enrolment import address
 from medfl.errors import EngineError, MissingExtraError
+from medfl.hub.bell import hang
 from medfl.hub.place import HubPlace
 from medfl.private import PrivateLog
 
 try:
     import uvicorn
+    import websockets  # noqa: F401 - the server needs it to wake sites, and would say so only at its start
 
     from medfl.hub.fleet import Fleet
+    from medfl.hub.waking import LARGEST
     from medfl.hub.web import application
 except ImportError as missing:
     raise MissingExtraError(
@@ -29,8 +32,12 @@ except ImportError as missing:
         remedy="pip install 'medfl[hub]'",
     ) from missing
 
-ROOM = 200
-"""Connections that are served at once."""
+ROOM = 500
+"""Connections that are served at once: two for each site, one of them to wake it."""
+KEPT = 20
+"""Seconds for which an idle connection is kept: longer than sites keep theirs, so that none is cut while it is used."""
+SIGN = 20.0
+"""Seconds between two signs of life to a site that is connected, and for its answer to one."""
 ALL = "0.0.0.0"  # noqa: S104 - hospitals come from outside; what is served is what this package says
 """Where a hub listens unless told otherwise."""
 
@@ -52,11 +59,16 @@ class Service:
 
     def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None, fleet: Fleet | None = None) -> None:
         hub.renew()
+        hang(hub.folder)
         self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
         config = uvicorn.Config(
             application(hub, fleet=fleet),
             http="auto",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=LARGEST,
+            ws_per_message_deflate=False,
+            ws_ping_interval=SIGN,
+            ws_ping_timeout=SIGN,
             loop="asyncio",
             lifespan="on",
             log_config=None,
@@ -64,6 +76,7 @@ class Service:
             server_header=False,
             proxy_headers=False,
             limit_concurrency=ROOM,
+            timeout_keep_alive=KEPT,
             timeout_graceful_shutdown=5,
             ssl_certfile=hub.certificate,
             ssl_keyfile=hub.key,

@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from medfl.enrolment import (
     APPLY,
@@ -23,6 +24,7 @@ from medfl.enrolment import (
     PROTOCOL,
     SITES,
     STATUS,
+    WAKE,
     Application,
     bytes_of,
     certificate_digest,
@@ -35,8 +37,10 @@ from medfl.hub.authority import certificate_at, pem_of
 from medfl.hub.fleet import CALLS, PATH, Fleet
 from medfl.hub.pace import Pace
 from medfl.hub.place import HubPlace
+from medfl.hub.presence import Presence
 from medfl.hub.register import Record
 from medfl.hub.shown import shown
+from medfl.hub.waking import Waking
 from medfl.tunnel import VPN, Offer, statement
 
 log = logging.getLogger(__name__)
@@ -56,12 +60,13 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
     fleet
         Passes the calls of enrolled sites on to a SuperLink; without one the hub only enrols.
     """
-    desk = _Desk(hub)
-    gate = _Gate(pace or Pace(), hub.vpn.offer)
+    desk, pace = _Desk(hub), pace or Pace()
+    gate, waking = _Gate(pace, hub.vpn.offer), Waking(hub, desk.authority_digest, pace)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        async with waking.working():
+            yield
         if fleet is not None:
             await fleet.close()
 
@@ -73,6 +78,8 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
             Route(STATUS, gate.passing(desk.status), methods=["POST"]),
             Route(VPN, gate.passing(desk.join), methods=["POST"]),
             Route(SITES, gate.passing(desk.sites), methods=["GET"]),
+            Route(WAKE, gate.no_websocket, methods=["GET"]),
+            WebSocketRoute(WAKE, gate.waking(waking.serve)),
             *passing,
         ],
         lifespan=lifespan,
@@ -87,6 +94,11 @@ class _Desk:
         self._hub = hub
         authority = certificate_at(hub.authority_file)
         self._pem, self._digest = pem_of(authority).decode(), certificate_digest(authority)
+
+    @property
+    def authority_digest(self) -> bytes:
+        """SHA-256 of the authority's certificate."""
+        return self._digest
 
     def authority(self, request: Request, body: bytes) -> Words:
         """Say who the hub is; whoever was invited knows the digest of this."""
@@ -127,7 +139,8 @@ class _Desk:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self._hub.is_administrator(token.strip()):
             raise RefusedError("this is for administrators", remedy="send the token: Authorization: Bearer TOKEN")
-        return {"sites": [shown(record) for record in self._hub.register.sites()]}
+        presence = Presence.at(self._hub.folder)
+        return {"sites": [{**shown(record), **presence.of(record.name)} for record in self._hub.register.sites()]}
 
     def _told(self, record: Record) -> Words:
         """Return what a site is told of itself; once approved, with its certificate and who its peers are."""
@@ -187,6 +200,27 @@ class _Gate:
 
         return endpoint
 
+    def waking(self, serve: Callable[[WebSocket], Awaitable[None]]) -> Callable[[WebSocket], Awaitable[None]]:
+        """Return what serves WebSockets, by the VPN only where studies go by it only."""
+
+        async def endpoint(socket: WebSocket) -> None:
+            if (outside := _outside(socket, self._vpn)) is not None:
+                log.warning("refused %s", " ".join(str(outside).split()))
+                await socket.close()
+                return
+            await serve(socket)
+
+        return endpoint
+
+    async def no_websocket(self, request: Request) -> Response:
+        """Answer who asks for the WebSocket in another way, or by a proxy that does not let one pass."""
+        error = RefusedError(
+            "here sites are woken, over a WebSocket",
+            received="a request without the headers of one",
+            remedy="behind nginx or Caddy pass the headers Upgrade and Connection on",
+        )
+        return _refusal(error, 426, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+
     async def nothing_here(self, request: Request, error: Exception) -> Response:
         """Answer who asks for something that does not exist."""
         who = request.client.host if request.client else "?"
@@ -195,7 +229,7 @@ class _Gate:
         return _refusal(RefusedError("there is nothing here"), code)
 
 
-def _outside(request: Request, vpn: Offer | None) -> RefusedError | None:
+def _outside(request: HTTPConnection, vpn: Offer | None) -> RefusedError | None:
     """Return why a call of a study is refused that did not come through the VPN, where it must; else None."""
     who, here = request.client, request.scope.get("server")
     if vpn is None or not vpn.required or (who and vpn.has(who.host) and here and here[0] == str(vpn.address)):
@@ -234,11 +268,11 @@ def _code(error: MedflError) -> int:
     return 403 if isinstance(error, UserError) else 503
 
 
-def _refusal(error: MedflError, code: int, *, wait: float = 0.0) -> Response:
+def _refusal(error: MedflError, code: int, *, wait: float = 0.0, headers: Mapping[str, str] | None = None) -> Response:
     said = [{"what": c.what, "where": c.where, "received": c.received, "remedy": c.remedy} for c in error.complaints]
     if code == 503:
         # What is wrong at the hub is for the hub's people, who have it in their log.
         said = [{"what": "the hub has a problem of its own", "where": "", "received": "", "remedy": "try again later"}]
     words: Mapping[str, Any] = {"error": {"code": error.code, "complaints": said}, "protocol": PROTOCOL}
-    headers = {"Retry-After": str(int(wait) + 1)} if wait else {}
-    return JSONResponse({**words, "now": time.time()}, status_code=code, headers=headers)
+    more = {**(headers or {}), **({"Retry-After": str(int(wait) + 1)} if wait else {})}
+    return JSONResponse({**words, "now": time.time()}, status_code=code, headers=more)

@@ -40,6 +40,7 @@ def serve(home: SiteHome) -> None:
     # Flower is an extra, and takes a second to import.
     from medfl.run.flower.serving import Address
     from medfl.run.flower.serving import serve as served
+    from medfl.site.woken import Woken
 
     enrolment = home.enrolled()
     with held(home.folder / "agent.lock", what="an agent of this site"), logged(home.folder):
@@ -50,7 +51,8 @@ def serve(home: SiteHome) -> None:
         if enrolment.tunnel:
             _past_proxies(enrolment.tunnel)
         where = Address(address(enrolment.way, enrolment.port), root, home.node_key)
-        served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting)
+        with Woken(home) as calls:
+            served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting, calls=calls)
 
 
 class Agent:

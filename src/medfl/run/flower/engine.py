@@ -64,6 +64,7 @@ class LineEngine(Generic[L]):
     def __init__(self, line: Callable[[], L], nodes: Mapping[str, int], *, where: str, again: float = AGAIN) -> None:
         self._line, self._nodes = line, dict(sorted(nodes.items()))
         self._where, self._again = where, again
+        self._asked: Callable[[str], None] = lambda site: None
         self._channel: L | None = None
         self._heard = monotonic()
 
@@ -115,6 +116,7 @@ class LineEngine(Generic[L]):
             for one in waiting:
                 if one.due(self._again):
                     one.sent(channel.push(one.body, self._nodes[one.request.site]))
+                    self._asked(one.request.site)
             found = channel.pull(name for one in waiting for name in one.names)
         except httpx.HTTPStatusError:
             self._forgotten(waiting)
@@ -161,10 +163,15 @@ class FlowerEngine(LineEngine[Channel]):
         The SuperLink.
     nodes
         The number of each site's node, by the site's name.
+    asked
+        Is told the name of a site as soon as a request for it lies at the SuperLink.
     """
 
-    def __init__(self, link: Link, nodes: Mapping[str, int]) -> None:
+    def __init__(
+        self, link: Link, nodes: Mapping[str, int], *, asked: Callable[[str], None] = lambda site: None
+    ) -> None:
         super().__init__(lambda: Channel(link), nodes, where=link.address)
+        self._asked = asked
 
     def wait(self, seconds: float, *, logs: Callable[[str], str]) -> None:
         """Return when all sites are there.

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
+from typing import Protocol
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -40,11 +41,26 @@ LIFE = 30.0
 """Seconds that Flower is told to expect between two signs of life; it waits for twice that."""
 PAUSES = (0.02, 0.5)
 """Seconds between two looks for requests: the shortest, right after one came, and the longest."""
+WOKEN = (1.0, 20.0)
+"""The same while the site is woken when there is one: it looks all the same, should a call have been missed."""
 AWAY = (0.1, 10.0)
 """Seconds between two tries to reach a SuperLink that is away."""
 TRIES = 2
 """How often a request is begun before the site says that it dies of it."""
 Answer = Callable[[Request], Reply | Refusal]
+
+
+class Calls(Protocol):
+    """What wakes a site when there is a request for it."""
+
+    @property
+    def up(self) -> bool:
+        """Whether it would be woken now."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Return after so many seconds, or sooner if the site is woken or can be no longer; say whether that was so."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +82,14 @@ class Address:
     key: Path
 
 
-def serve(address: Address, answer: Answer, *, folder: Path, between: Callable[[], None] | None = None) -> None:
+def serve(
+    address: Address,
+    answer: Answer,
+    *,
+    folder: Path,
+    between: Callable[[], None] | None = None,
+    calls: Calls | None = None,
+) -> None:
     """Answer for a site until the process ends.
 
     Parameters
@@ -79,22 +102,25 @@ def serve(address: Address, answer: Answer, *, folder: Path, between: Callable[[
         Where the site keeps requests and answers until they are done with.
     between
         Is called before each try to connect; what it raises ends the serving.
+    calls
+        What wakes the site; without it, it looks for requests again and again.
     """
+    calls = calls or _Nobody()
     box, pause, away, signing = Postbox(folder), Event(), AWAY[0], Signing(_key(address))
     while True:
         if between is not None:
             between()
         with suppress(httpx.HTTPError), _Line(address, box, signing) as line:
             away = AWAY[0]
-            _talk(line, box, answer)
+            _talk(line, box, answer, calls)
         # Jitter, so that all sites do not come back at the same moment; no result depends on it.
         pause.wait(away * random.uniform(0.5, 1.0))  # noqa: S311
         away = min(away * 2, AWAY[1])
 
 
-def _talk(line: _Line, box: Postbox, answer: Answer) -> None:
+def _talk(line: _Line, box: Postbox, answer: Answer, calls: Calls) -> None:
     """Fetch, answer and send until the connection fails."""
-    pause, idle = Event(), PAUSES[0]
+    idle = PAUSES[0]
     while True:
         for message, body in box.unsent():
             line.send(message, body)
@@ -108,8 +134,10 @@ def _talk(line: _Line, box: Postbox, answer: Answer) -> None:
             line.confirm(message)
             idle = PAUSES[0]
         else:
-            pause.wait(idle * random.uniform(0.5, 1.0))  # noqa: S311
-            idle = min(idle * 1.5, PAUSES[1])
+            least, most = WOKEN if calls.up else PAUSES
+            idle = min(max(idle * 1.5, least), most)
+            if calls.wait(idle * random.uniform(0.5, 1.0)):  # noqa: S311
+                idle = PAUSES[0]
 
 
 def settle(box: Postbox, message: MessageProto, body: bytes, answer: Answer) -> None:
@@ -142,6 +170,18 @@ def _lost(request: Request) -> Refusal:
         remedy="look for the operating system's out-of-memory message at the site; use fewer rows",
     )
     return Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(complaint,))
+
+
+class _Nobody:
+    """Wakes nobody."""
+
+    up = False
+
+    def __init__(self) -> None:
+        self._never = Event()
+
+    def wait(self, seconds: float) -> bool:
+        return self._never.wait(seconds)
 
 
 class _Line:

@@ -1,0 +1,229 @@
+"""The hub's WebSocket: who is woken, who is not, and who is known to be there."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from medfl.enrolment import PROTOCOL, WAKE, WOKEN, certificate_digest, wake_statement
+from medfl.errors import StoreError
+from medfl.hub import bell, waking
+from medfl.hub.authority import certificate_at
+from medfl.hub.bell import ring
+from medfl.hub.place import HubPlace
+from medfl.hub.presence import NAME, STALE, Presence
+from medfl.hub.service import Service
+from medfl.site.enrolled import SiteHome
+from medfl.testing.command import typed
+from medfl.testing.hub import LOOPBACK, enrolled, made, served
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubPlace]:
+    monkeypatch.setattr(waking, "EVERY", 0.05)
+    with served(made(tmp_path / "hub")) as hub:
+        yield hub
+
+
+def opened(hub: HubPlace) -> ClientConnection:
+    context = ssl.create_default_context(cafile=hub.authority_file)
+    return connect(f"wss://{LOOPBACK}:{hub.about.port}{WAKE}", ssl=context, proxy=None)
+
+
+def proof(hub: HubPlace, home: SiteHome, challenge: bytes, *, site: str = "a") -> str:
+    """Return what a site shows for a challenge."""
+    identity, authority = home.identity(), certificate_digest(certificate_at(hub.authority_file))
+    signed = identity.sign(wake_statement(authority, site, challenge))
+    return json.dumps({"site": site, "identity": identity.public.hex(), "proof": signed.hex()})
+
+
+def challenge(line: ClientConnection) -> bytes:
+    said = json.loads(line.recv(timeout=20))
+    assert said["protocol"] == PROTOCOL
+    return bytes.fromhex(said["challenge"])
+
+
+@contextmanager
+def let_in(hub: HubPlace, home: SiteHome, *, site: str = "a") -> Iterator[ClientConnection]:
+    with opened(hub) as line:
+        line.send(proof(hub, home, challenge(line), site=site))
+        assert json.loads(line.recv(timeout=20)) == {"say": WOKEN}, "it looks once for what came before"
+        yield line
+
+
+def code(line: ClientConnection) -> int:
+    """Return what the hub closes a WebSocket with."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            line.recv(timeout=20)
+    assert closed.value.rcvd is not None
+    return int(closed.value.rcvd.code)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline, pause = time.monotonic() + 20, Event()
+    while not true():
+        assert time.monotonic() < deadline, "it never was"
+        pause.wait(0.02)
+
+
+def test_a_site_is_woken_when_the_bell_is_rung_for_it(hub: HubPlace, tmp_path: Path) -> None:
+    homes = enrolled(hub, tmp_path, "a", "b")
+    with let_in(hub, homes["a"]) as one, let_in(hub, homes["b"], site="b") as other:
+        ring(hub.folder, "nobody")
+        ring(hub.folder, "a")
+        assert json.loads(one.recv(timeout=20)) == {"say": WOKEN}
+        with pytest.raises(TimeoutError):
+            other.recv(timeout=0.2)
+
+
+def test_a_plain_upgrade_is_accepted_and_soon_closed(hub: HubPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waking, "PATIENCE", 0.1)
+    with opened(hub) as line:
+        challenge(line)
+        assert code(line) == waking.TOO_LATE
+    assert "brought no proof" in hub.log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "[]",
+        "{}",
+        b"\x00\xff",
+        '{"site": "a", "identity": "zz", "proof": ""}',
+        '{"site": 1}',
+        "\ud7ff" * 100,
+        "[" * 999,
+    ],
+)
+def test_what_is_no_proof_is_refused(hub: HubPlace, said: str | bytes) -> None:
+    with opened(hub) as line:
+        challenge(line)
+        line.send(said)
+        assert code(line) == waking.UNREADABLE
+    assert "a WebSocket" in hub.log.read_text(encoding="utf-8")
+
+
+def test_what_is_too_large_is_not_read(hub: HubPlace) -> None:
+    with opened(hub) as line:
+        challenge(line)
+        line.send("x" * (waking.LARGEST + 1))
+        assert code(line) == 1009
+
+
+def test_a_proof_is_good_once_and_for_its_site_and_hub(hub: HubPlace, tmp_path: Path) -> None:
+    homes = enrolled(hub, tmp_path, "a", "b")
+    other = made(tmp_path / "other")
+    with opened(hub) as first, opened(hub) as second, opened(hub) as third, opened(hub) as fourth:
+        replayed = proof(hub, homes["a"], challenge(first))
+        challenge(second)
+        second.send(replayed)
+        assert code(second) == waking.UNREADABLE
+        third.send(proof(other, homes["a"], challenge(third)))
+        assert code(third) == waking.UNREADABLE
+        # With its own key, under another's name.
+        fourth.send(proof(hub, homes["b"], challenge(fourth), site="a"))
+        assert code(fourth) == waking.NOT_ENROLLED
+
+
+def test_a_stranger_and_a_revoked_site_are_refused_and_logged(hub: HubPlace, tmp_path: Path) -> None:
+    homes = enrolled(hub, tmp_path, "a")
+    key = Ed25519PrivateKey.generate()
+    with opened(hub) as line:
+        signed = wake_statement(certificate_digest(certificate_at(hub.authority_file)), "a", challenge(line))
+        said = {"site": "a", "identity": key.public_key().public_bytes_raw().hex(), "proof": key.sign(signed).hex()}
+        line.send(json.dumps(said))
+        assert code(line) == waking.NOT_ENROLLED
+    with let_in(hub, homes["a"]) as line:
+        hub.register.revoke("a", hub.authority)
+        assert code(line) == waking.NOT_ENROLLED, "also one that is connected"
+    with opened(hub) as line:
+        line.send(proof(hub, homes["a"], challenge(line)))
+        assert code(line) == waking.NOT_ENROLLED
+    said_of_it = hub.log.read_text(encoding="utf-8")
+    assert "knows no site with this name and this key" in said_of_it
+    assert "the site is not enrolled" in said_of_it
+
+
+def test_whoever_is_refused_again_and_again_has_to_wait(hub: HubPlace) -> None:
+    refused = 0
+    with pytest.raises(InvalidStatus, match="403"):
+        while refused < 100:
+            with opened(hub) as line:
+                challenge(line)
+                line.send("{}")
+                assert code(line) == waking.UNREADABLE
+                refused += 1
+    assert 10 < refused < 100
+
+
+def test_a_second_connection_takes_the_place_of_the_first(hub: HubPlace, tmp_path: Path) -> None:
+    homes = enrolled(hub, tmp_path, "a")
+    with let_in(hub, homes["a"]) as first, let_in(hub, homes["a"]) as second:
+        assert code(first) == waking.REPLACED
+        ring(hub.folder, "a")
+        assert json.loads(second.recv(timeout=20)) == {"say": WOKEN}
+
+
+def test_the_hub_knows_who_is_there(hub: HubPlace, tmp_path: Path) -> None:
+    homes = enrolled(hub, tmp_path, "a", "b")
+
+    def told() -> dict[str, tuple[bool, str | None]]:
+        found = typed("hub", "sites", "--json", "--home", hub.folder).json
+        return {one["name"]: (one["connected"], one["seen"]) for one in found}
+
+    assert told() == {"a": (False, None), "b": (False, None)}
+    with let_in(hub, homes["a"]):
+        until(lambda: Presence.at(hub.folder).connected == {"a"})
+        assert told()["a"][0]
+        shown = typed("hub", "sites", "--home", hub.folder).out
+        assert "connected" in shown and "never" in shown
+    until(lambda: not Presence.at(hub.folder).connected)
+    there, seen = told()["a"]
+    assert not there and str(seen).endswith("Z")
+    assert str(seen) in typed("hub", "sites", "--home", hub.folder).out
+
+
+def test_what_a_killed_hub_wrote_is_not_believed_for_long(tmp_path: Path) -> None:
+    said = {"seen": {"a": time.time() - STALE - 1, "b": time.time()}, "connected": ["a", "b"]}
+    (tmp_path / NAME).write_text(json.dumps(said))
+    presence = Presence.at(tmp_path)
+    assert not presence.of("a")["connected"]
+    assert presence.of("b")["connected"]
+    for damaged in ("", "[]", '{"seen": 3, "connected": []}', '{"seen": {"a": "x"}, "connected": []}'):
+        (tmp_path / NAME).write_text(damaged)
+        assert Presence.at(tmp_path).of("a") == {"connected": False, "seen": None}
+
+
+def test_a_folder_that_can_hold_no_pipe_is_said_before_the_hub_listens(tmp_path: Path) -> None:
+    hub = made(tmp_path / "hub")
+    (hub.folder / bell.NAME).mkdir()
+    with pytest.raises(StoreError, match="cannot hold a named pipe"):
+        Service(hub, bind=LOOPBACK)
+
+
+def test_nobody_hears_the_bell_of_a_hub_that_does_not_run(tmp_path: Path) -> None:
+    ring(tmp_path, "a")
+    os.mkfifo(tmp_path / bell.NAME)
+    ring(tmp_path, "a")
+    reader = os.open(tmp_path / bell.NAME, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        # A hub that has stopped reading holds nobody up.
+        for _ in range(1000):
+            ring(tmp_path, "a" * 500)
+        assert os.read(reader, 501) == b"a" * 500 + b"\n"
+    finally:
+        os.close(reader)
