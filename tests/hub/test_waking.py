@@ -24,6 +24,7 @@ from medfl.hub.bell import ring
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import NAME, STALE, Presence
 from medfl.hub.service import Service
+from medfl.hub.vpn import Wanted, open_network
 from medfl.site.enrolled import SiteHome
 from medfl.testing.command import typed
 from medfl.testing.hub import LOOPBACK, enrolled, made, served
@@ -227,3 +228,11 @@ def test_nobody_hears_the_bell_of_a_hub_that_does_not_run(tmp_path: Path) -> Non
         assert os.read(reader, 501) == b"a" * 500 + b"\n"
     finally:
         os.close(reader)
+
+
+def test_where_studies_go_by_a_vpn_nobody_is_woken_around_it(tmp_path: Path) -> None:
+    there = made(tmp_path / "apart")
+    open_network(there, Wanted(51820, subnet="10.99.0.0/24", endpoint="vpn.example.org", required=True))
+    with served(there), pytest.raises(InvalidStatus, match="403"), opened(there):
+        pass
+    assert "through its VPN only" in there.log.read_text(encoding="utf-8")
