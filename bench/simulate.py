@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,8 +112,8 @@ def on_the_same_rows(folder: Path) -> None:
         table = pd.DataFrame([*train, *test]).rename(columns=lambda column: f"x{column}")
         table["sick"] = [*train_outcome.astype(int), *test_outcome.astype(int)]
         table["row"] = range(len(table))
-        lists[name] = str(folder / f"{name}.txt")
-        Path(lists[name]).write_text("\n".join(map(str, range(len(train), len(table)))), encoding="utf-8")
+        lists[name] = f"{name}.txt"
+        (folder / lists[name]).write_text("\n".join(map(str, range(len(train), len(table)))), encoding="utf-8")
         tables[name] = table
     study = Study.model_validate(
         {
@@ -125,7 +126,9 @@ def on_the_same_rows(folder: Path) -> None:
             "evaluation": {"id_column": "row", "test_ids": lists},
         }
     )
-    summary = simulate(study, tables, home=folder / "home", progress=False).summary
+    # Lists are read from the folder that one is in, and from nowhere else.
+    with chdir(folder):
+        summary = simulate(study, tables, home=folder / "home", progress=False).summary
     scored = [site["metrics"]["auc"] for site in summary["runs"][0]["sites"].values()]
     defined = [auc for auc in scored if auc is not None]
     theirs = re.search(r"AUC ([\d.]+)", measured([sys.executable, str(PLAIN)]).output)[1]  # type: ignore[index]
