@@ -28,7 +28,7 @@ def of_site(folder: Path | None) -> Iterator[Finding]:
     else:
         yield from _way(enrolment)
         yield _key(home, enrolment)
-    yield from _tables(Place(folder))
+    yield from _tables(home)
 
 
 def of_address(host: str, port: int) -> Iterator[Finding]:
@@ -51,8 +51,8 @@ def is_hub(folder: Path | None) -> bool:
 
 def is_site(folder: Path | None) -> bool:
     """Say whether there is a site in a folder, or in the usual one."""
-    place = Place(folder)
-    return SiteHome(folder).file.is_file() or place.datasets.is_file()
+    home = SiteHome(folder)
+    return home.file.is_file() or home.datasets.is_file()
 
 
 def address_of(text: str) -> tuple[str, int]:

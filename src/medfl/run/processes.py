@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from medfl.errors import Complaint, EngineError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
+from medfl.run.engine import unanswered
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -126,10 +127,10 @@ class _Worker:
                 return self._asked(body, stopped, late)
             self.end()
             if late.is_set():
-                return _refusal(request, _late(request, timeout))
+                return unanswered(request, _late(request, timeout))
             if stopped.is_set():
                 break
-        return _refusal(request, _lost(request))
+        return unanswered(request, _lost(request))
 
     @contextmanager
     def _limited(self, timeout: float | None) -> Iterator[Event]:
@@ -199,10 +200,6 @@ class _Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _refusal(request: Request, complaint: Complaint) -> Refusal:
-    return Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(complaint,))
 
 
 def _lost(request: Request) -> Complaint:

@@ -17,7 +17,6 @@ from medfl.private import held, write_private
 from medfl.site.enrolled import SiteHome
 from medfl.site.enrolling import refresh
 from medfl.site.log import logged
-from medfl.site.place import Place
 from medfl.site.reception import Reception
 
 log = logging.getLogger("medfl.site")
@@ -70,7 +69,7 @@ class Agent:
         self._look()
         self.member = home.member(FolderUnmasked(home.folder / "unmasked"))
         """The site's part in secure aggregation."""
-        self._reception = Reception(Place(home.folder), self.member.site, member=self.member)
+        self._reception = Reception(home, self.member.site, member=self.member)
 
     def answer(self, request: Request) -> Reply | Refusal:
         """Answer a request; where a run begins, or its secure aggregation, look who is enrolled."""

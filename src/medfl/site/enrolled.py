@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from medfl.privacy.secure.identity import Identity
 from medfl.privacy.secure.member import Member
 from medfl.privacy.secure.unmasked import Unmasked
 from medfl.private import make_private, require_private, write_private
+from medfl.site.place import Place
 from medfl.site.reaching import Hub
 from medfl.tunnel import CONFIGURATION, SECRET
 
@@ -116,17 +116,8 @@ class Enrolment:
         return replace(self, hub=hub.name, trust=hub.trust)
 
 
-class SiteHome:
-    """The folder of a site.
-
-    Parameters
-    ----------
-    folder
-        Where it is; else what the environment's MEDFL_SITE_HOME says, else ``~/.medfl-site``.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = (folder or Path(os.environ.get("MEDFL_SITE_HOME") or "~/.medfl-site")).expanduser().absolute()
+class SiteHome(Place):
+    """The folder of a site, with its keys and what it knows of its hub."""
 
     @property
     def file(self) -> Path:

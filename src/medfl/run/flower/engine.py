@@ -12,6 +12,7 @@ import httpx
 
 from medfl.errors import Complaint, EngineError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
+from medfl.run.engine import unanswered
 from medfl.run.flower.coordinator import Channel
 from medfl.run.flower.superlink import Link
 
@@ -97,7 +98,7 @@ class LineEngine(Generic[L]):
             answered = {answer.request for answer in came}
             waiting = [one for one in waiting if one.request.id not in answered]
             if timeout is not None and monotonic() - began > timeout:
-                yield from (_refusal(one.request, _late(one.request, timeout)) for one in waiting)
+                yield from (unanswered(one.request, _late(one.request, timeout)) for one in waiting)
                 return
             idle = PAUSES[0] if came else min(idle * 1.5, PAUSES[1])
             if waiting:
@@ -239,14 +240,10 @@ def _read(request: Request, body: bytes | None) -> Reply | Refusal:
     except WireError as error:
         return Refusal(request=request.id, site=request.site, code=error.code, complaints=error.complaints)
     if message is None:
-        return _refusal(request, _lost(request))
+        return unanswered(request, _lost(request))
     if isinstance(message, Request) or (message.request, message.site) != (request.id, request.site):
-        return _refusal(request, _strange(request))
+        return unanswered(request, _strange(request))
     return message
-
-
-def _refusal(request: Request, complaint: Complaint) -> Refusal:
-    return Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(complaint,))
 
 
 def _lost(request: Request) -> Complaint:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from medfl.errors import Complaint, EngineError, WireError
+from medfl.errors import Complaint, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
+from medfl.run.engine import unanswered
 from medfl.run.ray.cluster import Cluster
 
 TRIES = 2
@@ -123,7 +124,7 @@ class _UnderWay:
         if answer is not None:
             return answer
         if self._sent[asked.request.id] >= TRIES:
-            return _refusal(asked.request, _lost(asked.request))
+            return unanswered(asked.request, _lost(asked.request))
         self._shares[asked.worker].appendleft(asked.request)
         return None
 
@@ -140,7 +141,7 @@ class _UnderWay:
                 del self._asked[ticket]
                 self._cluster.drop(self._key, asked.worker)
                 self._next(asked.worker)
-                yield _refusal(asked.request, _late(asked.request, self._timeout or 0.0))
+                yield unanswered(asked.request, _late(asked.request, self._timeout or 0.0))
 
 
 def _read(body: bytes) -> Reply | Refusal | None:
@@ -150,10 +151,6 @@ def _read(body: bytes) -> Reply | Refusal | None:
     except WireError:
         return None
     return None if isinstance(message, Request) else message
-
-
-def _refusal(request: Request, complaint: Complaint) -> Refusal:
-    return Refusal(request=request.id, site=request.site, code=EngineError.code, complaints=(complaint,))
 
 
 def _lost(request: Request) -> Complaint:
