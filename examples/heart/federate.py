@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,6 @@ def hospital(build: Path, name: str, table: Path) -> Path:
 @contextmanager
 def answering(homes: dict[str, Path]) -> Iterator[Any]:
     """Start the agents of all hospitals but the late one, and yield what starts that."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         for name, home in homes.items():
             if name != LATE:
