@@ -21,14 +21,16 @@ MAY_IMPORT = {
     "enrolment": {"spec", "errors"},
     "tunnel": {"enrolment", "private", "errors"},
     "services": {"errors"},
+    "loopback": {"errors", "private"},
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
     "run": {"spec", "learn", "privacy", "events", "messages", "seeds", "errors"},
-    "site": {"spec", "learn", "privacy", "events", "messages", "enrolment", "tunnel", "private", "seeds", "errors"},
+    "site": {"spec", "learn", "privacy", "events", "messages", "seeds", "errors"}
+    | {"enrolment", "tunnel", "private", "loopback"},
     "publish": {"spec", "events", "store", "errors"},
     "doctor": {"enrolment", "errors"},
-    "hub": {"spec", "events", "store", "publish", "enrolment", "tunnel", "private", "errors"},
+    "hub": {"spec", "events", "store", "publish", "enrolment", "tunnel", "private", "loopback", "errors"},
 }
 FRONT_DOORS = {
     "cli_flower",
@@ -54,6 +56,7 @@ FRONT_DOORS = {
     "console_doctor",
     "doctoring",
     "console_site",
+    "console_stop",
     "console_vpn",
     "coordinating",
     "deploying",
@@ -65,7 +68,9 @@ FRONT_DOORS = {
     "over_hub",
     "policing",
     "rehearsal",
+    "scribe",
     "simulate",
+    "stopping",
     "testing",
 }
 BROAD = {("site/answer.py", "answer"), ("site/supernode.py", "answered")}

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from medfl.errors import BusyError, DivergedError, MedflError, SiteError, UserError
+from medfl.errors import BusyError, DivergedError, MedflError, SiteError, StoppedError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -191,6 +191,7 @@ def resume(run: str, home: Path | None, *, address: str | None, plugins: tuple[P
         known = whole_run(place, run)
         if address is not None:
             chosen(known.engine, address)
+        place.let_go_on(known.execution)
     _carry_on(known.execution, home, plugins=plugins, as_json=as_json, address=address)
 
 
@@ -249,7 +250,7 @@ def _advice(view: ExecutionView, error: MedflError, option: str) -> str:
     """Say what can be done with what is stored."""
     run = _unfinished(view)
     match error:
-        case BusyError():
+        case BusyError() | StoppedError():
             return ""
         case DivergedError():
             kept = [one.run for one in view.runs if one.status == "failed" and one.model]

@@ -7,11 +7,14 @@ done, or when only a person can go on; if it is still in the queue when the proc
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
-from medfl.errors import EngineError, MedflError, PlanError, UserError
+from medfl.errors import EngineError, MedflError, PlanError, StoppedError, UserError
 from medfl.execution import carry_on
 from medfl.hub.place import HubPlace
 from medfl.over_hub import reached, sites_of
@@ -21,6 +24,8 @@ from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 
 log = logging.getLogger("medfl.hub")
+LOOK = 1.0
+"""Seconds between two looks whether somebody has stopped what still waits for its sites."""
 COMING = 60.0
 """Seconds after which it is said again which sites are missing."""
 
@@ -32,8 +37,10 @@ def coordinate(folder: Path, execution: str) -> None:
         try:
             # A site that was revoked is told by the run itself, in the journal.
             with suppress(PlanError):
-                _wait(folder, sites_of(study))
+                _wait(folder, sites_of(study), stopped=lambda: bool(home.asked_to_stop(execution)))
             carry_on(home, execution)
+        except StoppedError as error:
+            log.warning("%s", error.complaints[0].what)
         except UserError as error:
             log.error("%s", error)
         except MedflError as error:
@@ -42,19 +49,24 @@ def coordinate(folder: Path, execution: str) -> None:
         HubPlace(folder).queue.done(execution)
 
 
-def _wait(folder: Path, sites: tuple[str, ...]) -> None:
-    """Return when all sites are there, however long that takes."""
+def _wait(folder: Path, sites: tuple[str, ...], *, stopped: Callable[[], bool]) -> None:
+    """Return when all sites are there, however long that takes, or when nobody wants them any more."""
+    told = monotonic()
     with reached(folder, sites) as engine:
-        while True:
+        while not stopped():
             try:
-                engine.wait(COMING, logs=lambda site: "nothing yet")
+                engine.wait(LOOK, logs=lambda site: "nothing yet")
             except EngineError as error:
-                log.warning("%s", error.complaints[0].received)
+                if monotonic() - told > COMING:
+                    log.warning("%s", error.complaints[0].received)
+                    told = monotonic()
             else:
                 return
 
 
 if __name__ == "__main__":
+    # However the hub was started: what is to stop at once is interrupted so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     # Unbuffered: a thread that waits in a buffer would keep Python from ending.
     end_with(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))  # noqa: SIM115

@@ -80,7 +80,7 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
 
 def _status(execution: ExecutionView) -> str:
     states = {run.status for run in execution.every}
-    for state in ("failed", "interrupted", "running"):
+    for state in ("failed", "interrupted", "stopped", "running"):
         if state in states:
             return state
     return "finished" if states == {"finished"} else "planned" if states == {"planned"} else "interrupted"

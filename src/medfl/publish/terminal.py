@@ -34,7 +34,8 @@ FEW_SITES = 12
 """More sites than this are named in the report only."""
 _FIRST, _COLUMN = 18, 19
 _STATUS = MappingProxyType(
-    {"finished": "green", "failed": "bold red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
+    {"finished": "green", "failed": "bold red", "interrupted": "yellow", "stopped": "yellow"}
+    | {"running": "cyan", "planned": "dim"}
 )
 _ARMS = ("blue", "yellow", "green", "magenta", "cyan", "bright_blue")
 
@@ -193,7 +194,7 @@ def _said(execution: ExecutionView) -> Iterator[RenderableType]:
 
 def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
     for run in execution.every:
-        if run.status in ("failed", "interrupted"):
+        if run.status in ("failed", "interrupted", "stopped"):
             name = name_of(execution, run)
             yield Text(f"{name}, seed {run.seed}: {run.status}", style=_STATUS[run.status])
             if run.error:

@@ -25,6 +25,7 @@ from medfl.events import (
     RunPlanned,
     RunResumed,
     RunStarted,
+    RunStopped,
     SiteAnswered,
     SiteFailed,
     WeightsTaken,
@@ -110,9 +111,9 @@ class _Fold:
             case DataPrepared(sites=sites):
                 self._describe(sites, ("train_rows", "test_rows", "left_out", "train_classes", "test_classes"))
                 self.view = replace(self.view, recipe=event.recipe, explained=event.explained)
-            case RoundStarted(round=number):
+            case RoundStarted(round=number, sites=asked):
                 # A round that a crash cut short is asked for again: what came of the first attempt does not count.
-                self.rounds[number] = RoundView(round=number)
+                self.rounds[number] = RoundView(round=number, asked=tuple(asked), since=at)
             case SiteAnswered():
                 self._answer(event)
             case SiteFailed():
@@ -138,6 +139,8 @@ class _Fold:
                 self.view = replace(self.view, status="failed", ended=at, error=RunError(event.code, event.message))
             case RunInterrupted():
                 self.view = replace(self.view, status="interrupted", ended=at)
+            case RunStopped():
+                self.view = replace(self.view, status="stopped", ended=at)
         if self.spans:
             self.spans[-1] = (self.spans[-1][0], at)
 
