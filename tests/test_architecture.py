@@ -58,6 +58,7 @@ FRONT_DOORS = {
     "console_site",
     "console_stop",
     "console_vpn",
+    "console_watch",
     "coordinating",
     "deploying",
     "execution",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -170,3 +172,33 @@ def test_what_a_hub_has_queued_leaves_the_queue_and_no_process_takes_it_up(
     coordinate(hub.folder, execution)
     assert [type(event).__name__ for event in events(hub.folder, *(RunStopped, RoundStarted))] == ["RunStopped"]
     assert typed("stop", f"{execution}-1", "--home", hub.folder).code == 0
+
+
+def test_a_run_is_watched_from_another_process_until_ctrl_c(tiny: Path) -> None:
+    with held(tiny) as one, started("runs", "--watch") as plain, started("runs", "--watch", "--json") as told:
+        assert plain.stdout is not None
+        assert told.stdout is not None
+        assert any("running, round 2 of 4, asked: north" in line for line in plain.stdout)
+        assert any(entry["awaited"] == ["north", "west"] for entry in map(json.loads, told.stdout))
+        one.go.touch()
+        assert any("finished, round 4 of 4" in line for line in plain.stdout)
+        assert one.ended()[0] == 0
+        last = next(entry for entry in map(json.loads, told.stdout) if entry["status"] == "finished")
+        assert (last["run"], last["round"], last["awaited"]) == (one.run, 4, [])
+        for watching in (plain, told):
+            watching.send_signal(signal.SIGINT)
+            _, err = watching.communicate(timeout=30)
+            assert watching.returncode == 0
+            assert "Traceback" not in err
+
+
+def test_a_submission_is_watched_to_its_end(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = made(tmp_path / "hub")
+    monkeypatch.setattr("medfl.hosting.require_enrolled", lambda hub, study: ())
+    monkeypatch.setattr("medfl.hub.queue.Queue.waiting", lambda queue: [])
+    said = typed("submit", tiny, "--watch", "--json", "--home", hub.folder)
+    queued, planned, error = (json.loads(text) for text in re.split(r"\n(?={)", said.out.strip()))
+    assert said.code == 2
+    assert planned["run"] == f"{queued['execution']}-1"
+    assert planned["status"] == "planned"
+    assert "did not come to its end" in error["error"]["complaints"][0]["what"]

@@ -128,12 +128,16 @@ def stop(run: str, home: Path | None, now: bool, as_json: bool) -> None:
 @main.command()
 @HOME
 @click.option("--baselines", is_flag=True, help="List the runs of baselines too.")
+@click.option("--watch", is_flag=True, help="Go on showing them as they change, until Ctrl-C; with --json a line each.")
 @JSON
-def runs(home: Path | None, baselines: bool, as_json: bool) -> None:
+def runs(home: Path | None, baselines: bool, watch: bool, as_json: bool) -> None:
     """List the runs, newest first."""
-    from medfl import console
+    from medfl import console, console_watch
 
-    console.runs(home, baselines=baselines, as_json=as_json)
+    if watch:
+        console_watch.watch(home, baselines=baselines, as_json=as_json)
+    else:
+        console.runs(home, baselines=baselines, as_json=as_json)
 
 
 @main.command()

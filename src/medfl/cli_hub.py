@@ -39,13 +39,14 @@ def init_hub(
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
+@click.option("--watch", is_flag=True, help="Show how far it is until its end; Ctrl-C ends only that.")
 @HUB_HOME
 @JSON
-def submit(study: Path, home: Path | None, as_json: bool) -> None:
+def submit(study: Path, home: Path | None, watch: bool, as_json: bool) -> None:
     """Queue a study at the hub on this machine: it is run over the enrolled sites that it names."""
     from medfl import console_hub
 
-    console_hub.submit(home, study, as_json=as_json)
+    console_hub.submit(home, study, watch=watch, as_json=as_json)
 
 
 @hub.command("start")

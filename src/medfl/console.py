@@ -81,9 +81,9 @@ def _leave(pipe: IO[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
 
 
-def print_json(value: object) -> None:
-    """Write a value for programs."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def print_json(value: object, *, line: bool = False) -> None:
+    """Write a value for programs; on one line where others follow."""
+    click.echo(json.dumps(value, indent=None if line else 2, ensure_ascii=False))
 
 
 def _error_json(error: MedflError) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _carry_on(
 
     place, option = _home(home), home_option(home)
     with failing_in_json(as_json):
-        display = progress(whole_execution(place, execution), _console(err=True))
+        display = progress(whole_execution(place, execution), console_of(err=True))
     try:
         with placing(study), logged(place.folder / "sites") as log, display as shown:
             carry_on(place, execution, display=shown, plugins=plugins, address=address)
@@ -379,14 +379,15 @@ def _show(renderable: RenderableType) -> None:
     """Write a result for people on standard output; into a pipe as plain text."""
     from medfl.publish.terminal import plain
 
-    console = _console()
+    console = console_of()
     if console.is_terminal:
         console.print(renderable)
     else:
         click.echo(plain(renderable))
 
 
-def _console(*, err: bool = False) -> Console:
+def console_of(*, err: bool = False) -> Console:
+    """Return what writes for people, on standard output or on standard error."""
     from rich.console import Console
 
     class Patient(Console):

@@ -17,15 +17,19 @@ from time import monotonic
 from medfl.errors import EngineError, MedflError, PlanError, StoppedError, UserError
 from medfl.execution import carry_on
 from medfl.hub.place import HubPlace
+from medfl.messages import Request
 from medfl.over_hub import reached, sites_of
 from medfl.run.flower.orphans import end_with
 from medfl.spec.study import Study
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
+from medfl.store.views import ExecutionView
 
 log = logging.getLogger("medfl.hub")
 LOOK = 1.0
 """Seconds between two looks whether somebody has stopped what still waits for its sites."""
+HEARD = 5.0
+"""Seconds that sites have to hear that a run was stopped."""
 COMING = 60.0
 """Seconds after which it is said again which sites are missing."""
 
@@ -41,12 +45,30 @@ def coordinate(folder: Path, execution: str) -> None:
             carry_on(home, execution)
         except StoppedError as error:
             log.warning("%s", error.complaints[0].what)
+            with suppress(MedflError):
+                tell_stopped(folder, whole_execution(home, execution))
         except UserError as error:
             log.error("%s", error)
         except MedflError as error:
             log.error("%s", error)
             return
         HubPlace(folder).queue.done(execution)
+
+
+def tell_stopped(folder: Path, execution: ExecutionView) -> None:
+    """Tell the sites of a run that it was stopped, those that are there; whoever is not misses nothing."""
+    for run in execution.every:
+        if run.status == "stopped" and run.sites:
+            study = Study.model_validate(run.spec)
+            study = study.arms.get(run.arm) or study.overridden({})
+            with reached(folder, tuple(run.sites)) as engine:
+                asked = [
+                    Request(
+                        run=run.run, round=run.rounds, site=site, task="stopped", study=study.canonical, seed=run.seed
+                    )
+                    for site in run.sites
+                ]
+                list(engine.exchange(asked, timeout=HEARD))
 
 
 def _wait(folder: Path, sites: tuple[str, ...], *, stopped: Callable[[], bool]) -> None:

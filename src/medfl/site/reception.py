@@ -70,12 +70,19 @@ class Reception:
         try:
             study = _study(request)
             digest = study.digest
+            if request.task == "stopped":
+                # Whoever reads the log knows why no more is asked; nothing of a table is looked at.
+                return self._noted(request, Reply(request=request.id, site=self.name), digest=digest)
             require_going_on(self._place)
             rules = self._rules()
             dataset, registered = self._approved(study, rules, request)
             answer = self._site(request, rules, dataset, registered).answer(request)
         except MedflError as error:
             answer = self._refusal(request, error)
+        return self._noted(request, answer, digest=digest, dataset=dataset)
+
+    def _noted(self, request: Request, answer: Reply | Refusal, *, digest: str, dataset: str = "") -> Reply | Refusal:
+        """Return the answer once it is in the log."""
         try:
             self._log.append(_line(request, answer, digest=digest, dataset=dataset))
         except StoreError as error:

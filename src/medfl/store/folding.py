@@ -42,10 +42,10 @@ def view_run(events: Iterable[Recorded], *, alive: bool = False) -> RunView:
     NotFoundError
         If there is no event that planned the run.
     """
-    fold: _Fold | None = None
+    fold: Fold | None = None
     for recorded in events:
         if isinstance(recorded.event, RunPlanned):
-            fold = _Fold(_planned(recorded.event, recorded))
+            fold = Fold(planned(recorded.event, recorded))
         elif fold is not None:
             fold.take(recorded.event, recorded.at)
     if fold is None:
@@ -70,7 +70,8 @@ def view_execution(runs: Sequence[RunView]) -> ExecutionView:
     )
 
 
-def _planned(event: RunPlanned, recorded: Recorded) -> RunView:
+def planned(event: RunPlanned, recorded: Recorded) -> RunView:
+    """Return the view of a run that is planned and no more."""
     view = RunView(
         run=event.run,
         execution=event.execution,
@@ -91,7 +92,7 @@ def _planned(event: RunPlanned, recorded: Recorded) -> RunView:
     return replace(view, planned_rounds=view.asked("algorithm").get("rounds", 0))
 
 
-class _Fold:
+class Fold:
     """A run as far as its events have been taken; rounds and sites are kept apart, because they change most."""
 
     def __init__(self, planned: RunView) -> None:
