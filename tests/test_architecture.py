@@ -54,6 +54,7 @@ FRONT_DOORS = {
     "console_page",
     "console_services",
     "console_policy",
+    "console_backup",
     "console_doctor",
     "doctoring",
     "console_site",

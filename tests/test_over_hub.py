@@ -221,6 +221,30 @@ def test_a_run_that_is_stopped_tells_its_sites_and_resumes_to_the_same_model(con
     assert (found["status"], found["model"]) == ("finished", in_process(study))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_hub_that_is_restored_from_an_older_backup_goes_on_to_the_same_model(consortium: Consortium) -> None:
+    """Rounds done since are asked for again; sites need no enrolment, and answer with the replies that they keep."""
+    study, home, file = consortium.study("restored", rounds="5"), consortium.hub.folder, consortium.folder / "hub.tar"
+    execution, _ = submit(consortium.hub, study)
+    until(lambda: consortium.rounds(execution) >= 1)
+    assert typed("hub", "backup", file, "--home", home).code == 0
+    copied = consortium.rounds(execution)
+    until(lambda: consortium.rounds(execution) >= copied + 2)
+    assert consortium.serving is not None
+    os.kill(consortium.serving.pid, signal.SIGKILL)
+    consortium.serving.wait()
+    home.rename(consortium.folder / "lost")
+    said = typed("hub", "restore", file, "--home", home)
+    assert said.code == 0, said.err
+    assert consortium.rounds(execution) <= copied
+    assert execution in consortium.hub.queue.waiting()
+    consortium.start()
+    found = consortium.results(execution)
+    assert (found["status"], found["model"]) == ("finished", in_process(study))
+    assert {site.status for site in consortium.hub.register.sites()} == {"approved"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [

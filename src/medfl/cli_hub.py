@@ -60,6 +60,28 @@ def start_hub(bind: str | None, port: int | None, home: Path | None) -> None:
     console_hub.start(home, bind=bind, port=port)
 
 
+@hub.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@HUB_HOME
+@JSON
+def back_up_hub(file: Path, home: Path | None, as_json: bool) -> None:
+    """Copy the hub into one file, also while it runs; whoever has the file is the hub."""
+    from medfl import console_backup
+
+    console_backup.back_up(home, file, as_json=as_json)
+
+
+@hub.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@HUB_HOME
+@JSON
+def restore_hub(file: Path, home: Path | None, as_json: bool) -> None:
+    """Make the hub of a backup, in a folder where there is nothing yet."""
+    from medfl import console_backup
+
+    console_backup.restore(home, file, as_json=as_json)
+
+
 @hub.command("certificate")
 @click.argument("certificate", type=FILE)
 @click.argument("key", type=FILE)
