@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "tunnel": {"enrolment", "private", "errors"},
     "services": {"errors"},
     "loopback": {"errors", "private"},
+    "announced": set(),
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
@@ -30,7 +31,8 @@ MAY_IMPORT = {
     | {"enrolment", "tunnel", "private", "loopback"},
     "publish": {"spec", "events", "store", "errors"},
     "doctor": {"enrolment", "errors"},
-    "hub": {"spec", "events", "store", "publish", "enrolment", "tunnel", "private", "loopback", "errors"},
+    "hub": {"spec", "events", "store", "publish", "errors"}
+    | {"enrolment", "tunnel", "private", "loopback", "announced"},
 }
 FRONT_DOORS = {
     "cli_flower",

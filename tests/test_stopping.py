@@ -19,7 +19,7 @@ from medfl.coordinating import coordinate
 from medfl.events import RoundStarted, RunStopped, SiteAnswered
 from medfl.hosting import submit
 from medfl.store.home import Home
-from medfl.testing.command import MEDFL, typed
+from medfl.testing.command import started, typed
 from medfl.testing.hub import made
 
 HELD = """
@@ -69,16 +69,6 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline, "it never was"
         Event().wait(0.02)
-
-
-@contextmanager
-def started(*words: object) -> Iterator[subprocess.Popen[str]]:
-    command = [*MEDFL, *map(str, words)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 @contextmanager

@@ -105,7 +105,9 @@ class Scribe:
                 if self._pending and monotonic() - self._since > LATE:
                     self._write()
             if self._main and self._home.asked_to_stop(self._run.execution) == "now":
-                _interrupt()
+                # Never in the midst of writing: what was written would be written twice.
+                with self._turn:
+                    _interrupt()
                 return
 
 

@@ -35,7 +35,7 @@ def test_who_is_asked_and_who_has_answered() -> None:
         f"{PLAN.run} readmission, fedavg, seed 7: running, round 2 of 5, asked: northfield and st-anne, "
         f"AUC {told.value:.3f}"
     )
-    assert "northfield and st-anne (1/3 done)" in plain(table([told]))
+    assert "northfield +1 (1/3 done)" in plain(table([told]))
 
 
 def test_a_site_is_late_that_takes_far_longer_than_any_round_before() -> None:

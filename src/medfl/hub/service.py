@@ -22,6 +22,7 @@ try:
     import uvicorn
     import websockets  # noqa: F401 - the server needs it to wake sites, and would say so only at its start
 
+    from medfl.announced import Announced
     from medfl.hub.fleet import Fleet
     from medfl.hub.waking import LARGEST
     from medfl.hub.web import application
@@ -84,7 +85,7 @@ class Service:
         config.load()
         if config.ssl is not None:
             config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._server = _Server(config)
+        self._server = Announced(config)
 
     @property
     def port(self) -> int:
@@ -106,15 +107,6 @@ class Service:
     def end(self) -> None:
         """End it, from another thread."""
         self._server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    ready: Callable[[], Any]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.ready()
 
 
 def _listening(bind: str, port: int) -> socket.socket:

@@ -182,12 +182,18 @@ def _waits(told: Standing) -> Text:
     if told.status != "running" or not told.asked:
         return Text("")
     if told.late:
-        return Text(f"{listed(told.late, at_most=2)}, {duration(told.waited)}", style="bold yellow")
+        return Text(f"{_few(told.late)}, {duration(told.waited)}", style="bold yellow")
     if told.failed:
-        return Text(f"failed: {listed(told.failed, at_most=2)}", style="red")
+        return Text(f"failed: {_few(told.failed)}", style="red")
     if not told.awaited:
         return Text("the hub", style="dim")
-    return Text(f"{listed(told.awaited, at_most=2)} ({len(told.answered)}/{len(told.asked)} done)")
+    return Text(f"{_few(told.awaited)} ({len(told.answered)}/{len(told.asked)} done)")
+
+
+def _few(sites: Sequence[str]) -> str:
+    """Return the first of some sites, and how many more there are."""
+    more = f" +{len(sites) - 1}" if len(sites) > 1 else ""
+    return shortened(sites[0], 16) + more
 
 
 def _metric(told: Standing) -> str:

@@ -13,6 +13,7 @@ from medfl.site.enrolled import SiteHome
 try:
     import uvicorn
 
+    from medfl.announced import Announced
     from medfl.site_page.app import application
 except ImportError as missing:
     raise MissingExtraError(
@@ -50,7 +51,7 @@ class Page:
             ) from error
         self._sessions = Sessions()
         self.port = int(self._socket.getsockname()[1])
-        self._server = _Server(
+        self._server = Announced(
             uvicorn.Config(
                 application(home, sessions=self._sessions, port=self.port),
                 lifespan="off",
@@ -82,12 +83,3 @@ class Page:
     def end(self) -> None:
         """End it, from another thread."""
         self._server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    ready: Callable[[], Any]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.ready()
