@@ -70,6 +70,17 @@ def certificate_of_hub(certificate: Path, key: Path, home: Path | None) -> None:
     console_hub.certificate(home, certificate, key)
 
 
+@hub.command("deadline")
+@click.argument("duration", required=False)
+@HUB_HOME
+@JSON
+def deadline_of_hub(duration: str | None, home: Path | None, as_json: bool) -> None:
+    """Show how long sites may take for one answer, or set it: 90s, 30m, 4h, 2d."""
+    from medfl import console_hub
+
+    console_hub.deadline(home, duration, as_json=as_json)
+
+
 @hub.command("invite")
 @click.option("--site", required=True, help="What people call the hospital.")
 @click.option("--expires", default="7d", show_default=True, help="How long it holds: 30m, 12h, 7d.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from medfl.hub.place import Brought, HubPlace
     from medfl.hub.register import Record
 
-_UNITS = {"m": 60, "h": 3600, "d": 86400}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 90 * 86400
 """Seconds that an invitation may hold."""
 
@@ -80,6 +80,24 @@ def certificate(home: Path | None, certificate: Path, key: Path) -> None:
     hub = _hub(home)
     hub.replace(Brought(certificate, key))
     click.echo("The certificate is in its place; start the hub again to show it. Sites find it trusted by themselves.")
+
+
+def deadline(home: Path | None, duration: str | None, *, as_json: bool) -> None:
+    """Show how long sites may take for one answer, or set it."""
+    from medfl.hub.deadline import set_deadline
+
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        hub.about  # noqa: B018 - without a hub, it is said that there is none
+        if duration is not None:
+            set_deadline(hub.folder, _duration(duration, of="DURATION"))
+        seconds = hub.deadline
+    if as_json:
+        print_json({"deadline": seconds})
+        return
+    click.echo(
+        f"Sites have {seconds:g} s for one answer; who takes longer is late, and is asked again in the next round."
+    )
 
 
 def invite(home: Path | None, *, site: str, expires: str, as_json: bool) -> None:
@@ -171,10 +189,22 @@ def _brought(certificate: Path | None, key: Path | None) -> Brought | None:
     return Brought(certificate, key)
 
 
+def _duration(text: str, *, of: str) -> float:
+    """Read a duration such as ``90s``."""
+    found = re.fullmatch(r"(\d{1,7})([smhd])", text.strip())
+    if found is None:
+        raise UserError(
+            "this is no duration",
+            where=of,
+            received=repr(text[:20]),
+            remedy="give a number and s, m, h or d, as in 90s, 30m, 12h or 7d",
+        )
+    return float(int(found[1]) * _UNITS[found[2]])
+
+
 def _seconds(text: str) -> float:
     """Read a duration such as ``7d``."""
-    found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
-    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    seconds = _duration(text, of="--expires")
     if not 60 <= seconds <= LONGEST:
         raise UserError(
             "an invitation cannot hold that long",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +42,10 @@ AT_ONCE = 4
 """Executions that are carried out side by side; the others wait."""
 TRIES, SLOWEST = 50, 60.0
 """How often an execution that fails is tried again, and the longest pause in seconds before that."""
+STEADY = 600.0
+"""Seconds of work after which a failure is the first one again."""
+ROOM = 2**24
+"""Bytes that must be free on the disk of the hub's folder for an execution to be begun, or gone on with."""
 
 
 def host(hub: HubPlace, *, bind: str | None, port: int | None, ready: Callable[[int], Any]) -> None:
@@ -159,19 +164,25 @@ class _Work:
 
     hub: HubPlace
     going: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    begun: dict[str, float] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
+    full: bool = False
 
     def look(self) -> None:
         """Take notice of processes that ended, and start those that are due."""
         for execution, process in list(self.going.items()):
             if process.poll() is not None:
                 self._ended(execution)
-        for execution in self.hub.queue.waiting():
+        waiting = self.hub.queue.waiting()
+        if not waiting or not self._has_room():
+            return
+        for execution in waiting:
             if execution not in self.going and self.due.get(execution, 0.0) <= monotonic():
                 if len(self.going) >= AT_ONCE:
                     break
                 self.going[execution] = self._started(execution)
+                self.begun[execution] = monotonic()
 
     def end(self) -> None:
         """End all of them; they go on from their last finished round when the hub is started again."""
@@ -184,9 +195,23 @@ class _Work:
             process.wait()
             _close(process)
 
+    def _has_room(self) -> bool:
+        """Say whether there is room for what a round writes; where there is none, executions wait, and it is told."""
+        free = shutil.disk_usage(self.hub.folder).free
+        if (free < ROOM) != self.full:
+            self.full = free < ROOM
+            if self.full:
+                what = "the disk of the hub's folder %s is full, %d MB are free: studies wait until there is room"
+                log.error(what, self.hub.folder, free // 10**6)
+            else:
+                log.warning("there is room on the disk of the hub's folder again: studies go on")
+        return not self.full
+
     def _ended(self, execution: str) -> None:
         process = self.going.pop(execution)
         _close(process)
+        if monotonic() - self.begun[execution] > STEADY:
+            self.tries.pop(execution, None)
         if execution not in self.hub.queue.waiting():
             log.info("execution %s is done", execution)
             return

@@ -14,6 +14,7 @@ from pathlib import Path
 from medfl.enrolment import TRANSPORT, Invitation, Signed, certificate_digest, json_of
 from medfl.errors import EnrolmentError
 from medfl.hub.authority import Authority, certificate_at, hosts_of, own_is_old, pem_of, take_over
+from medfl.hub.deadline import deadline_of
 from medfl.hub.queue import Queue
 from medfl.hub.register import Record, Register
 from medfl.hub.vpn import Vpn
@@ -167,6 +168,11 @@ class HubPlace:
     def queue(self) -> Queue:
         """What it has taken on and not finished."""
         return Queue(self.folder / "queue")
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that its sites have for one answer."""
+        return deadline_of(self.folder)
 
     @property
     def superlink(self) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code, listed
 from medfl.events import Event, Noticed, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic, stacked
-from medfl.messages import LEDGERS, Arrays, Json, Refusal, Reply, Request, Task, nbytes
+from medfl.messages import LEDGERS, SITTING, TROUBLE, Arrays, Json, Refusal, Reply, Request, Task, nbytes
 from medfl.run.engine import Engine
 
 
@@ -60,6 +60,8 @@ class Asking:
     ledgers
         How far each site's privacy ledger had come when it was last heard of; it grows with what sites say, and each
         site is sent what is known of its own.
+    sittings
+        Which process of each site's agent was heard last, and at which stage; it grows with what sites say.
     """
 
     run: str
@@ -69,6 +71,7 @@ class Asking:
     min_sites: int | None
     single: bool = False
     ledgers: dict[str, Json] = field(default_factory=dict)
+    sittings: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def sums_only(self) -> bool:
@@ -93,7 +96,8 @@ class Asking:
         Yields
         ------
         Event
-            ``SiteAnswered`` for training, ``SiteFailed`` for whoever did not answer.
+            ``SiteAnswered`` for training, ``SiteFailed`` for whoever did not answer, ``Noticed`` for what went wrong
+            on the way and was mended.
 
         Raises
         ------
@@ -143,10 +147,12 @@ class Asking:
                     reason=answer.reason,
                 )
             ]
+        noticed = self._noticed(answer, request)
         if request.task != "train":
-            return []
+            return noticed
         received, sent = nbytes(request.arrays), nbytes(answer.arrays)
         return [
+            *noticed,
             SiteAnswered(
                 run=self.run,
                 round=request.round,
@@ -155,8 +161,23 @@ class Asking:
                 received=received,
                 sent=sent,
                 loss=answer.content.get("loss"),
-            )
+            ),
         ]
+
+    def _noticed(self, answer: Reply, request: Request) -> list[Event]:
+        """Tell what befell a site or its reply, though nothing was lost by it."""
+        texts = [str(text) for text in answer.content.get(TROUBLE, ())]
+        stage = f"{request.task!r}" + (f" of round {request.round}" if request.round else "")
+        sitting = answer.content.get(SITTING)
+        if isinstance(sitting, str):
+            before, last = self.sittings.get(answer.site, (sitting, ""))
+            if before != sitting:
+                texts.append(
+                    f"the site's agent ended after the stage {last} and was started again before the end of the stage "
+                    f"{stage}; nothing was lost by it"
+                )
+            self.sittings[answer.site] = sitting, stage
+        return [Noticed(run=self.run, site=answer.site, text=text) for text in texts]
 
     def judge(self, refusals: Sequence[Refusal], answered: Sized, round: int) -> None:
         """Refuse to go on with so few answers.

@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import secrets
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from medfl.errors import Complaint, MedflError, RefusedError, SpecError, StoreError, WireError
-from medfl.messages import Refusal, Reply, Request, to_bytes
+from medfl.messages import SITTING, Refusal, Reply, Request, to_bytes
 from medfl.privacy.secure.member import Member
 from medfl.site import admission
 from medfl.site.answer import Site
@@ -56,6 +58,8 @@ class Reception:
 
     def __init__(self, place: Place, name: str, *, member: Member | None = None) -> None:
         self.name = name
+        # Names this process, so that the hub can tell when another one has taken its place; no result depends on it.
+        self._sitting = secrets.token_hex(4)
         self._place, self._member = place, member
         self._log, self._approvals, self._datasets = AuditLog(place.log), Approvals(place), Datasets(place)
         self._sites: dict[tuple[object, ...], Site] = {}
@@ -74,6 +78,8 @@ class Reception:
             rules = self._rules()
             dataset, registered = self._approved(study, rules, request)
             answer = self._site(request, rules, dataset, registered).answer(request)
+            if isinstance(answer, Reply):
+                answer = replace(answer, content={**answer.content, SITTING: self._sitting})
         except MedflError as error:
             answer = self._refusal(request, error)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import httpx
 
 from medfl.errors import Complaint, EngineError, WireError
-from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
+from medfl.messages import TROUBLE, Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.engine import unanswered
 from medfl.run.flower.coordinator import Channel
 from medfl.run.flower.superlink import Link
@@ -20,6 +20,8 @@ AGAIN = 30.0
 """Seconds after which a request is sent once more, in case a site died while it fetched it; doubled each time."""
 GONE = 600.0
 """Seconds without a SuperLink after which a run is given up; what is stored of it can be gone on with."""
+BROKEN = 3
+"""How often an answer may come that is none, before the site is done without."""
 PAUSES = (0.02, 0.25)
 """Seconds between two looks for answers: the shortest, right after one came, and the longest."""
 
@@ -66,6 +68,7 @@ class LineEngine(Generic[L]):
         self._line, self._nodes = line, dict(sorted(nodes.items()))
         self._where, self._again = where, again
         self._asked: Callable[[str], None] = lambda site: None
+        self._deadline: Callable[[], float | None] = lambda: None
         self._channel: L | None = None
         self._heard = monotonic()
 
@@ -81,7 +84,8 @@ class LineEngine(Generic[L]):
         requests
             What is asked.
         timeout
-            Seconds that all answers have; as long as it takes where None, or until Flower has not heard of a site's
+            Seconds that all answers have. Where None, as many as the engine's own deadline says, not counting those
+            without a SuperLink; where it has none, as long as it takes, or until Flower has not heard of a site's
             node for a minute.
 
         Raises
@@ -90,14 +94,19 @@ class LineEngine(Generic[L]):
             If the SuperLink was away for ten minutes.
         """
         waiting = [_Asked(request, to_bytes(request)) for request in requests]
-        began, pause, idle = monotonic(), Event(), PAUSES[0]
-        self._heard = began
+        strict, timeout = timeout is not None, self._deadline() if timeout is None else timeout
+        pause, idle, taken = Event(), PAUSES[0], 0.0
+        self._heard = looked = monotonic()
         while waiting:
             came = self._looked(waiting)
+            now = monotonic()
+            if strict or self._heard >= looked:
+                taken += now - looked
+            looked = now
             yield from came
             answered = {answer.request for answer in came}
             waiting = [one for one in waiting if one.request.id not in answered]
-            if timeout is not None and monotonic() - began > timeout:
+            if timeout is not None and taken > timeout:
                 yield from (unanswered(one.request, _late(one.request, timeout)) for one in waiting)
                 return
             idle = PAUSES[0] if came else min(idle * 1.5, PAUSES[1])
@@ -128,9 +137,10 @@ class LineEngine(Generic[L]):
         asked = {name: one for one in waiting for name in one.names}
         answers: dict[str, Reply | Refusal] = {}
         for name, body in found:
-            if name in asked and not (body == b"" and asked[name].again(name)):
-                request = asked[name].request
-                answers.setdefault(request.id, _read(request, body))
+            if name in asked:
+                answer = asked[name].read(name, body)
+                if answer is not None:
+                    answers.setdefault(answer.request, answer)
         return list(answers.values())
 
     def _opened(self) -> L:
@@ -166,16 +176,23 @@ class FlowerEngine(LineEngine[Channel]):
         The number of each site's node, by the site's name.
     asked
         Is told the name of a site as soon as a request for it lies at the SuperLink.
+    deadline
+        Returns how many seconds sites have for the answers of an exchange; as many as they take where None.
     """
 
     def __init__(
-        self, link: Link, nodes: Mapping[str, int], *, asked: Callable[[str], None] = lambda site: None
+        self,
+        link: Link,
+        nodes: Mapping[str, int],
+        *,
+        asked: Callable[[str], None] = lambda site: None,
+        deadline: Callable[[], float | None] = lambda: None,
     ) -> None:
         super().__init__(lambda: Channel(link), nodes, where=link.address)
-        self._asked = asked
+        self._asked, self._deadline = asked, deadline
 
-    def wait(self, seconds: float, *, logs: Callable[[str], str]) -> None:
-        """Return when all sites are there.
+    def wait(self, seconds: float, *, logs: Callable[[str], str], least: int | None = None) -> None:
+        """Return when all sites are there, or enough of them after so many seconds.
 
         Parameters
         ----------
@@ -183,6 +200,8 @@ class FlowerEngine(LineEngine[Channel]):
             How long they may take.
         logs
             What a missing site's log says last, by the site's name.
+        least
+            How many sites are enough; all of them where None.
 
         Raises
         ------
@@ -192,6 +211,8 @@ class FlowerEngine(LineEngine[Channel]):
         until, pause = monotonic() + seconds, Event()
         while missing := self._missing():
             if monotonic() > until:
+                if least is not None and len(self._nodes) - len(missing) >= least:
+                    return
                 raise EngineError(
                     f"not all sites came within {seconds:g} s",
                     where="engine flower",
@@ -218,11 +239,28 @@ class _Asked:
     last: float = 0.0
     broken: int = 0
 
-    def again(self, name: str) -> bool:
-        """Ask once more where an answer broke off, as when its site was killed while it sent; not for ever."""
+    def read(self, name: str, body: bytes | None) -> Reply | Refusal | None:
+        """Return the answer that came by a name, or why there is none; None where it is to be asked for once more.
+
+        An answer breaks off when its site is killed while it sends; request or answer may be changed on the way. The
+        site repeats what it said, so nothing is lost by asking again; not for ever.
+        """
+        request = self.request
+        if body is None:
+            return unanswered(request, _lost(request))
+        answer, fault = _read(request, body)
+        if answer is not None:
+            return answer if isinstance(answer, Refusal) or not self.broken else self._told(answer)
         self.names.remove(name)
         self.broken += 1
-        return self.broken < 3
+        return None if self.broken < BROKEN else unanswered(request, fault)
+
+    def _told(self, reply: Reply) -> Reply:
+        """Return a reply with a word that one before did not come as it was sent."""
+        text = (
+            f"an answer or a request at the stage {self.request.task!r} did not arrive as it was sent, and was repeated"
+        )
+        return replace(reply, content={**reply.content, TROUBLE: (text,)})
 
     def due(self, after: float) -> bool:
         """Say whether it is to be sent: never yet, or so many seconds ago, doubled for each time."""
@@ -233,17 +271,15 @@ class _Asked:
         self.last = monotonic()
 
 
-def _read(request: Request, body: bytes | None) -> Reply | Refusal:
-    """Return the answer to a request, or say why there is none."""
+def _read(request: Request, body: bytes) -> tuple[Reply | Refusal | None, Complaint]:
+    """Return the answer to a request; or none, and what is wrong with what came instead."""
     try:
-        message = None if body is None else from_bytes(body)
+        message = from_bytes(body)
     except WireError as error:
-        return Refusal(request=request.id, site=request.site, code=error.code, complaints=error.complaints)
-    if message is None:
-        return unanswered(request, _lost(request))
+        return None, _broken(request, error.complaints[0])
     if isinstance(message, Request) or (message.request, message.site) != (request.id, request.site):
-        return unanswered(request, _strange(request))
-    return message
+        return None, _strange(request)
+    return message, _strange(request)
 
 
 def _lost(request: Request) -> Complaint:
@@ -251,6 +287,14 @@ def _lost(request: Request) -> Complaint:
         f"the site could not be reached at the stage {request.task!r}",
         received="Flower has not heard of its node, lost its answer, or saw its process die",
         remedy="see whether the site's agent is running, and its log; it is asked again in the next round",
+    )
+
+
+def _broken(request: Request, complaint: Complaint) -> Complaint:
+    return Complaint(
+        f"the site's answer at the stage {request.task!r} cannot be read, {BROKEN} times",
+        received=f"{complaint.what} ({complaint.received})" if complaint.received else complaint.what,
+        remedy="see whether something between hub and site changes what they send, then resume the run",
     )
 
 
