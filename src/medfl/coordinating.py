@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from medfl.errors import EngineError, MedflError, UserError
+from medfl.events import Event, RoundFinished
 from medfl.execution import carry_on
 from medfl.hub.place import HubPlace
 from medfl.over_hub import reached, sites_of
@@ -31,13 +33,26 @@ def coordinate(folder: Path, execution: str) -> None:
         study = Study.model_validate(runs[0].spec)
         try:
             _wait(folder, study, begun=any(run.rounds for run in runs))
-            carry_on(home, execution)
+            carry_on(home, execution, display=_Progress(folder, execution))
         except UserError as error:
             log.error("%s", error)
         except MedflError as error:
             log.error("%s", error)
             return
         HubPlace(folder).queue.done(execution)
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """Lets the hub know of each finished round, so that it counts failures from there."""
+
+    folder: Path
+    execution: str
+
+    def on(self, event: Event) -> None:
+        """Take notice of one event."""
+        if isinstance(event, RoundFinished):
+            HubPlace(self.folder).queue.went_on(self.execution)
 
 
 def _wait(folder: Path, study: Study, *, begun: bool) -> None:

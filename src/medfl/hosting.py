@@ -41,9 +41,7 @@ LOOK = 0.5
 AT_ONCE = 4
 """Executions that are carried out side by side; the others wait."""
 TRIES, SLOWEST = 50, 60.0
-"""How often an execution that fails is tried again, and the longest pause in seconds before that."""
-STEADY = 600.0
-"""Seconds of work after which a failure is the first one again."""
+"""How often an execution that fails is tried again without a round between, and the longest pause in seconds."""
 ROOM = 2**24
 """Bytes that must be free on the disk of the hub's folder for an execution to be begun, or gone on with."""
 
@@ -164,7 +162,7 @@ class _Work:
 
     hub: HubPlace
     going: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    begun: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, int] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
     full: bool = False
@@ -182,7 +180,6 @@ class _Work:
                 if len(self.going) >= AT_ONCE:
                     break
                 self.going[execution] = self._started(execution)
-                self.begun[execution] = monotonic()
 
     def end(self) -> None:
         """End all of them; they go on from their last finished round when the hub is started again."""
@@ -210,11 +207,13 @@ class _Work:
     def _ended(self, execution: str) -> None:
         process = self.going.pop(execution)
         _close(process)
-        if monotonic() - self.begun[execution] > STEADY:
-            self.tries.pop(execution, None)
         if execution not in self.hub.queue.waiting():
             log.info("execution %s is done", execution)
             return
+        if (moved := self.hub.queue.moved(execution)) != self.moved.get(execution):
+            # A round was finished meanwhile: this is the first failure since.
+            self.moved[execution] = moved
+            self.tries.pop(execution, None)
         tries = self.tries[execution] = self.tries.get(execution, 0) + 1
         if tries >= TRIES:
             log.warning("execution %s is given up after %d tries; go on with: medfl resume", execution, tries)

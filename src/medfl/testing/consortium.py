@@ -24,6 +24,7 @@ from medfl.site.enrolling import enrol
 from medfl.site.place import Place
 from medfl.site.rules_template import template
 from medfl.store.home import Home
+from medfl.store.journal import Recorded
 from medfl.testing.command import MEDFL
 from medfl.testing.federation import table
 from medfl.testing.hub import LOOPBACK, invited, made, updated
@@ -108,7 +109,7 @@ class Consortium:
         """Kill a process of the federation with signal 9, and do what its people do: start what is not started anew."""
         match who:
             case "site":
-                _kill(self.agents[AWAY])
+                self.leave(AWAY)
                 self.answer(AWAY)
             case "worker":
                 os.kill(child_of(self.agents[AWAY].pid), signal.SIGKILL)
@@ -120,6 +121,10 @@ class Consortium:
                 if self.serving is not None:
                     _kill(self.serving)
                 self.start()
+
+    def leave(self, name: str) -> None:
+        """Kill a hospital's agent."""
+        _kill(self.agents[name])
 
     @property
     def hub_pid(self) -> int:
@@ -139,10 +144,14 @@ class Consortium:
         else:
             set_deadline(self.hub.folder, seconds)
 
+    def recorded(self, execution: str) -> list[Recorded]:
+        """Return what has happened in an execution's first run, and when."""
+        with Home(self.hub.folder) as home:
+            return list(home.journal.read(run=f"{execution}-1"))
+
     def events(self, execution: str) -> list[Event]:
         """Return what has happened in an execution's first run."""
-        with Home(self.hub.folder) as home:
-            return [recorded.event for recorded in home.journal.read(run=f"{execution}-1")]
+        return [one.event for one in self.recorded(execution)]
 
     def done(self, execution: str, seconds: float = 200.0) -> list[Event]:
         """Return what happened in an execution, once nobody works on it any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,13 +26,22 @@ def small_disk(folder: Path) -> Iterator[bool]:
             _does("umount", "--lazy", str(folder))
 
 
+def has_own_disk(folder: Path) -> bool:
+    """Say whether a folder is a disk of its own."""
+    return folder.is_mount()
+
+
 @contextmanager
-def filled(folder: Path) -> Iterator[None]:
-    """Leave no room on the disk of a folder, until the end of the block."""
-    ballast = folder / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(2**16))
+def filled(folder: Path, *, left: int = 0) -> Iterator[None]:
+    """Leave so many bytes of room on the disk of a folder, until the end of the block."""
+    ballast = folder / f".ballast-{left}"
+    # Written piece by piece without a buffer: what does not fit any more must not be written at the file's end.
+    with ballast.open("wb", buffering=0) as file:
+        while left == 0 or shutil.disk_usage(folder).free > left:
+            try:
+                file.write(bytes(2**16))
+            except OSError:
+                break
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medfl.errors import Complaint
-from medfl.events import DataPrepared, Event, PrivacySpent, RoundFinished, RunFinished, RunPlanned
+from medfl.events import DataPrepared, Event, PrivacySpent, RoundFinished, RunPlanned
 from medfl.learn.data.tables import read_table
 from medfl.messages import Refusal, Reply, Request
 from medfl.privacy.ledger import Ledger
@@ -28,8 +28,8 @@ from medfl.spec.study import Study
 from medfl.testing.federation import Kept
 
 
-def retold(events: Sequence[Event], homes: dict[str, SiteHome], folder: Path) -> str:
-    """Return the digest of the model that one process makes, where in each round the same sites take part.
+def retold(events: Sequence[Event], homes: dict[str, SiteHome], folder: Path) -> dict[int, str]:
+    """Return the digest of each round's model that one process makes, where the same sites take part in it.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def retold(events: Sequence[Event], homes: dict[str, SiteHome], folder: Path) ->
     introduce(sites, Identity(bytes(32)))
     took_part = {event.round: event.sites for event in events if isinstance(event, RoundFinished)}
     engine = _Absent(InProcess({name: site.answer for name, site in sites.items()}), took_part)
-    told = list(carry_out(planned.run, plan, Federation(engine, Kept().write)))
-    return next(event.model for event in told if isinstance(event, RunFinished))
+    told = carry_out(planned.run, plan, Federation(engine, Kept().write))
+    return {event.round: event.model for event in told if isinstance(event, RoundFinished)}
 
 
 def undercounted(events: Sequence[Event], homes: dict[str, SiteHome]) -> list[str]:

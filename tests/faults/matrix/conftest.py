@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from medfl.events import Event
 from medfl.testing.consortium import Consortium
 from medfl.testing.disk import small_disk
+from medfl.testing.mishaps import Course, Mishap, Outcome
 
-ROWS = pytest.StashKey[list["Row"]]()
+ROWS = pytest.StashKey[list[Outcome]]()
 TABLE = Path("build/kill-matrix.md")
-
-
-@dataclass(frozen=True)
-class Row:
-    """What became of one case."""
-
-    case: str
-    mode: str
-    happened: str
-    rounds: str
-    model: str
-    seconds: float
-
-    def __str__(self) -> str:
-        return f"| {self.case} | {self.mode} | {self.happened} | {self.rounds} | {self.model} | {self.seconds:.0f} |"
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +33,24 @@ def consortium() -> Iterator[Consortium]:
 
 
 @pytest.fixture
-def note(request: pytest.FixtureRequest) -> Callable[[str, str, str, str, str, float], None]:
-    """Return what writes a line of the table."""
-    rows = request.config.stash.setdefault(ROWS, [])
+def through(request: pytest.FixtureRequest, consortium: Consortium) -> Callable[[str, Sequence[Mishap]], list[Event]]:
+    """Return what lets one thing after the other go wrong in a run, writes it into the table, and judges it."""
+    told = request.config.stash.setdefault(ROWS, [])
 
-    def noted(case: str, mode: str, happened: str, rounds: str, model: str, seconds: float) -> None:
-        rows.append(Row(case, mode, happened, rounds, model, seconds))
+    def through(mode: str, mishaps: Sequence[Mishap]) -> list[Event]:
+        consortium.whole()
+        course = Course(consortium, mode, mishaps)
+        try:
+            outcomes = course.run()
+        except BaseException as error:
+            told.append(Outcome(f"{len(mishaps)} of a run", mode, f"FAILED: {type(error).__name__}", 0, False, 0.0))
+            raise
+        told.extend(outcomes)
+        wrong = [one for one in outcomes if not one.same or "NOT" in one.happened]
+        assert not wrong
+        return consortium.events(course.execution)
 
-    return noted
+    return through
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -62,8 +58,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     told = config.stash.get(ROWS, [])
     if not told:
         return
-    lines = ["| Case | Mode | What happened | Rounds | Same model | Seconds |", "| --- | --- | --- | --: | --- | --: |"]
-    lines += [str(row) for row in told]
+    lines = ["| What | Mode | What happened | Round | Same model | Seconds |", "| --- | --- | --- | --: | --- | --: |"]
+    lines += [
+        f"| {one.name} | {one.mode} | {one.happened} | {one.round} | {same} | {one.seconds:.0f} |"
+        for one in told
+        for same in ("yes" if one.same else "NO",)
+    ]
     terminalreporter.section("kill matrix")
     for line in lines:
         terminalreporter.write_line(line)
