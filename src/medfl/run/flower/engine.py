@@ -62,13 +62,23 @@ class LineEngine(Generic[L]):
         What the SuperLink is called in an error.
     again
         Seconds after which a request is sent once more; doubled each time.
+    deadline
+        Returns how many seconds sites have for the answers of an exchange; as many as they take where None.
     """
 
-    def __init__(self, line: Callable[[], L], nodes: Mapping[str, int], *, where: str, again: float = AGAIN) -> None:
+    def __init__(
+        self,
+        line: Callable[[], L],
+        nodes: Mapping[str, int],
+        *,
+        where: str,
+        again: float = AGAIN,
+        deadline: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._line, self._nodes = line, dict(sorted(nodes.items()))
         self._where, self._again = where, again
         self._asked: Callable[[str], None] = lambda site: None
-        self._deadline: Callable[[], float | None] = lambda: None
+        self._deadline = deadline
         self._channel: L | None = None
         self._heard = monotonic()
 
@@ -188,8 +198,8 @@ class FlowerEngine(LineEngine[Channel]):
         asked: Callable[[str], None] = lambda site: None,
         deadline: Callable[[], float | None] = lambda: None,
     ) -> None:
-        super().__init__(lambda: Channel(link), nodes, where=link.address)
-        self._asked, self._deadline = asked, deadline
+        super().__init__(lambda: Channel(link), nodes, where=link.address, deadline=deadline)
+        self._asked = asked
 
     def wait(self, seconds: float, *, logs: Callable[[str], str], least: int | None = None) -> None:
         """Return when all sites are there, or enough of them after so many seconds.
