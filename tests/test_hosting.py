@@ -96,7 +96,7 @@ def test_nothing_is_begun_on_a_full_disk_and_it_is_told_once(
     hub: HubPlace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     free = [hosting.ROOM - 1]
-    monkeypatch.setattr(hosting.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[0]))
+    monkeypatch.setattr("medfl.hosting.shutil.disk_usage", lambda folder: SimpleNamespace(free=free[0]))
     monkeypatch.setattr(_Work, "_started", lambda self, execution: process("cat"))
     monkeypatch.setattr(logging.getLogger("medfl.hub"), "propagate", True)
     hub.queue.add("aa", "study")

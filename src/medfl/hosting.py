@@ -133,7 +133,11 @@ def _kept_up(hub: HubPlace, link: SuperLink) -> Iterator[None]:
 
     def keep() -> None:
         known: dict[str, bytes] | None = None
+        pid = link.pid
         while not closing.is_set():
+            if pid != link.pid:
+                pid = link.pid
+                log.warning("the SuperLink ended and was started again; its log is %s", link.folder / "log")
             try:
                 keys = keys_of(hub)
                 if keys != known:

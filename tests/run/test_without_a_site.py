@@ -149,7 +149,7 @@ def test_an_agent_that_was_started_again_is_noticed_with_the_stage(tmp_path: Pat
     assert rounds(events) == rounds(expected)
     texts = [event.text for event in events if isinstance(event, Noticed) and event.site == "north"]
     assert texts == [
-        "the site's agent ended after the stage 'train' of round 1 and was started again before the end of the stage "
-        "'train' of round 2; nothing was lost by it",
+        "the process in which the site works ended after the stage 'train' of round 1, and another one took over "
+        "before the end of the stage 'train' of round 2; nothing was lost by it",
         "an answer was repeated",
     ]

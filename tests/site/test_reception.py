@@ -291,7 +291,7 @@ def test_asked_again_after_a_crash_the_answer_is_the_same_and_logged_again(place
     assert isinstance(first, Reply)
     assert isinstance(again, Reply)
     assert first.content["sitting"] != again.content["sitting"], "another process says so, and nothing else"
-    assert first.content | {"sitting": ""} == again.content | {"sitting": ""}
+    assert {**first.content, "sitting": ""} == {**again.content, "sitting": ""}
     assert [line["verdict"] for line in lines(place)] == ["answered", "answered"]
 
 

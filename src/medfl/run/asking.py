@@ -173,8 +173,8 @@ class Asking:
             before, last = self.sittings.get(answer.site, (sitting, ""))
             if before != sitting:
                 texts.append(
-                    f"the site's agent ended after the stage {last} and was started again before the end of the stage "
-                    f"{stage}; nothing was lost by it"
+                    f"the process in which the site works ended after the stage {last}, and another one took over "
+                    f"before the end of the stage {stage}; nothing was lost by it"
                 )
             self.sittings[answer.site] = sitting, stage
         return [Noticed(run=self.run, site=answer.site, text=text) for text in texts]

@@ -111,8 +111,6 @@ class Consortium:
             case "site":
                 self.leave(AWAY)
                 self.answer(AWAY)
-            case "worker":
-                os.kill(child_of(self.agents[AWAY].pid), signal.SIGKILL)
             case "coordinator":
                 os.kill(coordinator(execution), signal.SIGKILL)
             case "SuperLink":

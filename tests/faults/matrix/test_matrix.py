@@ -139,6 +139,23 @@ def on_the_way() -> list[Mishap]:
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_few_that_stand_for_the_others(through: Through) -> None:
+    """Under masks and with noise, where most can go wrong; with nothing that a machine may not have."""
+    few = [
+        kill("site", "while training"),
+        kill("coordinator", "masked sums there"),
+        Mishap("answer corrupted", {"moment": "pulled", "site": AWAY, "task": "train"}, says="bend"),
+        kill("SuperLink", "uploading"),
+        kill("hub", "while aggregating"),
+    ]
+    events = through("dp", few)
+    assert any("the stage 'train' of round 1" in text for text in named(events))
+    assert any("did not arrive as it was sent" in text for text in named(events))
+    assert sum(isinstance(event, RunStarted | RunResumed) for event in events) == 3
+
+
 @pytest.mark.matrix
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("mode", MODES)
@@ -153,6 +170,21 @@ def test_kill_minus_nine(consortium: Consortium, through: Through, who: str, mod
     elif who != "SuperLink":
         again = sum(isinstance(event, RunStarted | RunResumed) for event in events)
         assert again == len(stages) + 1, "each time the run was taken up again"
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("mode", MODES)
+def test_the_sites_worker_is_killed(consortium: Consortium, through: Through, mode: str) -> None:
+    """Where a site trains in a process of its own, that may be killed by the operating system, for want of memory."""
+
+    def act(consortium: Consortium, execution: str, moment: Moment) -> None:
+        worker = moment.reached["pid"]
+        if worker != consortium.agents[AWAY].pid:
+            os.kill(worker, signal.SIGKILL)
+
+    stages = [when for when in WHEN if WHEN[when].get("moment") == "worked" and (mode != "plain" or when not in MASKED)]
+    through(mode, [Mishap(f"site's worker killed, {when}", WHEN[when], act) for when in reversed(stages)])
 
 
 @pytest.mark.matrix
