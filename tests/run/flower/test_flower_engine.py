@@ -6,7 +6,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,14 +115,14 @@ class Breaking:
     breaks: int
     pushed: list[bytes] = field(default_factory=list)
 
-    def push(self, body: bytes, node: int) -> str:
-        self.pushed.append(body)
-        return str(len(self.pushed))
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        self.pushed += [body for body, _ in letters]
+        return [str(len(self.pushed)) for _ in letters]
 
     def close(self) -> None:
         pass
 
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
         request = from_bytes(self.pushed[-1])
         assert isinstance(request, Request)
         whole = len(self.pushed) > self.breaks

@@ -21,18 +21,23 @@ AGAIN = 30.0
 GONE = 600.0
 """Seconds without a SuperLink after which a run is given up; what is stored of it can be gone on with."""
 PAUSES = (0.02, 0.25)
-"""Seconds between two looks for answers: the shortest, right after one came, and the longest."""
+"""Seconds for which a look waits for answers: the shortest, right after one came, and the longest."""
+HELD = (2.0, 5.0)
+"""The same where the other end answers as soon as there is one."""
 
 
 class Line(Protocol):
     """A run of Flower's, through which requests go out and answers come in."""
 
-    def push(self, body: bytes, node: int) -> str:
-        """Send bytes to a node and return the id under which the answer can be fetched."""
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        """Send bytes to nodes and return the ids under which the answers can be fetched."""
         ...
 
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
-        """Return the answers that have come by the ids of their requests; None where Flower gave up on the site."""
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
+        """Return the answers that have come by the ids of their requests; None where Flower gave up on the site.
+
+        Where none has come, wait for one, up to so many seconds.
+        """
         ...
 
     def close(self) -> None:
@@ -62,6 +67,8 @@ class LineEngine(Generic[L]):
         Seconds after which a request is sent once more; doubled each time.
     """
 
+    _pauses = PAUSES
+
     def __init__(self, line: Callable[[], L], nodes: Mapping[str, int], *, where: str, again: float = AGAIN) -> None:
         self._line, self._nodes = line, dict(sorted(nodes.items()))
         self._where, self._again = where, again
@@ -90,19 +97,18 @@ class LineEngine(Generic[L]):
             If the SuperLink was away for ten minutes.
         """
         waiting = [_Asked(request, to_bytes(request)) for request in requests]
-        began, pause, idle = monotonic(), Event(), PAUSES[0]
+        began, idle = monotonic(), self._pauses[0]
         self._heard = began
         while waiting:
-            came = self._looked(waiting)
+            left = idle if timeout is None else min(idle, max(timeout - (monotonic() - began), 0.0))
+            came = self._looked(waiting, patience=left)
             yield from came
             answered = {answer.request for answer in came}
             waiting = [one for one in waiting if one.request.id not in answered]
             if timeout is not None and monotonic() - began > timeout:
                 yield from (unanswered(one.request, _late(one.request, timeout)) for one in waiting)
                 return
-            idle = PAUSES[0] if came else min(idle * 1.5, PAUSES[1])
-            if waiting:
-                pause.wait(idle)
+            idle = self._pauses[0] if came else min(idle * 1.5, self._pauses[1])
 
     def leave(self) -> None:
         """Leave the SuperLink; the next exchange comes back to it."""
@@ -110,20 +116,21 @@ class LineEngine(Generic[L]):
             self._channel.close()
             self._channel = None
 
-    def _looked(self, waiting: Sequence[_Asked]) -> list[Reply | Refusal]:
+    def _looked(self, waiting: Sequence[_Asked], *, patience: float) -> list[Reply | Refusal]:
         """Send what is due, fetch what has come; nothing comes while the SuperLink is away."""
         try:
             channel = self._opened()
-            for one in waiting:
-                if one.due(self._again):
-                    one.sent(channel.push(one.body, self._nodes[one.request.site]))
-                    self._asked(one.request.site)
-            found = channel.pull(name for one in waiting for name in one.names)
+            due = [one for one in waiting if one.due(self._again)]
+            letters = [(one.body, self._nodes[one.request.site]) for one in due]
+            for one, name in zip(due, channel.push(letters), strict=True):
+                one.sent(name)
+                self._asked(one.request.site)
+            found = channel.pull((name for one in waiting for name in one.names), patience=patience)
         except httpx.HTTPStatusError:
             self._forgotten(waiting)
-            return self._away()
+            return self._away(patience)
         except httpx.HTTPError:
-            return self._away()
+            return self._away(patience)
         self._heard = monotonic()
         asked = {name: one for one in waiting for name in one.names}
         answers: dict[str, Reply | Refusal] = {}
@@ -138,14 +145,15 @@ class LineEngine(Generic[L]):
             self._channel = self._line()
         return self._channel
 
-    def _away(self) -> list[Reply | Refusal]:
-        """Say that nothing came, unless that has been so for too long."""
+    def _away(self, patience: float) -> list[Reply | Refusal]:
+        """Say that nothing came, after a pause, unless that has been so for too long."""
         if monotonic() - self._heard > GONE:
             raise EngineError(
                 f"Flower's SuperLink has been away for {GONE:g} s",
                 where=self._where,
                 remedy="see why it does not come back, then: medfl resume",
             )
+        Event().wait(min(patience, PAUSES[1]))
         return []
 
     def _forgotten(self, waiting: Iterable[_Asked]) -> None:
@@ -167,6 +175,8 @@ class FlowerEngine(LineEngine[Channel]):
     asked
         Is told the name of a site as soon as a request for it lies at the SuperLink.
     """
+
+    _pauses = HELD
 
     def __init__(
         self, link: Link, nodes: Mapping[str, int], *, asked: Callable[[str], None] = lambda site: None
@@ -198,7 +208,7 @@ class FlowerEngine(LineEngine[Channel]):
                     received="; ".join(f"missing: {site}, which says: {logs(site)}" for site in missing),
                     remedy="see what the missing sites say",
                 )
-            pause.wait(PAUSES[0])
+            pause.wait(PAUSES[1])
 
     def _missing(self) -> list[str]:
         try:

@@ -1,9 +1,13 @@
-"""How a message of ours travels as a Flower message: its safetensors bytes in one record, three objects in all."""
+"""How a message of ours travels as a Flower message: its safetensors bytes in one record, three objects in all.
+
+One that is large is cut into records of at most :data:`PART` bytes, so that who was cut off need not begin anew, and
+so that arrays which several sites are sent are one and the same object: what comes before them is a record of its own.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
@@ -20,6 +24,7 @@ from flwr.supercore.inflatable.inflatable_object import (
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
 from medfl.errors import WireError
+from medfl.messages import LARGEST
 
 HUB = 1
 """Flower's number of the hub's end."""
@@ -27,6 +32,10 @@ KIND = "query.medfl"
 LIVES = 7 * 86400.0
 """Seconds after which Flower forgets a message that nobody fetched."""
 RECORD, BODY = "message", "body"
+PART = 4 * 2**20
+"""Bytes of the largest record."""
+MOST = LARGEST // PART + 2
+"""Records of the largest message."""
 
 
 def letter(body: bytes, *, run: int, to: int) -> Message:
@@ -36,9 +45,9 @@ def letter(body: bytes, *, run: int, to: int) -> Message:
 
 def answer(body: bytes, asked: MessageProto) -> Message:
     """Return the Flower message that answers another one with these bytes."""
+    # The same answer is the same message, whenever and however often it is sent: who was cut off goes on with it.
     to = asked.metadata
-    left = to.created_at + to.ttl - time.time()
-    about = (to.run_id, "", to.dst_node_id, HUB, to.message_id, "", time.time(), max(left - 1, 1.0), KIND)
+    about = (to.run_id, "", to.dst_node_id, HUB, to.message_id, "", to.created_at, to.ttl, KIND)
     return _sealed(body, Metadata(*about))
 
 
@@ -46,12 +55,6 @@ def envelope(message: Message) -> tuple[MessageProto, ObjectTree, Mapping[str, I
     """Return what announces a message, and the objects that it is made of, by their id."""
     empty = make_message(metadata=message.metadata, content=RecordDict())
     return message_to_proto(empty), get_object_tree(message), get_all_nested_objects(message)
-
-
-def contents(objects: Mapping[str, InflatableObject], wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the bytes of those objects that the other end does not have yet."""
-    for name in wanted:
-        yield name, objects[name].deflate()
 
 
 def opened(name: str, tree: ObjectTree, fetch: Callable[[str], bytes]) -> bytes:
@@ -78,21 +81,44 @@ def brought(message: object) -> bytes:
     WireError
         If it is none of ours.
     """
-    record = message.content.get(RECORD) if isinstance(message, Message) and message.has_content() else None
-    body = record.get(BODY) if isinstance(record, ConfigRecord) else None
-    if not isinstance(body, bytes):
-        raise WireError("a Flower message brings no message of MEDfl")
-    return body
+    held = message.content if isinstance(message, Message) and message.has_content() else {}
+    parts = []
+    for name in _names(len(held)):
+        part = held.get(name)
+        body = part.get(BODY) if isinstance(part, ConfigRecord) else None
+        if not isinstance(body, bytes):
+            raise WireError("a Flower message brings no message of MEDfl")
+        parts.append(body)
+    return b"".join(parts) if len(parts) > 1 else parts[0]
 
 
 def record(body: bytes) -> RecordDict:
     """Return what a Flower message holds that brings these bytes."""
-    return RecordDict({RECORD: ConfigRecord({BODY: body})})
+    parts = list(_cut(body))
+    return RecordDict({name: ConfigRecord({BODY: part}) for name, part in zip(_names(len(parts)), parts, strict=True)})
 
 
 def root(certificate: Path) -> bytes:
     """Return the certificate that the SuperLink's own is checked against."""
     return certificate.read_bytes()
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    """Yield a message's bytes in parts; where it is large, what comes before its arrays is one of its own."""
+    if len(body) <= PART:
+        yield body
+        return
+    head = 8 + int.from_bytes(body[:8], "little")
+    head = head if head < PART else 0
+    if head:
+        yield body[:head]
+    for start in range(head, len(body), PART):
+        yield body[start : start + PART]
+
+
+def _names(number: int) -> list[str]:
+    """Return what the records of a message are called; a message has one at least, and not more than the largest."""
+    return [RECORD, *(f"{RECORD}.{part}" for part in range(1, min(number, MOST)))]
 
 
 def _sealed(body: bytes, metadata: Metadata) -> Message:
