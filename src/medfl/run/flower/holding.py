@@ -99,15 +99,20 @@ class Holding:
 
     def _stored(self, messages: Sequence[Announced], offered: Mapping[str, bytes]) -> list[str]:
         """Store messages whose objects are all here or offered; return their ids, empty where nobody wants one."""
-        ids = []
-        with self.state.session():
+        state, ids = self.state, []
+        with state.session():
             for message, tree in messages:
-                run = message.metadata.run_id
-                session = self.state.start_session(run)
-                stored, missing = self.state.store_message_and_object_tree(message_from_proto(message), tree, session)
-                if not all(self.state.store_object(run, session, name, offered.get(name, b"")) for name in missing):
-                    raise WireError("an object of a message is not what it is said to be")
-                ids.append(message.metadata.message_id if stored else "")
+                about = message_from_proto(message)
+                reply = bool(message.metadata.reply_to_message_id)
+                taken = state.store_message_res(about) if reply else state.store_message_ins(about)
+                ids.append(taken or "")
+                if taken is None:
+                    continue
+                # Without the bookkeeping that Flower has for what is still coming: here nothing is.
+                for name in state.object_store.preregister(message.metadata.run_id, tree):
+                    if name not in offered:
+                        raise WireError("a message lacks an object")
+                    state.object_store.put(name, offered[name])
         return ids
 
     def _wanted(self, message: Announced) -> bool:
