@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import ssl
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, TypeVar
@@ -49,7 +49,7 @@ from google.protobuf.message import Message
 from medfl.errors import EngineError, WireError
 from medfl.run.flower.frames import COLLECT, ROOM, SEND, bring, packed, read, unpacked
 from medfl.run.flower.superlink import Link
-from medfl.run.flower.wire import HUB, envelope, letter, opened, root
+from medfl.run.flower.wire import HUB, envelope, fetched, letter, opened, root
 
 PATIENCE = 60.0
 """Seconds that the SuperLink has for an answer, and for which an idle connection to it is used again."""
@@ -219,25 +219,6 @@ def _batches(letters: Sequence[tuple[bytes, int]]) -> Iterator[Sequence[tuple[by
         some.append(one)
     if some:
         yield some
-
-
-def fetched(pull: Callable[[], Any], *, tries: int = 100) -> bytes:
-    """Return an object's bytes; who sent it may still be sending it.
-
-    Raises
-    ------
-    WireError
-        If it is not there.
-    """
-    pause = Event()
-    for _ in range(tries):
-        response = pull()
-        if response.object_available:
-            return bytes(response.object_content)
-        if not response.object_found:
-            break
-        pause.wait(0.05)
-    raise WireError("a part of a Flower message never came")
 
 
 def client(kind: type[C], link: Link, *interceptors: Any) -> C:

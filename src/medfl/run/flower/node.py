@@ -37,12 +37,11 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from google.protobuf.message import Message
 
 from medfl.errors import SiteError, WireError
-from medfl.run.flower.coordinator import fetched
 from medfl.run.flower.frames import SITE, bring, packed, read, unpacked
 from medfl.run.flower.postbox import Postbox
 from medfl.run.flower.signing import Signing
 from medfl.run.flower.wire import answer as sealed
-from medfl.run.flower.wire import envelope, opened
+from medfl.run.flower.wire import envelope, fetched, opened
 
 LIFE = 30.0
 """Seconds that Flower is told to expect between two signs of life; it waits for twice that."""

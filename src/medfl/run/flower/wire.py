@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
 from flwr.app.message import make_message
@@ -71,6 +73,25 @@ def opened(name: str, tree: ObjectTree, fetch: Callable[[str], bytes]) -> bytes:
     except (ValueError, TypeError, KeyError) as error:
         raise WireError("a Flower message cannot be read", received=type(error).__name__) from error
     return brought(message)
+
+
+def fetched(pull: Callable[[], Any], *, tries: int = 100) -> bytes:
+    """Return an object's bytes; who sent it may still be sending it.
+
+    Raises
+    ------
+    WireError
+        If it is not there.
+    """
+    pause = Event()
+    for _ in range(tries):
+        response = pull()
+        if response.object_available:
+            return bytes(response.object_content)
+        if not response.object_found:
+            break
+        pause.wait(0.05)
+    raise WireError("a part of a Flower message never came")
 
 
 def brought(message: object) -> bytes:
