@@ -35,7 +35,7 @@ from medfl.run.flower.rehearsal import certificates, public_key
 from medfl.run.flower.signing import Signing
 from medfl.run.flower.superlink import SuperLink
 from medfl.run.flower.whole import LARGEST, Whole
-from medfl.run.flower.wire import PART, answer, envelope
+from medfl.run.flower.wire import PART, answer
 
 SITES = ("east", "west")
 _fresh = count()
@@ -237,10 +237,10 @@ def test_only_who_shows_a_key_or_a_token_is_answered(there: There) -> None:
 
 def test_a_site_answers_for_no_other(there: There) -> None:
     name, message = there.one(some(10), "east")
-    announced, tree, objects = envelope(answer(b"forged", message))
+    announced, tree, objects = answer(b"forged", message)
     asked = PullMessagesRequest(node=Node(node_id=there.nodes["west"])).SerializeToString()
     forged = PushMessagesRequest(messages_list=[announced], message_object_trees=[tree]).SerializeToString()
-    contents = [one.deflate() for one in objects.values()]
+    contents = list(objects.values())
     assert call(there, SITE, packed((asked, forged, *contents)), site="west") == 400
     assert there.channel.pull([name], patience=0.0) == []
     announced.metadata.src_node_id = there.nodes["west"]
@@ -287,7 +287,7 @@ def test_other_calls_are_passed_on_and_too_much_is_refused(whole: Whole) -> None
 
 
 def test_what_is_not_kept_is_not_brought_for_ever() -> None:
-    _, _, objects = envelope(answer(bytes(10), MessageProto()))
+    objects = answer(bytes(10), MessageProto()).objects
     calls: list[int] = []
 
     def call(contents: Iterable[bytes]) -> list[str]:

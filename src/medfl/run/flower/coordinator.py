@@ -49,7 +49,7 @@ from google.protobuf.message import Message
 from medfl.errors import EngineError, WireError
 from medfl.run.flower.frames import COLLECT, ROOM, SEND, bring, packed, read, unpacked
 from medfl.run.flower.superlink import Link
-from medfl.run.flower.wire import HUB, envelope, fetched, letter, opened, root
+from medfl.run.flower.wire import HUB, fetched, letter, opened, root
 
 PATIENCE = 60.0
 """Seconds that the SuperLink has for an answer, and for which an idle connection to it is used again."""
@@ -156,11 +156,11 @@ class Channel:
         self._whole.close()
 
     def _pushed(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
-        sealed = [(*envelope(letter(body, run=self.run, to=node)), node) for body, node in letters]
+        sealed = [letter(body, run=self.run, to=node) for body, node in letters]
         asked = PushAppMessagesRequest(
-            messages_list=[one[0] for one in sealed], message_object_trees=[one[1] for one in sealed]
+            messages_list=[one.announced for one in sealed], message_object_trees=[one.tree for one in sealed]
         )
-        objects = {name: content for one in sealed for name, content in one[2].items()}
+        objects = {name: content for one in sealed for name, content in one.objects.items()}
         ids: list[str] = []
 
         def call(contents: Iterable[bytes]) -> Sequence[str]:
@@ -169,7 +169,9 @@ class Channel:
             return list(said.objects_to_push)
 
         bring(objects, sum(len(body) for body, _ in letters), call)
-        named = [name or f"not taken {one[0].metadata.message_id}" for name, one in zip(ids, sealed, strict=True)]
+        named = [
+            name or f"not taken {one.announced.metadata.message_id}" for name, one in zip(ids, sealed, strict=True)
+        ]
         self._untaken |= set(named) - set(ids)
         return named
 

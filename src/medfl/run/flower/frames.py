@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import httpx
-from flwr.supercore.inflatable.inflatable_object import InflatableObject
 from google.protobuf.message import DecodeError, Message
 
 from medfl.errors import WireError
@@ -69,7 +68,7 @@ def read(kind: type[M], frame: bytes) -> M:
     return message
 
 
-def bring(objects: Mapping[str, InflatableObject], size: int, call: Callable[[Iterable[bytes]], Sequence[str]]) -> None:
+def bring(objects: Mapping[str, bytes], size: int, call: Callable[[Iterable[bytes]], Sequence[str]]) -> None:
     """Make a call until nothing is missing at the other end.
 
     Parameters
@@ -93,11 +92,11 @@ def bring(objects: Mapping[str, InflatableObject], size: int, call: Callable[[It
         wanted = missing
 
 
-def _fitting(objects: Mapping[str, InflatableObject], wanted: Iterable[str]) -> Iterator[bytes]:
+def _fitting(objects: Mapping[str, bytes], wanted: Iterable[str]) -> Iterator[bytes]:
     """Yield as many of the wanted objects' bytes as one call brings, one at least."""
     room = ROOM
     for name in wanted:
-        content = objects[name].deflate()
+        content = objects[name]
         if len(content) > room and room < ROOM:
             return
         room -= len(content)

@@ -40,8 +40,7 @@ from medfl.errors import SiteError, WireError
 from medfl.run.flower.frames import SITE, bring, packed, read, unpacked
 from medfl.run.flower.postbox import Postbox
 from medfl.run.flower.signing import Signing
-from medfl.run.flower.wire import answer as sealed
-from medfl.run.flower.wire import envelope, fetched, opened
+from medfl.run.flower.wire import answer, fetched, opened
 
 LIFE = 30.0
 """Seconds that Flower is told to expect between two signs of life; it waits for twice that."""
@@ -122,8 +121,10 @@ class NodeLine:
         An answer that the hub no longer wants is dropped, for it asks again for what it needs. One that is large goes
         in several calls, and where they were cut off, only what has not arrived goes again.
         """
-        announced, tree, objects = envelope(sealed(body, message))
-        asked = PushMessagesRequest(node=self._node, messages_list=[announced], message_object_trees=[tree])
+        sealed = answer(body, message)
+        asked = PushMessagesRequest(
+            node=self._node, messages_list=[sealed.announced], message_object_trees=[sealed.tree]
+        )
         found: list[tuple[MessageProto, bytes] | None] = [None]
 
         def call(contents: Iterable[bytes]) -> list[str]:
@@ -131,7 +132,7 @@ class NodeLine:
             return missing
 
         try:
-            bring(objects, len(body), call)
+            bring(sealed.objects, len(body), call)
         except httpx.HTTPStatusError as error:
             if error.response.status_code not in (400, 413):
                 raise

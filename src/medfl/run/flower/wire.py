@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
 from flwr.app.message import make_message
@@ -18,10 +18,10 @@ from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
-    InflatableObject,
     get_all_nested_objects,
     get_object_tree,
     iterate_object_tree,
+    no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
@@ -40,23 +40,35 @@ MOST = LARGEST // PART + 2
 """Records of the largest message."""
 
 
-def letter(body: bytes, *, run: int, to: int) -> Message:
+class Sealed(NamedTuple):
+    """A Flower message that is ready to be brought.
+
+    Parameters
+    ----------
+    announced
+        The message without what it holds.
+    tree
+        The digests of the objects that it is made of.
+    objects
+        Their bytes, by digest.
+    """
+
+    announced: MessageProto
+    tree: ObjectTree
+    objects: Mapping[str, bytes]
+
+
+def letter(body: bytes, *, run: int, to: int) -> Sealed:
     """Return the Flower message that brings these bytes to a node."""
     return _sealed(body, Metadata(run, "", HUB, to, "", "", time.time(), LIVES, KIND))
 
 
-def answer(body: bytes, asked: MessageProto) -> Message:
+def answer(body: bytes, asked: MessageProto) -> Sealed:
     """Return the Flower message that answers another one with these bytes."""
     # The same answer is the same message, whenever and however often it is sent: who was cut off goes on with it.
     to = asked.metadata
     about = (to.run_id, "", to.dst_node_id, HUB, to.message_id, "", to.created_at, to.ttl, KIND)
     return _sealed(body, Metadata(*about))
-
-
-def envelope(message: Message) -> tuple[MessageProto, ObjectTree, Mapping[str, InflatableObject]]:
-    """Return what announces a message, and the objects that it is made of, by their id."""
-    empty = make_message(metadata=message.metadata, content=RecordDict())
-    return message_to_proto(empty), get_object_tree(message), get_all_nested_objects(message)
 
 
 def opened(name: str, tree: ObjectTree, fetch: Callable[[str], bytes]) -> bytes:
@@ -142,8 +154,12 @@ def _names(number: int) -> list[str]:
     return [RECORD, *(f"{RECORD}.{part}" for part in range(1, min(number, MOST)))]
 
 
-def _sealed(body: bytes, metadata: Metadata) -> Message:
-    message = make_message(metadata=metadata, content=record(body))
-    # Flower names a message after the digest of what it holds, and asks its sender to write the name down.
-    metadata.__dict__["_message_id"] = message.object_id
-    return message
+def _sealed(body: bytes, metadata: Metadata) -> Sealed:
+    # Flower works a digest out anew wherever it is asked for, which takes seconds where a message is large.
+    with no_object_id_recompute():
+        message = make_message(metadata=metadata, content=record(body))
+        # Flower names a message after the digest of what it holds, and asks its sender to write the name down.
+        metadata.__dict__["_message_id"] = message.object_id
+        empty = message_to_proto(make_message(metadata=metadata, content=RecordDict()))
+        objects = {name: part.deflate() for name, part in get_all_nested_objects(message).items()}
+        return Sealed(empty, get_object_tree(message), objects)
