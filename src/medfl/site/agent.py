@@ -37,7 +37,7 @@ def serve(home: SiteHome) -> None:
         If another process answers for it.
     """
     # Flower is an extra, and takes a second to import.
-    from medfl.run.flower.serving import Address
+    from medfl.run.flower.node import Address
     from medfl.run.flower.serving import serve as served
     from medfl.site.woken import Woken
 

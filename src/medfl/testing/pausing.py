@@ -56,22 +56,26 @@ def _site(module: ModuleType) -> None:
     module.Site.answer = held
 
 
-def _serving(module: Any) -> None:
-    """When a site's answer is announced to the SuperLink and not all there; once more after it was sent."""
-    send, opened, push = module._Line.send, module.opened, module.FleetHttpClient.PushMessages
+def _node(module: Any) -> None:
+    """When a call has brought a site's answer, or a part of it, to the SuperLink; once more when all of it is there."""
+    line, opened = module.NodeLine, module.opened
+    send, exchanged = line.send, line._exchanged
     sending: dict[str, Any] = {}
 
     @wraps(send)
-    def sent(line: Any, message: Any, body: bytes) -> None:
+    def sent(line: Any, message: Any, body: bytes) -> Any:
         sending.update(_about(body))
-        send(line, message, body)
+        found = send(line, message, body)
         if reach("sent", **sending) == "twice":
-            send(line, message, body)
+            again = send(line, message, body)
+            return found or again
+        return found
 
-    @wraps(push)
-    def pushed(client: Any, asked: Any) -> Any:
-        said = push(client, asked)
-        reach("announced", **sending)
+    @wraps(exchanged)
+    def brought(line: Any, asked: Any, contents: Any) -> Any:
+        said = exchanged(line, asked, contents)
+        if asked.messages_list:
+            reach("announced", **sending)
         return said
 
     @wraps(opened)
@@ -79,7 +83,7 @@ def _serving(module: Any) -> None:
         body = opened(*words)
         return _bent(body, reach("fetched", **_about(body)))
 
-    module._Line.send, module.opened, module.FleetHttpClient.PushMessages = sent, fetched, pushed
+    line.send, line._exchanged, module.opened = sent, brought, fetched
 
 
 def _channel(module: ModuleType) -> None:
@@ -87,11 +91,9 @@ def _channel(module: ModuleType) -> None:
     pull = module.Channel.pull
 
     @wraps(pull)
-    def pulled(channel: Any, ids: Any) -> Any:
-        return [
-            (name, body if not body else _bent(body, reach("pulled", **_about(body))))
-            for name, body in pull(channel, ids)
-        ]
+    def pulled(channel: Any, ids: Any, **more: Any) -> Any:
+        found = pull(channel, ids, **more)
+        return [(name, _bent(body, reach("pulled", **_about(body))) if body else body) for name, body in found]
 
     module.Channel.pull = pulled
 
@@ -142,7 +144,7 @@ def _execution(module: ModuleType) -> None:
 _WRAPPED: MappingProxyType[str, Callable[[ModuleType], None]] = MappingProxyType(
     {
         "medfl.site.answer": _site,
-        "medfl.run.flower.serving": _serving,
+        "medfl.run.flower.node": _node,
         "medfl.run.flower.coordinator": _channel,
         "medfl.run.flower.engine": _engine,
         "medfl.run.loop": _loop,

@@ -7,9 +7,10 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import cast
 
@@ -117,14 +118,14 @@ class Breaking:
     breaks: int
     pushed: list[bytes] = field(default_factory=list)
 
-    def push(self, body: bytes, node: int) -> str:
-        self.pushed.append(body)
-        return str(len(self.pushed))
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        self.pushed += [body for body, _ in letters]
+        return [str(len(self.pushed)) for _ in letters]
 
     def close(self) -> None:
         pass
 
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
         request = from_bytes(self.pushed[-1])
         assert isinstance(request, Request)
         whole = len(self.pushed) > self.breaks
@@ -147,21 +148,24 @@ class Twisting:
     pushed: list[bytes] = field(default_factory=list)
     away: int = 0
 
-    def push(self, body: bytes, node: int) -> str:
-        self.pushed.append(body)
-        return str(len(self.pushed))
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        self.pushed += [body for body, _ in letters]
+        return [str(len(self.pushed))] * len(letters)
 
     def close(self) -> None:
         pass
 
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
         if self.away:
             self.away -= 1
             raise httpx.ConnectError("the SuperLink is away")
         request = from_bytes(self.pushed[-1])
         assert isinstance(request, Request)
         body = self.answer(request, len(self.pushed))
-        return [] if body is None else [(name, body) for name in ids]
+        if body is None:
+            Event().wait(min(patience, 0.02))
+            return []
+        return [(name, body) for name in ids]
 
 
 def bent(request: Request) -> bytes:

@@ -23,18 +23,23 @@ GONE = 600.0
 BROKEN = 3
 """How often an answer may come that is none, before the site is done without."""
 PAUSES = (0.02, 0.25)
-"""Seconds between two looks for answers: the shortest, right after one came, and the longest."""
+"""Seconds for which a look waits for answers: the shortest, right after one came, and the longest."""
+HELD = (2.0, 5.0)
+"""The same where the other end answers as soon as there is one."""
 
 
 class Line(Protocol):
     """A run of Flower's, through which requests go out and answers come in."""
 
-    def push(self, body: bytes, node: int) -> str:
-        """Send bytes to a node and return the id under which the answer can be fetched."""
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        """Send bytes to nodes and return the ids under which the answers can be fetched."""
         ...
 
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
-        """Return the answers that have come by the ids of their requests; None where Flower gave up on the site."""
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
+        """Return the answers that have come by the ids of their requests; None where Flower gave up on the site.
+
+        Where none has come, wait for one, up to so many seconds.
+        """
         ...
 
     def close(self) -> None:
@@ -65,6 +70,8 @@ class LineEngine(Generic[L]):
     deadline
         Returns how many seconds sites have for the answers of an exchange; as many as they take where None.
     """
+
+    _pauses = PAUSES
 
     def __init__(
         self,
@@ -105,10 +112,11 @@ class LineEngine(Generic[L]):
         """
         waiting = [_Asked(request, to_bytes(request)) for request in requests]
         strict, timeout = timeout is not None, self._deadline() if timeout is None else timeout
-        pause, idle, taken = Event(), PAUSES[0], 0.0
+        idle, taken = self._pauses[0], 0.0
         self._heard = looked = monotonic()
         while waiting:
-            came = self._looked(waiting)
+            left = idle if timeout is None else min(idle, max(timeout - taken, 0.0))
+            came = self._looked(waiting, patience=left)
             now = monotonic()
             if strict or self._heard >= looked:
                 taken += now - looked
@@ -119,9 +127,7 @@ class LineEngine(Generic[L]):
             if timeout is not None and taken > timeout:
                 yield from (unanswered(one.request, _late(one.request, timeout)) for one in waiting)
                 return
-            idle = PAUSES[0] if came else min(idle * 1.5, PAUSES[1])
-            if waiting:
-                pause.wait(idle)
+            idle = self._pauses[0] if came else min(idle * 1.5, self._pauses[1])
 
     def leave(self) -> None:
         """Leave the SuperLink; the next exchange comes back to it."""
@@ -129,20 +135,21 @@ class LineEngine(Generic[L]):
             self._channel.close()
             self._channel = None
 
-    def _looked(self, waiting: Sequence[_Asked]) -> list[Reply | Refusal]:
+    def _looked(self, waiting: Sequence[_Asked], *, patience: float) -> list[Reply | Refusal]:
         """Send what is due, fetch what has come; nothing comes while the SuperLink is away."""
         try:
             channel = self._opened()
-            for one in waiting:
-                if one.due(self._again):
-                    one.sent(channel.push(one.body, self._nodes[one.request.site]))
-                    self._asked(one.request.site)
-            found = channel.pull(name for one in waiting for name in one.names)
+            due = [one for one in waiting if one.due(self._again)]
+            letters = [(one.body, self._nodes[one.request.site]) for one in due]
+            for one, name in zip(due, channel.push(letters), strict=True):
+                one.sent(name)
+                self._asked(one.request.site)
+            found = channel.pull((name for one in waiting for name in one.names), patience=patience)
         except httpx.HTTPStatusError:
             self._forgotten(waiting)
-            return self._away()
+            return self._away(patience)
         except httpx.HTTPError:
-            return self._away()
+            return self._away(patience)
         self._heard = monotonic()
         asked = {name: one for one in waiting for name in one.names}
         answers: dict[str, Reply | Refusal] = {}
@@ -158,14 +165,15 @@ class LineEngine(Generic[L]):
             self._channel = self._line()
         return self._channel
 
-    def _away(self) -> list[Reply | Refusal]:
-        """Say that nothing came, unless that has been so for too long."""
+    def _away(self, patience: float) -> list[Reply | Refusal]:
+        """Say that nothing came, after a pause, unless that has been so for too long."""
         if monotonic() - self._heard > GONE:
             raise EngineError(
                 f"Flower's SuperLink has been away for {GONE:g} s",
                 where=self._where,
                 remedy="see why it does not come back, then: medfl resume",
             )
+        Event().wait(min(patience, PAUSES[1]))
         return []
 
     def _forgotten(self, waiting: Iterable[_Asked]) -> None:
@@ -189,6 +197,8 @@ class FlowerEngine(LineEngine[Channel]):
     deadline
         Returns how many seconds sites have for the answers of an exchange; as many as they take where None.
     """
+
+    _pauses = HELD
 
     def __init__(
         self,
@@ -229,7 +239,7 @@ class FlowerEngine(LineEngine[Channel]):
                     received="; ".join(f"missing: {site}, which says: {logs(site)}" for site in missing),
                     remedy="see what the missing sites say",
                 )
-            pause.wait(PAUSES[0])
+            pause.wait(PAUSES[1])
 
     def _missing(self) -> list[str]:
         try:

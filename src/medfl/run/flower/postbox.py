@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flwr.proto.message_pb2 import Message as MessageProto
+from flwr.proto.message_pb2 import ObjectTree
 
 from medfl.messages import read_frame, write_frame
 
 REMEMBERED = 64
 """Answers that are kept for a request that comes once more."""
+ABOUT = "about"
+"""The file that says what a request that comes in parts is made of."""
 
 
 class Postbox:
@@ -30,7 +34,7 @@ class Postbox:
         )
         for part in (folder, self._asked, self._tries, self._answers, self._given):
             part.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._node = folder / "node"
+        self._node, self._coming = folder / "node", folder / "coming"
 
     @property
     def node(self) -> int | None:
@@ -42,6 +46,36 @@ class Postbox:
         part = self._node.with_suffix(".part")
         part.write_text(str(number), encoding="ascii")
         part.replace(self._node)
+
+    def expect(self, message: MessageProto, tree: ObjectTree) -> None:
+        """Write down that a request comes in parts, and what they are."""
+        shutil.rmtree(self._coming, ignore_errors=True)
+        self._coming.mkdir(mode=0o700)
+        _write(self._coming / ABOUT, message.SerializeToString(), tree.SerializeToString())
+
+    def coming(self) -> tuple[MessageProto, ObjectTree] | None:
+        """Return the request that comes in parts, if there is one, and what they are."""
+        if not (self._coming / ABOUT).exists():
+            return None
+        message, tree = _read(self._coming / ABOUT)
+        return message, ObjectTree.FromString(tree)
+
+    def part(self, name: str, fetch: Callable[[], bytes]) -> bytes:
+        """Return a part of the request that is coming; it is fetched once, however often the site is killed."""
+        path = self._coming / name
+        if not path.exists():
+            part = path.with_suffix(".part")
+            part.write_bytes(fetch())
+            part.replace(path)
+        return path.read_bytes()
+
+    def came(self, message: MessageProto) -> bool:
+        """Forget the parts of a request that is here, or that will not come; say whether it came in parts."""
+        begun = self.coming()
+        if begun is None or begun[0].metadata.message_id != message.metadata.message_id:
+            return False
+        shutil.rmtree(self._coming, ignore_errors=True)
+        return True
 
     def take(self, message: MessageProto, body: bytes) -> None:
         """Keep a request that came."""
