@@ -12,6 +12,7 @@
     │   ├── NotFoundError           no such run, study, file or artefact
     │   ├── BlockedError            something stands between a site and its hub
     │   ├── BusyError               another process is already on it
+    │   ├── OutOfMemoryError        a site needs more memory than it may use
     │   ├── ModelFileError          an exported model cannot be read or used
     │   ├── EnrolmentError          hub and site do not come together: invitation, keys, approval
     │   └── MissingExtraError       an optional package is not installed
@@ -149,6 +150,12 @@ class BusyError(UserError):
     """Another process is already working on the same run."""
 
     code = "busy"
+
+
+class OutOfMemoryError(UserError):
+    """A site needs more memory than its hospital lets it use, or than its machine has."""
+
+    code = "memory"
 
 
 class ModelFileError(UserError):

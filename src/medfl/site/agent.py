@@ -1,4 +1,4 @@
-"""A hospital's agent: one process that fetches its hub's requests and has the reception answer them, until it is ended.
+"""A hospital's agent: one light process that fetches its hub's requests and has a worker answer them, until ended.
 
 It only calls out, and executes nothing but what is installed here.
 """
@@ -8,26 +8,36 @@ from __future__ import annotations
 import logging
 import os
 from time import monotonic
+from typing import Protocol
 
 from medfl.enrolment import address
 from medfl.errors import EngineError, EnrolmentError, MedflError
 from medfl.messages import Refusal, Reply, Request, Task
-from medfl.privacy.secure.unmasked import FolderUnmasked
 from medfl.private import held, write_private
+from medfl.site.audit import note_refusal
 from medfl.site.enrolled import SiteHome
 from medfl.site.enrolling import refresh
+from medfl.site.limits import Limits
 from medfl.site.log import logged
-from medfl.site.reception import Reception
+from medfl.site.place import require_going_on
+from medfl.site.workshop import Workshop
 
 log = logging.getLogger("medfl.site")
 BEGINNING: frozenset[Task] = frozenset({"describe", "keys"})
-"""Tasks with which a run begins."""
+"""Tasks with which a run begins: the worker reads then who is enrolled."""
 AGAIN = 60.0
 """Seconds after which a site that cannot reach its hub asks how its enrolment stands."""
 
 
-def serve(home: SiteHome) -> None:
+def serve(home: SiteHome, limits: Limits | None = None) -> None:
     """Answer for an enrolled site until the process ends, or the hub revokes it.
+
+    Parameters
+    ----------
+    home
+        The site's folder.
+    limits
+        What its worker may take of this machine.
 
     Raises
     ------
@@ -43,43 +53,54 @@ def serve(home: SiteHome) -> None:
 
     enrolment = home.enrolled()
     with held(home.folder / "agent.lock", what="an agent of this site"), logged(home.folder):
-        agent = Agent(home)
+        workshop = Workshop({"home": str(home.folder)}, limits or Limits.usual(), go_on=lambda: require_going_on(home))
+        agent = Agent(home, workshop)
         home.node()
         root = home.folder / "hub.crt"
         write_private(root, home.enrolled().trust.encode())
         if enrolment.tunnel:
             _past_proxies(enrolment.tunnel)
         where = Address(address(enrolment.way, enrolment.port), root, home.node_key)
-        with Woken(home) as calls:
+        with workshop, Woken(home) as calls:
             served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting, calls=calls)
 
 
+class Worker(Protocol):
+    """What answers an agent's requests."""
+
+    def answer(self, request: Request) -> Reply | Refusal:
+        """Answer one; what goes wrong on the way is raised as it is."""
+        ...
+
+
 class Agent:
-    """Answers, with the peers that are enrolled at that moment.
+    """Has requests answered, and knows how the site stands at its hub.
 
     Parameters
     ----------
     home
         The site's folder.
+    worker
+        What answers.
     """
 
-    def __init__(self, home: SiteHome) -> None:
-        self._home = home
+    def __init__(self, home: SiteHome, worker: Worker) -> None:
+        self._home, self._worker = home, worker
         self._looked = float("-inf")
         self._look()
-        self.member = home.member(FolderUnmasked(home.folder / "unmasked"))
-        """The site's part in secure aggregation."""
-        self._reception = Reception(home, self.member.site, member=self.member)
+        self._name = home.enrolled().site
 
     def answer(self, request: Request) -> Reply | Refusal:
-        """Answer a request; where a run begins, or its secure aggregation, look who is enrolled."""
+        """Have a request answered; where a run begins, or its secure aggregation, look before who is enrolled."""
         try:
             if request.task in BEGINNING:
                 self._look()
-                self.member.meet(self._home.identities())
+            return self._worker.answer(request)
         except MedflError as error:
-            return Refusal(request=request.id, site=self._reception.name, code=error.code, complaints=error.complaints)
-        return self._reception.answer(request)
+            refusal = Refusal(request=request.id, site=self._name, code=error.code, complaints=error.complaints)
+            log.warning("%s: %s", request.id, error)
+            note_refusal(self._home.log, request, refusal)
+            return refusal
 
     def before_connecting(self) -> None:
         """Look, every minute without a connection, whether the site is still enrolled, and what the hub shows.
