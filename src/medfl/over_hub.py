@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from medfl.errors import PlanError, listed
+from medfl.errors import Complaint, PlanError, VersionError, listed
 from medfl.hub.bell import ring
 from medfl.hub.place import HubPlace
+from medfl.hub.told import Told
 from medfl.run.flower.coordinator import register
 from medfl.run.flower.engine import FlowerEngine
 from medfl.run.flower.superlink import Certificates, Elsewhere
 from medfl.spec.study import Study
+from medfl.versions import agreed, here
 
 
 @contextmanager
@@ -30,6 +33,8 @@ def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[FlowerEngine]:
     ------
     PlanError
         If one is not enrolled any more.
+    VersionError
+        If one speaks no version in common with this hub.
     EngineError
         If the hub was never started.
     """
@@ -41,12 +46,32 @@ def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[FlowerEngine]:
             where=f"site {listed(gone)}",
             remedy="enrol it again and resume the run, or submit the study without it",
         )
+    require_understood(hub, sites)
     nodes = register(link, {name: keys[name] for name in sites})
     engine = FlowerEngine(link, nodes, asked=lambda site: ring(folder, site))
     try:
         yield engine
     finally:
         engine.leave()
+
+
+def require_understood(hub: HubPlace, sites: Iterable[str]) -> None:
+    """Refuse sites that speak no version in common with this hub, by what they said when they last connected.
+
+    Raises
+    ------
+    VersionError
+        With each of them, and what to upgrade.
+    """
+    complaints: list[Complaint] = []
+    for site in sites:
+        speaks = Told.at(hub.folder, site).speaks
+        try:
+            agreed(here(), speaks or here())
+        except VersionError as error:
+            complaints += [replace(one, where=f"site {site}") for one in error.complaints]
+    if complaints:
+        raise VersionError.of(complaints)
 
 
 def keys_of(hub: HubPlace) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ import pytest
 from medfl.errors import EngineError, OutOfMemoryError, RefusedError
 from medfl.messages import LEDGERS, Refusal, Reply, Request
 from medfl.site import workshop
-from medfl.site.agent import Agent
+from medfl.site.agent import Agent, Describing
 from medfl.site.agent_worker import Hospital
 from medfl.site.approvals import Approvals
 from medfl.site.audit import AuditLog
@@ -298,6 +298,25 @@ def test_its_memory_is_given_back_after_a_while(home: SiteHome, monkeypatch: pyt
         assert isinstance(shop.answer(request()), Reply)
         until(lambda: shop.pid is None)
         assert isinstance(shop.answer(request()), Reply)
+
+
+def test_the_hub_is_told_of_data_sets_only_where_the_policy_says_so(home: SiteHome) -> None:
+    with begun(home) as shop:
+        describing = Describing(home, shop)
+        assert describing() == {}, "nothing, unless the policy says otherwise"
+        assert describing() is None, "nothing has changed"
+        home.policy.write_text(OPEN.replace("catalogue = false", "catalogue = true"))
+        told = describing()
+        assert told is not None
+        assert (told["ward"]["target"], told["ward"]["rows"]) == ("sick", 60)
+        assert {column["name"] for column in told["ward"]["columns"]} == {"age", "dose", "colour", "sick"}
+        home.policy.write_text("nonsense")
+        assert describing() == {}
+        home.policy.unlink()
+        assert describing() == {}
+        home.pause.touch()
+        home.policy.write_text(OPEN)
+        assert describing() is None, "a paused site tells nothing"
 
 
 def test_what_starts_no_worker_is_a_loss(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from medfl.errors import EnrolmentError
 from medfl.hub.authority import Authority, certificate_at, hosts_of, own_is_old, pem_of, take_over
 from medfl.hub.queue import Queue
 from medfl.hub.register import Record, Register
+from medfl.hub.told import Told
 from medfl.hub.vpn import Vpn
 from medfl.private import held, make_private, require_private, write_private
 from medfl.tunnel import is_host
@@ -230,6 +231,11 @@ class HubPlace:
                 remedy=f"bring one that names the host and {host}: medfl hub certificate; or make a hub with a "
                 "certificate of its own",
             )
+
+    def told(self) -> dict[str, Told]:
+        """Return what each enrolled site has told of itself, by name."""
+        enrolled = [record.name for record in self.register.sites() if record.status == "approved"]
+        return {name: Told.at(self.folder, name) for name in enrolled}
 
     def revoke(self, site: str) -> Record:
         """Put a site out of the register, and out of the configuration of the VPN where there is one."""

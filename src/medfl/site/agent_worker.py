@@ -6,13 +6,14 @@ It can be killed at any moment, and ends itself as soon as its agent is gone.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from medfl.errors import MedflError, SiteError
 from medfl.messages import Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
@@ -20,10 +21,15 @@ from medfl.privacy.secure.member import Member
 from medfl.privacy.secure.unmasked import FolderUnmasked
 from medfl.site.agent import BEGINNING
 from medfl.site.audit import note_refusal
+from medfl.site.catalogue import catalogue
 from medfl.site.enrolled import SiteHome
 from medfl.site.limits import Limits, out_of_memory
 from medfl.site.log import logged
 from medfl.site.reception import Reception
+from medfl.site.rules_reading import read
+from medfl.site.workshop import DESCRIBE
+
+log = logging.getLogger("medfl.site")
 
 
 class Hospital:
@@ -92,10 +98,24 @@ def serve(requests: BinaryIO, answers: BinaryIO, *, ended: Callable[[], None]) -
     hospital = Hospital(home)
     with logged(home.folder):
         while (body := waiting.get()) is not None:
+            if body == DESCRIBE:
+                write_frame(answers, json.dumps(described(home)).encode())
+                continue
             request = from_bytes(body)
             if not isinstance(request, Request):
                 raise SiteError("a worker was sent something that is not a request")
             write_frame(answers, to_bytes(hospital.answer(request)))
+
+
+def described(home: SiteHome) -> dict[str, Any]:
+    """Return what the hub may see of the data sets: nothing, unless the site's policy says that it may."""
+    try:
+        if not home.policy.is_file() or not read(home.policy).releases.catalogue:
+            return {}
+        return catalogue(home)
+    except MedflError as error:
+        log.warning("the hub is not told what the data sets are like: %s", error)
+        return {}
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ from medfl.site.limits import ONE_THREAD, Limits, beyond, used
 
 log = logging.getLogger("medfl.site")
 WORKER = (sys.executable, "-m", "medfl.site.agent_worker")
+DESCRIBE = b"what are the data sets like?"
+"""Asks a worker for the catalogue; no request begins so."""
 TRIES = 3
 """How many workers may die of one request."""
 POLL = 0.05
@@ -44,6 +46,8 @@ class Workshop:
         What it may take.
     go_on
         Raises what stands against it, where work must end at once: the site was paused.
+    tell
+        Is told when a worker was lost.
     command
         What starts it.
     """
@@ -54,10 +58,11 @@ class Workshop:
         limits: Limits,
         *,
         go_on: Callable[[], None] = lambda: None,
+        tell: Callable[[str], None] = lambda text: None,
         command: Sequence[str] = WORKER,
     ) -> None:
         self._opening = json.dumps({**words, "limits": limits.to_json()}).encode()
-        self._limits, self._go_on, self._command = limits, go_on, tuple(command)
+        self._limits, self._go_on, self._tell, self._command = limits, go_on, tell, tuple(command)
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._retiring = Lock(), Timer(QUIET, self._retire)
 
@@ -84,9 +89,30 @@ class Workshop:
             try:
                 return self._answered(request)
             finally:
-                self._retiring = Timer(QUIET, self._retire)
-                self._retiring.daemon = True
-                self._retiring.start()
+                self._retire_later()
+
+    def described(self) -> dict[str, Any] | None:
+        """Return what the hub may see of the site's data sets; None while the worker has other work, or is lost.
+
+        Raises
+        ------
+        MedflError
+            What ``go_on`` raises meanwhile.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            self._retiring.cancel()
+            watch = _Watch(self._limits, self._go_on, "describe")
+            try:
+                said = json.loads(self._spoken(DESCRIBE, watch))
+            except (OSError, WireError, EngineError, ValueError):
+                self._end()
+                said = None
+            self._retire_later()
+            return said if isinstance(said, dict) else None
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """End the worker at once."""
@@ -102,7 +128,7 @@ class Workshop:
     def _answered(self, request: Request) -> Reply | Refusal:
         body, peak = to_bytes(request), 0
         for _ in range(TRIES):
-            watch = _Watch(self._limits, self._go_on, request)
+            watch = _Watch(self._limits, self._go_on, request.task)
             try:
                 answer = self._asked(body, watch)
             except (OSError, WireError, EngineError) as error:
@@ -111,6 +137,7 @@ class Workshop:
                     raise watch.stopped from error
                 peak = max(peak, watch.peak)
                 log.warning("the worker was lost at %s (code %s); a new one takes over", request.id, code)
+                self._tell(f"the worker was lost at {request.task}; a new one takes over")
                 continue
             if isinstance(answer, Refusal) and answer.code == OutOfMemoryError.code:
                 # What it holds would be missing for the next request.
@@ -121,6 +148,12 @@ class Workshop:
         raise _lost(request)
 
     def _asked(self, body: bytes, watch: _Watch) -> Reply | Refusal:
+        answer = from_bytes(self._spoken(body, watch))
+        if isinstance(answer, Request):
+            raise WireError("the worker answered with a request")
+        return answer
+
+    def _spoken(self, body: bytes, watch: _Watch) -> bytes:
         process = self._running()
         if process.stdin is None or process.stdout is None:
             raise EngineError("a worker was started without pipes")
@@ -129,10 +162,7 @@ class Workshop:
             found = read_frame(process.stdout)
         if found is None:
             raise EngineError("the worker closed its pipe")
-        answer = from_bytes(found)
-        if isinstance(answer, Request):
-            raise WireError("the worker answered with a request")
-        return answer
+        return found
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -147,6 +177,11 @@ class Workshop:
             if self._process.stdin is not None:
                 write_frame(self._process.stdin, self._opening)
         return self._process
+
+    def _retire_later(self) -> None:
+        self._retiring = Timer(QUIET, self._retire)
+        self._retiring.daemon = True
+        self._retiring.start()
 
     def _retire(self) -> None:
         """End a worker that nobody has needed for long; the next request starts another one."""
@@ -172,8 +207,8 @@ class Workshop:
 class _Watch:
     """Looks at a worker while it works, and ends it where it must not go on."""
 
-    def __init__(self, limits: Limits, go_on: Callable[[], None], request: Request) -> None:
-        self._limits, self._go_on, self._task = limits, go_on, request.task
+    def __init__(self, limits: Limits, go_on: Callable[[], None], task: str) -> None:
+        self._limits, self._go_on, self._task = limits, go_on, task
         self._done = Event()
         self.peak = 0
         self.stopped: MedflError | None = None
