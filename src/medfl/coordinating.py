@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def coordinate(folder: Path, execution: str) -> None:
         runs = whole_execution(home, execution).every
         study = Study.model_validate(runs[0].spec)
         try:
-            _wait(folder, study, begun=any(run.rounds for run in runs))
+            # That a site speaks another version is told by the run itself, in the journal.
+            with suppress(UserError):
+                _wait(folder, study, begun=any(run.rounds for run in runs))
             carry_on(home, execution, display=_Progress(folder, execution))
         except UserError as error:
             log.error("%s", error)

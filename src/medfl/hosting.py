@@ -22,11 +22,13 @@ import httpx
 
 from medfl.errors import MedflError, PlanError, listed
 from medfl.execution import lay_down
+from medfl.hub.fitting import misfits, untold
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import HubPlace
 from medfl.hub.service import ALL, Service
 from medfl.inspection import opened
-from medfl.over_hub import keys_of, sites_of
+from medfl.over_hub import keys_of, require_understood, sites_of
+from medfl.private import turn
 from medfl.run.flower.coordinator import let_in_only
 from medfl.run.flower.superlink import QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
@@ -85,10 +87,42 @@ def submit(hub: HubPlace, file: Path) -> tuple[str, Study]:
     study, base = opened(file)
     with Home(hub.folder) as home, placing(file):
         require_enrolled(hub, study)
+        require_fitting(hub, study)
         sources = Sources(base, home.folder / "sites")
         execution = lay_down(study, home, sources=sources, engine="hub", arm=None)
     hub.queue.add(execution, study.study.name)
     return execution, study
+
+
+def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str]]:
+    """Return a study that fits what its sites have told, and the sites that have told nothing; queue nothing.
+
+    Raises
+    ------
+    MedflError
+        With all that does not fit.
+    """
+    study, _ = opened(file)
+    with placing(file):
+        require_enrolled(hub, study)
+        return study, require_fitting(hub, study)
+
+
+def require_fitting(hub: HubPlace, study: Study) -> list[str]:
+    """Refuse a study that cannot be, by what its sites have told; return the sites that have told nothing.
+
+    Raises
+    ------
+    PlanError
+        With each data set or column that is not there, and each that is of another kind or in another unit elsewhere.
+    VersionError
+        If a site does not understand what it would be asked.
+    """
+    told = hub.told()
+    require_understood(hub, sites_of(study))
+    if complaints := misfits(study, told):
+        raise PlanError.of(complaints)
+    return untold(study, told)
 
 
 def require_enrolled(hub: HubPlace, study: Study) -> tuple[str, ...]:
@@ -144,6 +178,7 @@ def _kept_up(hub: HubPlace, link: SuperLink) -> Iterator[None]:
                     let_in_only(link, keys)
                     known = keys
                 work.look()
+                turn(hub.superlink / "log", held=True)
             except httpx.HTTPError as error:
                 log.debug("the SuperLink does not answer yet: %s", type(error).__name__)
             except (MedflError, OSError) as error:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from medfl.errors import Complaint, PlanError
+from medfl.errors import Complaint, PlanError, VersionError
 from medfl.hub.bell import ring
 from medfl.hub.place import HubPlace
+from medfl.hub.told import Told
 from medfl.messages import Refusal, Reply, Request
 from medfl.run.flower.coordinator import register
 from medfl.run.flower.engine import FlowerEngine
 from medfl.run.flower.superlink import Certificates, Elsewhere
 from medfl.spec.study import Study
+from medfl.versions import agreed, here
 
 
 class HubEngine(FlowerEngine):
@@ -28,6 +31,8 @@ class HubEngine(FlowerEngine):
 
     Raises
     ------
+    VersionError
+        If one speaks no version in common with this hub.
     EngineError
         If the hub was never started.
     """
@@ -36,6 +41,7 @@ class HubEngine(FlowerEngine):
         hub = HubPlace(folder)
         link, keys = link_of(hub), keys_of(hub)
         self._left = frozenset(sites) - keys.keys()
+        require_understood(hub, [name for name in sites if name in keys])
         nodes = register(link, {name: keys[name] for name in sites if name in keys})
         super().__init__(link, nodes, asked=lambda site: ring(folder, site), deadline=lambda: hub.deadline)
         self._all = tuple(sorted(sites))
@@ -64,6 +70,8 @@ def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[HubEngine]:
 
     Raises
     ------
+    VersionError
+        If one speaks no version in common with this hub.
     EngineError
         If the hub was never started.
     """
@@ -72,6 +80,25 @@ def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[HubEngine]:
         yield engine
     finally:
         engine.leave()
+
+
+def require_understood(hub: HubPlace, sites: Iterable[str]) -> None:
+    """Refuse sites that speak no version in common with this hub, by what they said when they last connected.
+
+    Raises
+    ------
+    VersionError
+        With each of them, and what to upgrade.
+    """
+    complaints: list[Complaint] = []
+    for site in sites:
+        speaks = Told.at(hub.folder, site).speaks
+        try:
+            agreed(here(), speaks or here())
+        except VersionError as error:
+            complaints += [replace(one, where=f"site {site}") for one in error.complaints]
+    if complaints:
+        raise VersionError.of(complaints)
 
 
 def keys_of(hub: HubPlace) -> dict[str, bytes]:

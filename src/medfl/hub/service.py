@@ -12,6 +12,7 @@ from logging import Formatter
 from types import FrameType
 from typing import Any
 
+from medfl.channel import LARGEST
 from medfl.enrolment import address
 from medfl.errors import EngineError, MissingExtraError
 from medfl.hub.bell import hang
@@ -23,7 +24,6 @@ try:
     import websockets  # noqa: F401 - the server needs it to wake sites, and would say so only at its start
 
     from medfl.hub.fleet import Fleet
-    from medfl.hub.waking import LARGEST
     from medfl.hub.web import application
 except ImportError as missing:
     raise MissingExtraError(

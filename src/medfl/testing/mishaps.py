@@ -172,6 +172,7 @@ class Course:
         rounds = sum(mishap.rounds for mishap in self.mishaps) + 1
         quorum = "min_sites = 3" if any(mishap.lost for mishap in self.mishaps) else ""
         self.execution = self.consortium.submit(STUDY.format(rounds=rounds, quorum=quorum, mode=MODES[self.mode]))
+        events: list[Event] | None = None
         try:
             for name, moment, act in steps:
                 moment.wait(300.0)
@@ -180,9 +181,9 @@ class Course:
                     act(self.consortium, self.execution, moment)
                 moment.over()
             events = self.consortium.done(self.execution, 400.0)
-        except BaseException:
-            self.consortium.abandon(self.execution)
-            raise
+        finally:
+            if events is None:
+                self.consortium.abandon(self.execution)
         outcomes = list(self._outcomes(events))
         if self.mode == "dp" and (missing := undercounted(events, self.consortium.homes)):
             raise AssertionError("; ".join(missing))

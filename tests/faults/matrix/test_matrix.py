@@ -179,12 +179,12 @@ def test_the_sites_worker_is_killed(consortium: Consortium, through: Through, mo
     """Where a site trains in a process of its own, that may be killed by the operating system, for want of memory."""
 
     def act(consortium: Consortium, execution: str, moment: Moment) -> None:
-        worker = moment.reached["pid"]
-        if worker != consortium.agents[AWAY].pid:
-            os.kill(worker, signal.SIGKILL)
+        assert moment.reached["pid"] != consortium.agents[AWAY].pid
+        os.kill(moment.reached["pid"], signal.SIGKILL)
 
     stages = [when for when in WHEN if WHEN[when].get("moment") == "worked" and (mode != "plain" or when not in MASKED)]
-    through(mode, [Mishap(f"site's worker killed, {when}", WHEN[when], act) for when in reversed(stages)])
+    events = through(mode, [Mishap(f"site's worker killed, {when}", WHEN[when], act) for when in reversed(stages)])
+    assert any("the stage 'train' of round" in text for text in named(events))
 
 
 @pytest.mark.matrix
