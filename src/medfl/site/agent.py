@@ -168,7 +168,7 @@ class Describing:
         self._known: tuple[float, ...] | None = None
 
     def __call__(self) -> Mapping[str, Any] | None:
-        """Return it; None where nothing has changed since, or the worker has other work."""
+        """Return it under ``catalogue``; nothing where it has not changed since, or the worker has other work."""
         now = tuple(_changed(path) for path in (self._home.policy, self._home.datasets))
         if now == self._known or self._home.pause.exists():
             return None
