@@ -17,9 +17,10 @@ import pytest
 from medfl.hub import fleet as passing
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import HubPlace
+from medfl.hub.proofs import KEY
 from medfl.over_hub import keys_of
 from medfl.site.enrolled import SiteHome
-from medfl.testing.hub import LOOPBACK, enrolled, made, served, updated
+from medfl.testing.hub import LOOPBACK, enrolled, made, proof, served, updated
 from medfl.tunnel import PURPOSE, Offer
 
 
@@ -45,12 +46,12 @@ class Line:
 
     hub: HubPlace
     upstream: Upstream
-    key: bytes
+    home: SiteHome
 
     def post(self, path: str, body: bytes = b"", *, key: bytes | None = None) -> tuple[int, bytes, dict[str, str]]:
         context = ssl.create_default_context(cafile=str(self.hub.authority_file))
         line = http.client.HTTPSConnection(LOOPBACK, self.hub.about.port, context=context, timeout=20)
-        heads = {"flwr-public-key": b64encode(self.key if key is None else key).decode(), "Cookie": "a=b"}
+        heads = proof(self.home.node()) | {"Cookie": "a=b"} | ({} if key is None else {KEY: b64encode(key).decode()})
         try:
             line.request("POST", path, body=body, headers=heads | {"Content-Type": "application/x-protobuf"})
             answer = line.getresponse()
@@ -69,11 +70,10 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 @contextmanager
 def lined(hub: HubPlace, tmp_path: Path) -> Iterator[Line]:
     upstream = Upstream()
-    fleet = Fleet(f"{LOOPBACK}:1", hub.authority_file, lambda: keys_of(hub).values())
+    fleet = Fleet(f"{LOOPBACK}:1", hub.authority_file, lambda: keys_of(hub))
     fleet._client = httpx.AsyncClient(transport=httpx.MockTransport(upstream.answer), base_url="https://superlink")
     with served(hub, fleet=fleet):
-        enrolled(hub, tmp_path, "a")
-        yield Line(hub, upstream, keys_of(hub)["a"])
+        yield Line(hub, upstream, enrolled(hub, tmp_path, "a")["a"])
 
 
 def test_an_enrolled_sites_calls_pass_and_their_answers_come_back(line: Line) -> None:
@@ -82,7 +82,7 @@ def test_an_enrolled_sites_calls_pass_and_their_answers_come_back(line: Line) ->
     assert (code, said, heads["content-type"]) == (207, body[::-1], "application/x-protobuf")
     (seen,) = line.upstream.seen
     assert seen.url.path == "/v1/fleet/push-object"
-    assert seen.headers["flwr-public-key"] == b64encode(line.key).decode()
+    assert seen.headers[KEY] == b64encode(keys_of(line.hub)["a"]).decode()
     assert "cookie" not in seen.headers
 
 

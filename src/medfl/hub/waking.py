@@ -93,6 +93,7 @@ class Waking:
         """Serve one WebSocket until either side closes it."""
         who = socket.client.host if socket.client else "?"
         if self._pace.wait(who) > 0:
+            log.warning("refused %s a WebSocket: too many refusals", who)
             await socket.close()
             return
         await socket.accept()
@@ -110,7 +111,7 @@ class Waking:
             self._pace.refused(who)
             await _closed(socket, NOT_ENROLLED if isinstance(error, RefusedError) else UNREADABLE)
             return
-        await self._served(site)
+        await self._served(site, who)
 
     async def _recognised(self, socket: WebSocket) -> _Site:
         """Return the enrolled site that has signed what was drawn for it."""
@@ -133,13 +134,20 @@ class Waking:
             raise RefusedError("the site is not enrolled", where=name[:80], received=record.status)
         return _Site(name, identity, socket)
 
-    async def _served(self, site: _Site) -> None:
+    async def _served(self, site: _Site, who: str) -> None:
         """Wake a site whenever there is work, until it leaves or has to."""
         if (before := self._sites.get(site.name)) is not None:
+            log.warning(
+                "refused %s its earlier WebSocket as site %s: it has opened another from %s; if that is neither a new "
+                "start nor a new connection of its agent, its folder was copied",
+                before.calls.client.host if before.calls.client else "?",
+                site.name,
+                who,
+            )
             before.end(REPLACED)
         self._sites[site.name] = site
         self._changed.set()
-        log.info("site %s is connected", site.name)
+        log.info("site %s is connected, from %s", site.name, who)
         both = (asyncio.create_task(_woken(site)), asyncio.create_task(_left(site)))
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -51,7 +51,7 @@ def serve(home: SiteHome) -> None:
             _past_proxies(enrolment.tunnel)
         where = Address(address(enrolment.way, enrolment.port), root, home.node_key)
         with Woken(home) as calls:
-            served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting, calls=calls)
+            served(where, agent.answer, folder=home.folder / "postbox", house=agent, calls=calls)
 
 
 class Agent:
@@ -78,8 +78,16 @@ class Agent:
                 self._look()
                 self.member.meet(self._home.identities())
         except MedflError as error:
-            return Refusal(request=request.id, site=self._reception.name, code=error.code, complaints=error.complaints)
+            return self._reception.refuse(request, error)
         return self._reception.answer(request)
+
+    def once_more(self, request: Request, given: bytes) -> Refusal | None:
+        """Let an answer that was given before go out again, with a line in the log; else return why not."""
+        return self._reception.once_more(request, given)
+
+    def unread(self, body: bytes, error: MedflError) -> None:
+        """Write down that something came that is no request."""
+        self._reception.unread(body, error)
 
     def before_connecting(self) -> None:
         """Look, every minute without a connection, whether the site is still enrolled, and what the hub shows.

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from medfl.errors import Complaint, MedflError, RefusedError, SpecError, StoreError, WireError
-from medfl.messages import Refusal, Reply, Request, to_bytes
+from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.privacy.secure.member import Member
 from medfl.site import admission
 from medfl.site.answer import Site
@@ -70,17 +70,61 @@ class Reception:
         try:
             study = _study(request)
             digest = study.digest
-            require_going_on(self._place)
-            rules = self._rules()
-            dataset, registered = self._approved(study, rules, request)
+            rules, dataset, registered = self._admitted(study, request)
             answer = self._site(request, rules, dataset, registered).answer(request)
         except MedflError as error:
             answer = self._refusal(request, error)
+        return self._noted(request, answer, digest=digest, dataset=dataset)
+
+    def once_more(self, request: Request, given: bytes) -> Refusal | None:
+        """Let an answer that was given before go out again, with a line in the log.
+
+        Returns
+        -------
+        Refusal or None
+            Why it stays in: the site is paused, or the study not approved any more.
+        """
         try:
-            self._log.append(_line(request, answer, digest=digest, dataset=dataset))
+            study = _study(request)
+            _, dataset, _ = self._admitted(study, request)
+            before = from_bytes(given)
+            if isinstance(before, Request):
+                raise WireError("what was kept as an answer is none")
+        except MedflError as error:
+            return self.refuse(request, self._refusal(request, error))
+        said = self._noted(request, before, digest=study.digest, dataset=dataset, verdict="repeated")
+        return said if isinstance(said, Refusal) and said is not before else None
+
+    def refuse(self, request: Request, why: MedflError | Refusal) -> Refusal:
+        """Refuse a request for a reason that is not the reception's own, with a line in the log."""
+        told = why
+        if isinstance(told, MedflError):
+            told = Refusal(request=request.id, site=self.name, code=told.code, complaints=told.complaints)
+        self._noted(request, told, digest="", dataset="")
+        return told
+
+    def unread(self, body: bytes, error: MedflError) -> None:
+        """Write down that something came that is no request."""
+        line = {"is": "request", "verdict": "refused", "code": error.code, "reasons": [error.complaints[0].what]}
+        with suppress(StoreError):  # It is refused all the same, and nothing of the site is in the answer.
+            self._log.append(line | {"asked": hashlib.sha256(body).hexdigest(), "received": len(body)})
+
+    def _noted(
+        self, request: Request, answer: Reply | Refusal, *, digest: str, dataset: str, verdict: str = ""
+    ) -> Reply | Refusal:
+        """Return the answer once it is in the log; without that, a refusal."""
+        line = _line(request, answer, digest=digest, dataset=dataset)
+        try:
+            self._log.append(line | ({"verdict": verdict} if verdict else {}))
         except StoreError as error:
             return self._refusal(request, error)
         return answer
+
+    def _admitted(self, study: Study, request: Request) -> tuple[Rules, str, DataSet]:
+        """Return what the policy says, and the data set that the study may use, while the site is not paused."""
+        require_going_on(self._place)
+        rules = self._rules()
+        return rules, *self._approved(study, rules, request)
 
     def _refusal(self, request: Request, error: MedflError) -> Refusal:
         # What is wrong with a site's own files is for its own people: the hub is told that something is.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from flwr.proto.message_pb2 import Message as MessageProto
 
+from medfl.errors import WireError
 from medfl.messages import read_frame, write_frame
 
+_NAME = re.compile(r"[0-9A-Za-z_-]{1,128}")
 REMEMBERED = 64
 """Answers that are kept for a request that comes once more."""
 
@@ -44,7 +47,15 @@ class Postbox:
         part.replace(self._node)
 
     def take(self, message: MessageProto, body: bytes) -> None:
-        """Keep a request that came."""
+        """Keep a request that came.
+
+        Raises
+        ------
+        WireError
+            If it has a name that no file of its own can have.
+        """
+        if not _NAME.fullmatch(message.metadata.message_id):
+            raise WireError("a message has a name that is none", received=repr(message.metadata.message_id[:80]))
         _write(self._asked / message.metadata.message_id, message.SerializeToString(), body)
 
     def asked(self) -> Iterator[tuple[MessageProto, bytes]]:

@@ -6,11 +6,12 @@ with; nothing that comes from the hub is executed.
 
 from __future__ import annotations
 
+import logging
 import random
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
@@ -26,17 +27,18 @@ from flwr.proto.node_pb2 import Node
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufClientInterceptor
-from flwr.supernode.fleet_http_client import FleetHttpClient
 
-from medfl.errors import Complaint, EngineError, SiteError, WireError
+from medfl.errors import Complaint, EngineError, MedflError, SiteError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.coordinator import fetched
 from medfl.run.flower.postbox import Postbox
 from medfl.run.flower.signing import Signing
+from medfl.run.flower.sober import SoberClient
 from medfl.run.flower.wire import answer as sealed
 from medfl.run.flower.wire import contents, envelope, opened
 from medfl.run.threads import single_threaded
 
+log = logging.getLogger("medfl.site.serving")
 LIFE = 30.0
 """Seconds that Flower is told to expect between two signs of life; it waits for twice that."""
 PAUSES = (0.02, 0.5)
@@ -45,6 +47,8 @@ WOKEN = (1.0, 20.0)
 """The same while the site is woken when there is one: it looks all the same, should a call have been missed."""
 AWAY = (0.1, 10.0)
 """Seconds between two tries to reach a SuperLink that is away."""
+UNREADABLE, KNOWN = 5, 1000
+"""How often a message that cannot be read is fetched, and of how many it is remembered how often they were."""
 TRIES = 2
 """How often a request is begun before the site says that it dies of it."""
 Answer = Callable[[Request], Reply | Refusal]
@@ -61,6 +65,48 @@ class Calls(Protocol):
     def wait(self, seconds: float) -> bool:
         """Return after so many seconds, or sooner if the site is woken or can be no longer; say whether that was so."""
         ...
+
+
+class House(Protocol):
+    """Whoever a site belongs to: what is said, and what is known, of requests beside their answers."""
+
+    def before_connecting(self) -> None:
+        """Be told that the site is about to connect; what this raises ends the serving."""
+        ...
+
+    def once_more(self, request: Request, given: bytes) -> Refusal | None:
+        """Be told that an answer that was given before is asked for again; return a refusal to keep it in."""
+        ...
+
+    def unread(self, body: bytes, error: MedflError) -> None:
+        """Be told that something came that is no request, and what it is."""
+        ...
+
+
+class _Open:
+    """A house that lets everything pass, as in a rehearsal."""
+
+    def before_connecting(self) -> None: ...
+
+    def once_more(self, request: Request, given: bytes) -> None: ...
+
+    def unread(self, body: bytes, error: MedflError) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Where requests are answered.
+
+    Parameters
+    ----------
+    answer
+        What answers a request.
+    house
+        Has a say in it.
+    """
+
+    answer: Answer
+    house: House = field(default_factory=_Open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +133,7 @@ def serve(
     answer: Answer,
     *,
     folder: Path,
-    between: Callable[[], None] | None = None,
+    house: House | None = None,
     calls: Calls | None = None,
 ) -> None:
     """Answer for a site until the process ends.
@@ -100,25 +146,24 @@ def serve(
         What answers a request.
     folder
         Where the site keeps requests and answers until they are done with.
-    between
-        Is called before each try to connect; what it raises ends the serving.
+    house
+        Has a say in what goes in and out besides.
     calls
         What wakes the site; without it, it looks for requests again and again.
     """
-    calls = calls or _Nobody()
+    calls, house = calls or _Nobody(), house or _Open()
     box, pause, away, signing = Postbox(folder), Event(), AWAY[0], Signing(_key(address))
     while True:
-        if between is not None:
-            between()
+        house.before_connecting()
         with suppress(httpx.HTTPError), _Line(address, box, signing) as line:
             away = AWAY[0]
-            _talk(line, box, answer, calls)
+            _talk(line, box, Answering(answer, house), calls)
         # Jitter, so that all sites do not come back at the same moment; no result depends on it.
         pause.wait(away * random.uniform(0.5, 1.0))  # noqa: S311
         away = min(away * 2, AWAY[1])
 
 
-def _talk(line: _Line, box: Postbox, answer: Answer, calls: Calls) -> None:
+def _talk(line: _Line, box: Postbox, desk: Answering, calls: Calls) -> None:
     """Fetch, answer and send until the connection fails."""
     idle = PAUSES[0]
     while True:
@@ -127,7 +172,7 @@ def _talk(line: _Line, box: Postbox, answer: Answer, calls: Calls) -> None:
             box.sent(message)
         waiting = next(box.asked(), None)
         if waiting is not None:
-            settle(box, *waiting, answer)
+            settle(box, *waiting, desk)
         elif (came := line.fetch()) is not None:
             message, body = came
             box.take(message, body)
@@ -140,25 +185,26 @@ def _talk(line: _Line, box: Postbox, answer: Answer, calls: Calls) -> None:
                 idle = PAUSES[0]
 
 
-def settle(box: Postbox, message: MessageProto, body: bytes, answer: Answer) -> None:
+def settle(box: Postbox, message: MessageProto, body: bytes, desk: Answering) -> None:
     """Answer one request into the postbox.
 
     From memory if it was answered before, and with a refusal if the site has died of it twice.
     """
-    given = box.given(body)
-    if given is not None:
-        box.answer(message, given, remember=None)
-        return
     try:
         request = from_bytes(body)
         if not isinstance(request, Request):
             raise SiteError("a site was sent something that is not a request")
     except (WireError, SiteError) as error:
+        desk.house.unread(body, error)
         nobody = Refusal(request="", site="", code=error.code, complaints=error.complaints)
         box.answer(message, to_bytes(nobody), remember=None)
         return
+    if (given := box.given(body)) is not None:
+        refused = desk.house.once_more(request, given)
+        box.answer(message, given if refused is None else to_bytes(refused), remember=None)
+        return
     with single_threaded():
-        said = _lost(request) if box.begun(message) >= TRIES else answer(request)
+        said = _lost(request) if box.begun(message) >= TRIES else desk.answer(request)
     # A refusal costs nothing and may be another one tomorrow: only what was worked for is repeated.
     box.answer(message, to_bytes(said), remember=body if isinstance(said, Reply) else None)
 
@@ -190,7 +236,8 @@ class _Line:
     def __init__(self, address: Address, box: Postbox, signing: Signing) -> None:
         self._box = box
         chain: list[ProtobufClientInterceptor] = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), signing]
-        self._client = FleetHttpClient(f"https://{address.where}", interceptors=chain, verify=_trusting(address.root))
+        self._client = SoberClient(f"https://{address.where}", interceptors=chain, verify=_trusting(address.root))
+        self._unreadable: dict[str, int] = {}
         self._public = public_key_to_bytes(_key(address).public_key())
         self._node, self._closing = Node(), Event()
 
@@ -212,16 +259,29 @@ class _Line:
     def fetch(self) -> tuple[MessageProto, bytes] | None:
         """Return a request and what announced it; None where there is none."""
         response = self._client.PullMessages(PullMessagesRequest(node=self._node))
-        for message, tree in zip(response.messages_list, response.message_object_trees, strict=True):
-            run = message.metadata.run_id
+        for message, tree in zip(response.messages_list, response.message_object_trees, strict=False):
+            run, name = message.metadata.run_id, message.metadata.message_id
 
             def part(name: str, run: int = run) -> bytes:
                 asked = PullObjectRequest(node=self._node, run_id=run, object_id=name)
                 return fetched(lambda: self._client.PullObject(asked))
 
-            with suppress(WireError):
-                return message, opened(message.metadata.message_id, tree, part)
+            if self._unreadable.get(name, 0) >= UNREADABLE:
+                continue
+            try:
+                return message, opened(name, tree, part)
+            except WireError as error:
+                self._noted(name, error)
         return None
+
+    def _noted(self, name: str, error: WireError) -> None:
+        """Say that a message cannot be fetched; the first times it may still be on its way to the SuperLink."""
+        if len(self._unreadable) >= KNOWN:
+            self._unreadable.clear()
+        times = self._unreadable[name] = self._unreadable.get(name, 0) + 1
+        log.warning("refused a message of the hub, %r: %s", name[:64], " ".join(str(error).split()))
+        if times == UNREADABLE:
+            log.warning("the message %r is not looked at any more", name[:64])
 
     def confirm(self, message: MessageProto) -> None:
         """Say that a request is safe here."""
@@ -284,6 +344,7 @@ def _key(address: Address) -> EllipticCurvePrivateKey:
 def _trusting(root: Path) -> ssl.SSLContext:
     """Return what checks the other end: its certificate is this one, or signed by it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(cafile=root)
     return context

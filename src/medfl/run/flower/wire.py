@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
@@ -13,14 +15,22 @@ from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
     InflatableObject,
+    UnexpectedObjectContentError,
     get_all_nested_objects,
     get_object_tree,
     iterate_object_tree,
 )
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+from google.protobuf.message import DecodeError
 
 from medfl.errors import WireError
 
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError),
+    *(DecodeError, UnexpectedObjectContentError),
+)
+MOST = 500
+"""Parts of the largest message that is fetched."""
 HUB = 1
 """Flower's number of the hub's end."""
 KIND = "query.medfl"
@@ -49,9 +59,10 @@ def envelope(message: Message) -> tuple[MessageProto, ObjectTree, Mapping[str, I
 
 
 def contents(objects: Mapping[str, InflatableObject], wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the bytes of those objects that the other end does not have yet."""
+    """Yield the bytes of those objects that the other end does not have yet; it may ask for others, and gets none."""
     for name in wanted:
-        yield name, objects[name].deflate()
+        if name in objects:
+            yield name, objects[name].deflate()
 
 
 def opened(name: str, tree: ObjectTree, fetch: Callable[[str], bytes]) -> bytes:
@@ -62,10 +73,16 @@ def opened(name: str, tree: ObjectTree, fetch: Callable[[str], bytes]) -> bytes:
     WireError
         If the message is none of ours.
     """
-    parts = {part.object_id: fetch(part.object_id) for part in iterate_object_tree(tree)}
+    wanted = list(dict.fromkeys(part.object_id for part in islice(iterate_object_tree(tree), MOST + 1)))
+    if len(wanted) > MOST:
+        raise WireError("a Flower message has too many parts", received=f"more than {MOST}")
+    parts = {part: fetch(part) for part in wanted}
+    # Names are digests: what bears another one was changed, or is to be written where it does not belong.
+    if any(hashlib.sha256(content).hexdigest() != part for part, content in parts.items()):
+        raise WireError("a part of a Flower message is not the one that was announced")
     try:
         message = inflate_object_from_contents(name, parts)
-    except (ValueError, TypeError, KeyError) as error:
+    except _UNREADABLE as error:
         raise WireError("a Flower message cannot be read", received=type(error).__name__) from error
     return brought(message)
 
