@@ -147,6 +147,11 @@ class Patient(HttpToolsProtocol):
         super().on_message_begin()
         self._around = 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a line of the head; what comes behind a body is none, whatever it says."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Begin to answer."""
         self._in_head = False

@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 
-MOST = 60
-"""Lines a minute about refusals of one address; a disk is not filled by knocking."""
+MOST, ALIKE = 600, 60
+"""Lines a minute about refusals of one address, and about those for one reason: a disk is not filled by knocking."""
 MINUTE = 60.0
 KEPT = 10_000
-"""Addresses of which it is remembered how often they were refused in this minute."""
+"""Addresses and reasons of which it is remembered how often they came in this minute."""
 
 
 class Printable(logging.Formatter):
@@ -23,9 +23,9 @@ class Printable(logging.Formatter):
 
 
 class Sparing(logging.Filter):
-    """Lets so many refusals of an address through in a minute, and says once that there are more.
+    """Lets so many refusals of an address through in a minute, and says that there are more.
 
-    A refusal is a message that begins with "refused", with the address as its first argument.
+    A refusal is a message that begins with "refused", has the address as its first argument and the reason as its last.
 
     Parameters
     ----------
@@ -44,8 +44,12 @@ class Sparing(logging.Filter):
             return True
         if self._clock() - self._began > MINUTE or len(self._counts) > KEPT:
             self._began, self._counts = self._clock(), {}
-        who = str(record.args[0])
-        count = self._counts[who] = self._counts.get(who, 0) + 1
-        if count == MOST:
-            record.msg, record.args = "refused %s again and again; nothing more of that for a minute", (who,)
-        return count <= MOST
+        who, why = str(record.args[0]), f"{record.msg}{str(record.args[-1])[:40]}"
+        alike, all_of_them = self._counted(f"{who} {why}"), self._counted(who)
+        if alike == ALIKE or all_of_them == MOST:
+            record.msg = f"{record.msg} (again and again; no more of that for a minute)"
+        return alike <= ALIKE and all_of_them <= MOST
+
+    def _counted(self, what: str) -> int:
+        count = self._counts[what] = self._counts.get(what, 0) + 1
+        return count

@@ -74,7 +74,7 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
             await fleet.close()
 
     passing = [] if fleet is None else [Route(PATH, gate.passing_on(fleet), methods=["POST"])]
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(AUTHORITY, gate.passing(desk.authority), methods=["GET"]),
             Route(APPLY, gate.passing(desk.apply), methods=["POST"]),
@@ -88,6 +88,8 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
         lifespan=lifespan,
         exception_handlers={HTTPException: gate.nothing_here},
     )
+    app.router.redirect_slashes = False  # An address is right or wrong.
+    return app
 
 
 class _Desk:
@@ -167,7 +169,7 @@ class _Gate:
         async def endpoint(request: Request) -> Response:
             who = request.client.host if request.client else "?"
             if (wait := self._pace.wait(who)) > 0:
-                log.warning("refused %s %s %s: too many refusals", who, request.method, request.url.path)
+                log.warning("refused %s %s %s: %s", who, request.method, request.url.path, "too many refusals")
                 return _refusal(RefusedError("too many refusals", remedy=f"wait for {wait:.0f} s"), 429, wait=wait)
             try:
                 words = await run_in_threadpool(answer, request, await _body(request))
