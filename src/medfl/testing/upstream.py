@@ -58,7 +58,7 @@ class Line:
         shown = proof(self.home.node()) if heads is None else heads
         shown = shown | {"Cookie": "a=b"} | ({} if key is None else {KEY: b64encode(key).decode()})
         try:
-            line.request("POST", path, body=body, headers=shown | {"Content-Type": "application/x-protobuf"})
+            line.request("POST", path, body=body, headers=shown | {"Content-Type": "application/protobuf"})
             answer = line.getresponse()
             return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
         finally:
