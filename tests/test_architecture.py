@@ -25,13 +25,13 @@ MAY_IMPORT = {
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
-    "run": {"spec", "learn", "privacy", "events", "messages", "seeds", "errors"},
+    "run": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"},
     "site": {
         *("spec", "learn", "privacy", "events", "messages", "foreign", "enrolment", "tunnel", "private", "seeds"),
         "errors",
     },
     "publish": {"spec", "events", "store", "errors"},
-    "doctor": {"enrolment", "errors"},
+    "doctor": {"enrolment", "foreign", "errors"},
     "hub": {"spec", "events", "store", "publish", "enrolment", "tunnel", "private", "errors"},
 }
 FRONT_DOORS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,8 +22,11 @@ from flwr.proto.message_pb2 import Message, Metadata, ObjectTree
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medfl.doctor import hops
+from medfl.doctor.proxies import NotLetThroughError, Proxy, through
 from medfl.enrolment import Invitation, json_of
 from medfl.errors import EnrolmentError, MedflError, SpecError, WireError
+from medfl.foreign import understood
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.greeting import Greeting
 from medfl.run.flower.postbox import Postbox
@@ -143,6 +147,31 @@ def test_any_frame_of_what_wakes_a_site_is_understood_or_a_reason(home: SiteHome
         said = _words(frame if isinstance(frame, bytes) else frame.encode(errors="replace"))
         proof = json.loads(woken._proof(said))
         assert proof["site"] == "a"
+
+
+@fuzzed(60)
+@given(body=BYTES, status=st.binary(max_size=12))
+def test_whatever_answers_the_doctor_is_a_finding_that_can_be_shown(body: bytes, status: bytes) -> None:
+    """The hub's answers, and those of a proxy on the way."""
+    words = json.loads(body) if body[:1] == b"{" and body[-1:] == b"}" and _is_json(body) else {}
+    with patch.object(hops, "_asked", lambda *_: (200, words | {"protocol": words.get("protocol", 1)})):
+        found = [one.said for one in hops._spoken(hops.Way(hops.Target("hub", 1), None, 1.0))]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"HTTP/1.1 " + status + b"\r\n\r\n")
+        theirs.shutdown(socket.SHUT_WR)
+        proxy = Proxy("proxy", 1)
+        with suppress(NotLetThroughError):
+            through(ours, proxy, host="hub", port=1)
+    assert all("\x1b" not in one and one.encode() for one in found)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        understood(body)
+    except ValueError:
+        return False
+    return True
 
 
 # -- requests

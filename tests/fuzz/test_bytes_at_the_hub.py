@@ -97,7 +97,13 @@ class Hub:
 
     def asked(self, method: str, path: str, *, head: Any = (), body: bytes = b"") -> Answer:
         """Ask once; what goes wrong in the application is raised here."""
-        scope = {"type": "http", "http_version": "1.1", "method": method, "scheme": "https", "path": path}
+        scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "https",
+            "path": path,
+        }
         scope |= {"raw_path": path.encode(), "query_string": b"", "headers": list(head), "client": (LOOPBACK, 1)}
         answer, came = Answer(), [{"type": "http.request", "body": body}, {"type": "http.disconnect"}]
 

@@ -96,8 +96,10 @@ def test_a_run_survives_whatever_one_site_says(
 def test_the_site_that_says_nonsense_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
     def change(answers: list[Reply | Refusal]) -> Iterator[Reply | Refusal]:
         for one in answers:
-            wrong = one.site == "north" and isinstance(one, Reply) and "metrics" in one.content
-            yield replace(one, content={**one.content, "metrics": "x"}) if wrong else one  # type: ignore[union-attr, type-var]
+            if one.site == "north" and isinstance(one, Reply) and "metrics" in one.content:
+                yield replace(one, content={**one.content, "metrics": "x"})
+            else:
+                yield one
 
     events, error = rehearse(ASKED[False], Through(in_process(sites(tmp_path)), change))
     assert error is None

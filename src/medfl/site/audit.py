@@ -224,7 +224,7 @@ class AuditLog:
         try:
             words = json.loads(self._aside.read_text(encoding="utf-8"))
             return Head(int(words["lines"]), str(words["hash"]), int(words["begin"]), int(words["end"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise _broken(self._aside, "what is kept aside of it cannot be read") from error
 
     def _keep(self, head: Head) -> None:
