@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfl.errors import Complaint, WireError
-from medfl.foreign import printable, understood
+from medfl.foreign import understood
 
 Task = Literal["describe", "prepare", "train", "evaluate", "alone", "fine-tune", "keys", "unmask"]
 SUMMED: frozenset[Task] = frozenset({"prepare", "train", "evaluate"})
@@ -247,8 +247,7 @@ def _message(header: Any, arrays: Arrays) -> Message:
 
 
 def _complaints(listed: list[Any]) -> tuple[Complaint, ...]:
-    """Return the complaints of a refusal: at least one, four texts each, as people can be shown them."""
+    """Return the complaints of a refusal: at least one, four texts each."""
     if not 0 < len(listed) <= MOST or not all(type(text) is str for texts in listed for text in texts):
         raise ValueError("a refusal without a reason")
-    spoken = [[printable(text) for text in texts] for texts in listed]
-    return tuple(Complaint(what, where, received, remedy) for what, where, received, remedy in spoken)
+    return tuple(Complaint(what, where, received, remedy) for what, where, received, remedy in listed)

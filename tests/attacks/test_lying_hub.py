@@ -314,6 +314,17 @@ def test_requests_that_nobody_approved_are_refused_and_in_the_audit_log(site: Si
     assert written[0]["digest"] == other.digest
 
 
+def test_a_study_for_another_data_set_waits_and_is_in_the_audit_log(site: Site, tmp_path: Path) -> None:
+    """The hub's word for a data set is a wish: what was approved is one study for one data set."""
+    tables()["west"].to_csv(tmp_path / "west.csv", index=False)
+    Datasets(site.home).add("private", DataSet(source=str(tmp_path / "west.csv"), target="sick"))
+    for name in ("private", "ward", "../ward", "nowhere"):
+        wish = study(data={"sites": {"a": name}})
+        site.lies.tell(to_bytes(replace(HONEST, study=wish.canonical)))
+    assert all("waits for approval" in no(answer) for answer in site.serve())
+    assert [(line["verdict"], line["dataset"]) for line in site.audit()] == [("refused", "")] * 4
+
+
 def test_an_old_request_gets_the_old_answer_and_none_once_it_was_taken_back(site: Site) -> None:
     for _ in range(2):
         site.lies.tell(to_bytes(HONEST))

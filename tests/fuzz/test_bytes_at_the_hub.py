@@ -209,6 +209,7 @@ HTTP = [
     b"GET /v1/wake HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
 ]
+HTTP.append(HTTP[-1] + b"\x81\x85\x00\x00\x00\x00hello\x89\x80\x00\x00\x00\x00\x82\xfe\xff\xff\x00\x00\x00\x00")
 
 
 @fuzzed(40)

@@ -17,12 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medfl.errors import WireError
+from medfl.errors import Complaint, WireError
 from medfl.events import SiteFailed
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.engine import _read
+from medfl.run.replies import understood
 from medfl.testing.federation import Through, in_process, rehearse, sites, study
-from medfl.testing.fuzzing import CHANGES, JSON, altered, fuzzed
+from medfl.testing.fuzzing import CHANGES, JSON, WORDS, altered, fuzzed
 
 ASKED = {
     secure: study(
@@ -107,6 +108,16 @@ def test_the_site_that_says_nonsense_is_named_and_the_run_goes_on(tmp_path: Path
     assert {(event.site, event.code) for event in failed} == {("north", "wire")}
     assert "the site's answer cannot be read at the stage 'train'" in failed[0].reason
     assert "under metrics" in failed[0].reason
+
+
+@fuzzed(60)
+@given(text=WORDS)
+def test_a_sites_refusal_does_not_steer_the_terminal(text: str) -> None:
+    request = Request(run="r", round=1, site="north", task="train", study="{}", seed=7)
+    refusal = Refusal(request=request.id, site="north", code=text, complaints=(Complaint(text, text, text, text),))
+    read = understood(refusal, request)
+    assert isinstance(read, Refusal)
+    assert "\x1b" not in read.reason + read.code and "\x00" not in read.reason
 
 
 @fuzzed(80)

@@ -119,7 +119,7 @@ class Asking:
         queue = _Queue(requests, into)
         for answer in self._answers(queue):
             if (request := queue.awaited(answer)) is not None:
-                read = understood(answer, request) if isinstance(answer, Reply) else answer
+                read = understood(answer, request)
                 queue.add(read)
                 yield from self._told(read, request)
         return queue.refusals

@@ -7,6 +7,7 @@ What it says may still be untrue.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Annotated, Any, NotRequired
 
@@ -14,6 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict  # pydantic brings it, and wants it before Python 3.12
 
 from medfl.errors import Complaint, WireError
+from medfl.foreign import printable
 from medfl.learn.data.schema import Schema
 from medfl.messages import Refusal, Reply, Request
 
@@ -63,8 +65,18 @@ class _Words(TypedDict):
 _WORDS = TypeAdapter(_Words)
 
 
-def understood(reply: Reply, request: Request) -> Reply | Refusal:
-    """Return a reply that can be read, or the refusal that stands for one that cannot."""
+def understood(answer: Reply | Refusal, request: Request) -> Reply | Refusal:
+    """Return an answer that can be read, or the refusal that stands for one that cannot."""
+    return _readable(answer, request) if isinstance(answer, Reply) else _shown(answer)
+
+
+def _shown(refusal: Refusal) -> Refusal:
+    """Return a refusal as people can be shown it: what a site says steers nobody's terminal."""
+    spoken = [Complaint(*map(printable, (one.what, one.where, one.received, one.remedy))) for one in refusal.complaints]
+    return replace(refusal, code=printable(refusal.code), complaints=tuple(spoken))
+
+
+def _readable(reply: Reply, request: Request) -> Reply | Refusal:
     try:
         _WORDS.validate_python(reply.content)
     except ValidationError as error:
