@@ -6,7 +6,7 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
-.PHONY: demo federation test fuzz check ray bench reference supernodes proof-of-concept clean
+.PHONY: demo federation test fuzz check ray kill-matrix bench reference supernodes proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
@@ -31,6 +31,11 @@ fuzz: .venv/dev.stamp
 # Ray, its workers, its machines and the hub are killed while they work; a minute or two.
 ray: .venv/dev.stamp
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -m ray tests/run/ray
+
+# Every process of a federation is killed at every stage, in three modes, and much else goes wrong; prints a table, and
+# writes it into build/kill-matrix.md; half an hour. As root it also mounts a small disk and pulls a cable.
+kill-matrix: .venv/dev.stamp
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -m matrix tests/faults/matrix
 
 bench: .venv/dev.stamp
 	$(BIN)/python bench/simulate.py

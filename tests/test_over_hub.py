@@ -19,6 +19,7 @@ import pytest
 from medfl.events import RoundFinished
 from medfl.hosting import submit
 from medfl.hub.place import HubPlace
+from medfl.hub.told import Told
 from medfl.inspection import opened
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.enrolled import SiteHome
@@ -27,7 +28,8 @@ from medfl.site.rules_template import template
 from medfl.store.home import Home
 from medfl.testing.command import MEDFL, typed
 from medfl.testing.federation import NAMES, tables
-from medfl.testing.hub import LOOPBACK, enrolled, made
+from medfl.testing.hub import LOOPBACK, enrolled, made, served
+from medfl.versions import SPOKEN, Speaks
 
 POLICY = (
     template()
@@ -214,6 +216,36 @@ def test_what_a_hub_cannot_run_is_refused(tmp_path: Path, old: str, new: str, wh
     said = typed("submit", tmp_path / "study.toml", "--home", hub.folder)
     assert said.code == 2
     assert what in said.err or "not all sites of the study are enrolled" in said.err
+    assert hub.queue.waiting() == []
+
+
+def test_a_study_is_held_against_what_its_sites_have_told(tmp_path: Path) -> None:
+    hub = made(tmp_path / "hub")
+    with served(hub):
+        enrolled(hub, tmp_path, "east", "north", "west")
+    age, sick = {"name": "age", "kind": "numeric"}, {"name": "sick", "kind": "categorical", "categories": ["0", "1"]}
+    told = Told()
+    told.hear({"tell": "catalogue", "all": ["east.csv"]})
+    entry = {"target": "sick", "columns": [age, sick]}
+    told.hear({"tell": "catalogue", "dataset": "east.csv", "entry": entry})
+    told.keep(hub.folder, "east")
+    file = tmp_path / "study.toml"
+    file.write_text(STUDY)
+    said = typed("submit", file, "--check", "--home", hub.folder)
+    assert said.code == 0, said.err
+    assert "fits what its sites have told" in said.out and "Not told, and so not checked: north, west" in said.err
+    assert typed("submit", file, "--check", "--home", hub.folder, "--json").json["not_told"] == ["north", "west"]
+    file.write_text(STUDY.replace('target = "sick"', 'target = "sick"\nfeatures = ["agee"]'))
+    for words in (("--check",), ()):
+        said = typed("submit", file, *words, "--home", hub.folder)
+        assert (said.code, "Traceback" in said.err) == (2, False)
+        assert "site east: the data set has no such column for studies (found: 'agee')" in said.err
+        assert "did you mean 'age'?" in said.err
+    told.speaks = Speaks("9.0", {**SPOKEN, "wire": (4, 4)})
+    told.keep(hub.folder, "east")
+    said = typed("submit", file, "--home", hub.folder)
+    assert said.code == 2
+    assert "upgrade MEDfl at the hub, to 9.0" in said.err
     assert hub.queue.waiting() == []
 
 

@@ -55,10 +55,12 @@ def status(home: Path | None, *, as_json: bool) -> None:
     _show(found, sentence, as_json=as_json)
 
 
-def start(home: Path | None) -> None:
+def start(home: Path | None, *, memory: str | None, cores: int | None) -> None:
     """Answer the hub's requests until told to end."""
     from medfl.site.enrolled import SiteHome
+    from medfl.site.limits import Limits, bytes_in
 
+    limits = Limits.usual(None if memory is None else bytes_in(memory), cores)
     place = SiteHome(home)
     found = place.enrolled()
     if find_spec("flwr") is None:
@@ -68,7 +70,7 @@ def start(home: Path | None) -> None:
     with _ended_by_term():
         click.echo(f"{found.site} answers {found.hub} ({found.way}:{found.port}). Ctrl-C ends it.")
         keep_private()
-        serve(place)
+        serve(place, limits)
 
 
 @contextmanager

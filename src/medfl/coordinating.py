@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from medfl.errors import EngineError, MedflError, PlanError, UserError
+from medfl.errors import EngineError, MedflError, UserError
+from medfl.events import Event, RoundFinished
 from medfl.execution import carry_on
 from medfl.hub.place import HubPlace
 from medfl.over_hub import reached, sites_of
@@ -28,12 +30,13 @@ COMING = 60.0
 def coordinate(folder: Path, execution: str) -> None:
     """Carry an execution out, once all its sites are there; what goes wrong is in the journal and in the log."""
     with Home(folder) as home:
-        study = Study.model_validate(whole_execution(home, execution).every[0].spec)
+        runs = whole_execution(home, execution).every
+        study = Study.model_validate(runs[0].spec)
         try:
-            # A site that was revoked is told by the run itself, in the journal.
-            with suppress(PlanError):
-                _wait(folder, sites_of(study))
-            carry_on(home, execution)
+            # That a site speaks another version is told by the run itself, in the journal.
+            with suppress(UserError):
+                _wait(folder, study, begun=any(run.rounds for run in runs))
+            carry_on(home, execution, display=_Progress(folder, execution))
         except UserError as error:
             log.error("%s", error)
         except MedflError as error:
@@ -42,12 +45,27 @@ def coordinate(folder: Path, execution: str) -> None:
         HubPlace(folder).queue.done(execution)
 
 
-def _wait(folder: Path, sites: tuple[str, ...]) -> None:
-    """Return when all sites are there, however long that takes."""
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """Lets the hub know of each finished round, so that it counts failures from there."""
+
+    folder: Path
+    execution: str
+
+    def on(self, event: Event) -> None:
+        """Take notice of one event."""
+        if isinstance(event, RoundFinished):
+            HubPlace(self.folder).queue.went_on(self.execution)
+
+
+def _wait(folder: Path, study: Study, *, begun: bool) -> None:
+    """Return when all sites are there, however long that takes; for a run that had begun, when enough of them are."""
+    sites = sites_of(study)
+    quorum = max(arm.algorithm.min_sites or len(sites) for arm in study.arms.values())
     with reached(folder, sites) as engine:
         while True:
             try:
-                engine.wait(COMING, logs=lambda site: "nothing yet")
+                engine.wait(COMING, logs=lambda site: "nothing yet", least=quorum if begun else None)
             except EngineError as error:
                 log.warning("%s", error.complaints[0].received)
             else:

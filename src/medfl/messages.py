@@ -25,6 +25,10 @@ SECURE = "secure"
 """Under this name requests and replies say what secure aggregation needs."""
 LEDGERS = "ledgers"
 """Under this name a request says how far the site's privacy ledger had come when the hub last heard of it."""
+SITTING = "sitting"
+"""Under this name a hospital's reply says, by a word drawn at its start, which process of its agent worked on it."""
+TROUBLE = "trouble"
+"""Under this name an engine tells, in sentences, what befell a reply on its way."""
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Json: TypeAlias = Mapping[str, Any]
 

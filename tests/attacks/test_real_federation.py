@@ -25,7 +25,7 @@ from flwr.proto.node_pb2 import Node
 from medfl.hosting import submit
 from medfl.hub.place import HubPlace
 from medfl.over_hub import keys_of
-from medfl.run.flower.wire import envelope, letter
+from medfl.run.flower.wire import letter
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.enrolled import SiteHome
 from medfl.site.rules_template import template
@@ -219,7 +219,7 @@ def test_a_site_that_signs_on_with_anothers_key_is_refused_and_logged(federation
 
 
 def test_a_reply_in_anothers_name_reaches_nobody(federation: Federation) -> None:
-    announced, tree, _ = envelope(letter(b"x", run=1, to=1))
+    announced, tree, _ = letter(b"x", run=1, to=1)
     announced.metadata.src_node_id, announced.metadata.reply_to_message_id = federation.node("west"), "0" * 64
     asked = PushMessagesRequest(
         node=Node(node_id=federation.node("east")), messages_list=[announced], message_object_trees=[tree]
@@ -238,7 +238,7 @@ def test_a_call_of_long_ago_is_refused_and_logged(federation: Federation) -> Non
 
 @pytest.mark.parametrize("body", [b"\xff" * 99, b"\x0a\xff\xff\xff\xff\x0f", bytes(5000)])
 def test_bytes_that_are_no_call_are_survived(federation: Federation, body: bytes) -> None:
-    for call in ("pull-messages", "push-messages", "push-object", "send-node-heartbeat", "activate-node"):
+    for call in ("pull-messages", "push-messages", "push-object", "send-node-heartbeat", "activate-node", "medfl"):
         code, said, _ = federation.line.post(f"/v1/fleet/{call}", body)
         assert 400 <= code < 500, (call, code)
         assert b"Traceback" not in said

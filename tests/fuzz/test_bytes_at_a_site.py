@@ -31,7 +31,7 @@ from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.greeting import Greeting
 from medfl.run.flower.postbox import Postbox
 from medfl.run.flower.serving import Answering, settle
-from medfl.run.flower.wire import envelope, letter, opened
+from medfl.run.flower.wire import letter, opened
 from medfl.site import enrolling, joining, reaching
 from medfl.site.approvals import Approvals
 from medfl.site.audit import AuditLog
@@ -188,10 +188,10 @@ def test_a_damaged_message_is_read_or_a_reason(edits: Any) -> None:
 @fuzzed(60)
 @given(edits=EDITS, count=st.integers(0, 5))
 def test_any_parts_of_a_flower_message_are_put_together_or_a_reason(edits: Any, count: int) -> None:
-    announced, tree, objects = envelope(letter(to_bytes(HONEST), run=1, to=7))
+    announced, tree, objects = letter(to_bytes(HONEST), run=1, to=7)
     for number in range(count):
         tree = ObjectTree(object_id=f"{number}", children=[tree])
-    content = {name: damaged(one.deflate(), edits) for name, one in objects.items()}
+    content = {name: damaged(one, edits) for name, one in objects.items()}
     with suppress(WireError):
         # Edits that change nothing are none.
         assert opened(announced.metadata.message_id, tree, lambda name: content.get(name, b"")) == to_bytes(HONEST)

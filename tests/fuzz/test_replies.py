@@ -126,7 +126,7 @@ def test_any_answer_to_a_request_is_that_or_a_reason(said: Any, other: str) -> N
     """Also one in another site's name, or to another request."""
     request = Request(run="r", round=1, site="north", task="train", study="{}", seed=7)
     content = said if isinstance(said, dict) else {}
-    for body in (to_bytes(Reply(request=request.id, site=other, content=content)), b"x", b"", None):
-        answer = _read(request, body)
-        assert (answer.request, answer.site) == (request.id, "north")
-        assert isinstance(answer, Refusal) or other == "north"
+    for body in (to_bytes(Reply(request=request.id, site=other, content=content)), b"x", b""):
+        answer, fault = _read(request, body)
+        assert fault.what
+        assert answer is None or (answer.request, answer.site, other) == (request.id, "north", "north")

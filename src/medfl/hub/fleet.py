@@ -28,6 +28,7 @@ CALLS = frozenset(
         "push-object",
         "pull-object",
         "confirm-message-received",
+        "medfl",
     }
 )
 """What a site calls. It cannot register itself, and fetches no code."""

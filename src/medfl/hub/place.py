@@ -14,8 +14,10 @@ from pathlib import Path
 from medfl.enrolment import TRANSPORT, Invitation, Signed, certificate_digest, json_of
 from medfl.errors import EnrolmentError, StoreError, WireError
 from medfl.hub.authority import Authority, certificate_at, hosts_of, own_is_old, pem_of, take_over
+from medfl.hub.deadline import deadline_of
 from medfl.hub.queue import Queue
 from medfl.hub.register import Record, Register
+from medfl.hub.told import Told
 from medfl.hub.vpn import Vpn
 from medfl.private import held, make_private, require_private, write_private
 from medfl.tunnel import is_host
@@ -179,6 +181,11 @@ class HubPlace:
         return Queue(self.folder / "queue")
 
     @property
+    def deadline(self) -> float:
+        """Seconds that its sites have for one answer."""
+        return deadline_of(self.folder)
+
+    @property
     def superlink(self) -> Path:
         """The folder of its SuperLink."""
         return self.folder / "superlink"
@@ -240,6 +247,11 @@ class HubPlace:
                 remedy=f"bring one that names the host and {host}: medfl hub certificate; or make a hub with a "
                 "certificate of its own",
             )
+
+    def told(self) -> dict[str, Told]:
+        """Return what each enrolled site has told of itself, by name."""
+        enrolled = [record.name for record in self.register.sites() if record.status == "approved"]
+        return {name: Told.at(self.folder, name) for name in enrolled}
 
     def revoke(self, site: str) -> Record:
         """Put a site out of the register, and out of the configuration of the VPN where there is one."""

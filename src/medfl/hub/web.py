@@ -38,11 +38,11 @@ from medfl.hub.authority import certificate_at, pem_of
 from medfl.hub.fleet import CALLS, PATH, Fleet
 from medfl.hub.pace import Pace
 from medfl.hub.place import HubPlace
-from medfl.hub.presence import Presence
 from medfl.hub.register import Record
-from medfl.hub.shown import shown
+from medfl.hub.shown import everything
 from medfl.hub.waking import Waking
 from medfl.tunnel import VPN, Offer, statement
+from medfl.versions import Speaks, agreed, here
 
 log = logging.getLogger(__name__)
 PATIENCE = 20.0
@@ -144,8 +144,7 @@ class _Desk:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self._hub.is_administrator(token.strip()):
             raise RefusedError("this is for administrators", remedy="send the token: Authorization: Bearer TOKEN")
-        presence = Presence.at(self._hub.folder)
-        return {"sites": [{**shown(record), **presence.of(record.name)} for record in self._hub.register.sites()]}
+        return {"sites": everything(self._hub)}
 
     def _told(self, record: Record) -> Words:
         """Return what a site is told of itself; once approved, with its certificate and who its peers are."""
@@ -180,7 +179,8 @@ class _Gate:
                 if isinstance(error, UserError | WireError):
                     self._pace.refused(who)
                 return _refusal(error, _code(error))
-            return JSONResponse(words | {"protocol": PROTOCOL, "version": version("medfl"), "now": time.time()})
+            common = {"protocol": PROTOCOL, "version": version("medfl"), "speaks": here().to_json()}
+            return JSONResponse(words | common | {"now": time.time()})
 
         return endpoint
 
@@ -275,6 +275,7 @@ def _spoken_alike(said: Words) -> Words:
             received=f"version {str(said.get('protocol'))[:20]} at the site, {PROTOCOL} at the hub",
             remedy="upgrade MEDfl where the number is lower: pip install --upgrade medfl",
         )
+    agreed(here(), Speaks.read(said.get("speaks")))
     return said
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code, listed
 from medfl.events import Event, Noticed, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic, stacked
-from medfl.messages import LEDGERS, Arrays, Json, Refusal, Reply, Request, Task, nbytes
+from medfl.messages import LEDGERS, SITTING, TROUBLE, Arrays, Json, Refusal, Reply, Request, Task, nbytes
 from medfl.run.engine import Engine
 from medfl.run.replies import understood
 
@@ -61,6 +61,8 @@ class Asking:
     ledgers
         How far each site's privacy ledger had come when it was last heard of; it grows with what sites say, and each
         site is sent what is known of its own.
+    sittings
+        Which process of each site's agent was heard last, and at which stage; it grows with what sites say.
     """
 
     run: str
@@ -70,6 +72,7 @@ class Asking:
     min_sites: int | None
     single: bool = False
     ledgers: dict[str, Json] = field(default_factory=dict)
+    sittings: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def sums_only(self) -> bool:
@@ -94,7 +97,8 @@ class Asking:
         Yields
         ------
         Event
-            ``SiteAnswered`` for training, ``SiteFailed`` for whoever did not answer.
+            ``SiteAnswered`` for training, ``SiteFailed`` for whoever did not answer, ``Noticed`` for what went wrong
+            on the way and was mended.
 
         Raises
         ------
@@ -145,10 +149,12 @@ class Asking:
                     reason=answer.reason,
                 )
             ]
+        noticed = self._noticed(answer, request)
         if request.task != "train":
-            return []
+            return noticed
         received, sent = nbytes(request.arrays), nbytes(answer.arrays)
         return [
+            *noticed,
             SiteAnswered(
                 run=self.run,
                 round=request.round,
@@ -157,8 +163,23 @@ class Asking:
                 received=received,
                 sent=sent,
                 loss=answer.content.get("loss"),
-            )
+            ),
         ]
+
+    def _noticed(self, answer: Reply, request: Request) -> list[Event]:
+        """Tell what befell a site or its reply, though nothing was lost by it."""
+        texts = [str(text) for text in answer.content.get(TROUBLE, ())]
+        stage = f"{request.task!r}" + (f" of round {request.round}" if request.round else "")
+        sitting = answer.content.get(SITTING)
+        if isinstance(sitting, str):
+            before, last = self.sittings.get(answer.site, (sitting, ""))
+            if before != sitting:
+                texts.append(
+                    f"the process in which the site works ended after the stage {last}, and another one took over "
+                    f"before the end of the stage {stage}; nothing was lost by it"
+                )
+            self.sittings[answer.site] = sitting, stage
+        return [Noticed(run=self.run, site=answer.site, text=text) for text in texts]
 
     def judge(self, refusals: Sequence[Refusal], answered: Sized, round: int) -> None:
         """Refuse to go on with so few answers.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from medfl.errors import StoreError
+from medfl.errors import RefusedError, StoreError
 
 
 class Place:
@@ -91,3 +91,18 @@ class Place:
                 received=error.strerror or type(error).__name__,
                 remedy="free some space, or name a folder of your own with --home or MEDFL_SITE_HOME",
             ) from error
+
+
+def require_going_on(place: Place) -> None:
+    """Refuse while the site is paused.
+
+    Raises
+    ------
+    RefusedError
+        If it is.
+    """
+    if place.pause.exists():
+        raise RefusedError(
+            "the site is paused by its own people",
+            remedy="go on without it, or ask them to type: medfl site continue",
+        )

@@ -30,6 +30,7 @@ from medfl.enrolment import (
 )
 from medfl.errors import EngineError, EnrolmentError, MedflError, WireError, by_code
 from medfl.foreign import printable
+from medfl.versions import Speaks, agreed, here
 
 PATIENCE = 20.0
 """Seconds that a hub has for an answer."""
@@ -109,7 +110,10 @@ class Hub:
         MedflError
             What the hub refuses with; or why it cannot be reached.
         """
-        return asked(self.host, self.port, path, context=self.context(), words=words, direct=self.direct)
+        told = {**words, "speaks": here().to_json()}
+        said = asked(self.host, self.port, path, context=self.context(), words=told, direct=self.direct)
+        agreed(Speaks.read(said.get("speaks")), here())
+        return said
 
     def context(self) -> ssl.SSLContext:
         """Return what checks that the hub itself answers."""

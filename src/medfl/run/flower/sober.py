@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
-from flwr.supernode.fleet_http_client import FleetHttpClient
 
 LARGEST = 2**31
 """Bytes of the largest answer."""
 
 
-class SoberClient(FleetHttpClient):
-    """Flower's client of the Fleet interface, which goes nowhere else, unpacks nothing, and reads up to a size.
+def sober(client: httpx.Client) -> httpx.Client:
+    """Have a client go nowhere else, unpack nothing, and read up to a size; return it.
 
-    Flower's own follows a SuperLink to wherever it points, such as into a hospital's network, and unpacks what a few
-    bytes blow up to a machine's whole memory.
+    A SuperLink that was broken into could else point a site into its hospital's network, or send what a few bytes blow
+    up to a machine's whole memory.
     """
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._client.headers["accept-encoding"] = "identity"
-        self._client.event_hooks = {"response": [_sober]}
-
-    def _unary_unary(self, **named: Any) -> Any:
-        try:
-            return super()._unary_unary(**named)
-        except ValueError as error:
-            # Flower says so of an answer that is none of its messages; for a site that is as if the hub were away.
-            raise httpx.DecodingError(f"not an answer of Flower: {type(error).__name__}") from error
+    client.follow_redirects = False
+    client.headers["accept-encoding"] = "identity"
+    client.event_hooks = {"response": [_sober]}
+    return client
 
 
 class _Measured(httpx.SyncByteStream):
