@@ -6,7 +6,7 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
-.PHONY: demo federation test check ray kill-matrix bench reference supernodes proof-of-concept clean
+.PHONY: demo federation test fuzz check ray kill-matrix bench reference supernodes proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
@@ -23,6 +23,10 @@ test: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/python tools/reference.py --check
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest $(PYTEST)
+
+# The tests of whatever arrives from elsewhere, with many more examples, drawn anew; some minutes.
+fuzz: .venv/dev.stamp
+	MEDFL_FUZZ=$(or $(TIMES),30) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest tests/fuzz --timeout 3600 $(PYTEST)
 
 # Ray, its workers, its machines and the hub are killed while they work; a minute or two.
 ray: .venv/dev.stamp
