@@ -14,11 +14,14 @@ GROUND = {"errors", "events", "messages", "seeds"}
 MAY_IMPORT = {
     "errors": set(),
     "seeds": {"errors"},
-    "messages": {"errors", "seeds"},
+    "foreign": set(),
+    "messages": {"errors", "foreign", "seeds"},
     "events": {"errors", "messages", "seeds"},
     "spec": {"errors"},
     "private": {"errors"},
-    "enrolment": {"spec", "errors"},
+    "versions": {"errors"},
+    "channel": {"errors"},
+    "enrolment": {"spec", "foreign", "errors"},
     "tunnel": {"enrolment", "private", "errors"},
     "services": {"errors"},
     "loopback": {"errors", "private"},
@@ -26,13 +29,13 @@ MAY_IMPORT = {
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
-    "run": {"spec", "learn", "privacy", "events", "messages", "seeds", "errors"},
-    "site": {"spec", "learn", "privacy", "events", "messages", "seeds", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback"},
+    "run": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"},
+    "site": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"}
+    | {"enrolment", "tunnel", "private", "loopback", "versions", "channel"},
     "publish": {"spec", "events", "store", "errors"},
-    "doctor": {"enrolment", "errors"},
+    "doctor": {"enrolment", "foreign", "versions", "errors"},
     "hub": {"spec", "events", "store", "publish", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback", "announced"},
+    | {"enrolment", "tunnel", "private", "loopback", "announced", "versions", "channel"},
 }
 FRONT_DOORS = {
     "cli_flower",

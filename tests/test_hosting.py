@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,3 +67,47 @@ def test_what_fails_is_tried_again_more_slowly_and_not_for_ever(hub: HubPlace, m
     assert pauses == sorted(pauses)
     assert pauses[0] < pauses[-1]
     assert hub.queue.waiting() == []
+
+
+def test_who_finishes_a_round_between_is_not_given_up(hub: HubPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, started = [0.0], []
+
+    def start(self: _Work, execution: str) -> subprocess.Popen[bytes]:
+        started.append(now[0])
+        if len(started) <= 6:
+            hub.queue.went_on(execution)
+        failing = process(sys.executable, "-c", "raise SystemExit(1)")
+        failing.wait()
+        return failing
+
+    monkeypatch.setattr(_Work, "_started", start)
+    monkeypatch.setattr(hosting, "monotonic", lambda: now[0])
+    monkeypatch.setattr(hosting, "TRIES", 3)
+    hub.queue.add("aa", "study")
+    work = _Work(hub)
+    for now[0] in range(60):
+        work.look()
+    assert len(started) == 6 + 2, "six that made progress, and two more: the sixth was the first of three failures"
+    assert [later - before for before, later in pairwise(started)][:5] == [2] * 5
+    assert hub.queue.waiting() == []
+
+
+def test_nothing_is_begun_on_a_full_disk_and_it_is_told_once(
+    hub: HubPlace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    free = [hosting.ROOM - 1]
+    monkeypatch.setattr("medfl.hosting.shutil.disk_usage", lambda folder: SimpleNamespace(free=free[0]))
+    monkeypatch.setattr(_Work, "_started", lambda self, execution: process("cat"))
+    monkeypatch.setattr(logging.getLogger("medfl.hub"), "propagate", True)
+    hub.queue.add("aa", "study")
+    work = _Work(hub)
+    for _ in range(3):
+        work.look()
+    assert not work.going
+    assert work.tries == {}, "waiting for room is no failure"
+    assert [record.getMessage().count("studies wait until there is room") for record in caplog.records] == [1]
+    free[0] = hosting.ROOM
+    work.look()
+    assert list(work.going) == ["aa"]
+    assert "there is room on the disk" in caplog.text
+    work.end()

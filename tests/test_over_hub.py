@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 from medfl.events import RoundFinished
 from medfl.hosting import submit
 from medfl.hub.place import HubPlace
+from medfl.hub.told import Told
 from medfl.inspection import opened
 from medfl.site.audit import AuditLog
 from medfl.site.datasets import DataSet, Datasets
@@ -29,7 +31,8 @@ from medfl.site.rules_template import template
 from medfl.store.home import Home
 from medfl.testing.command import MEDFL, typed
 from medfl.testing.federation import NAMES, tables
-from medfl.testing.hub import LOOPBACK, enrolled, made
+from medfl.testing.hub import LOOPBACK, enrolled, made, served
+from medfl.versions import SPOKEN, Speaks
 
 POLICY = (
     template()
@@ -74,6 +77,7 @@ class Consortium:
     stack: ExitStack
     homes: dict[str, SiteHome] = field(default_factory=dict)
     serving: subprocess.Popen[str] | None = None
+    agents: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the hub, and return when it listens."""
@@ -84,7 +88,9 @@ class Consortium:
 
     def answer(self, name: str) -> subprocess.Popen[str]:
         """Start a site's agent."""
-        return self._process([*MEDFL, "site", "start", "--home", str(self.homes[name].folder)])
+        process = self._process([*MEDFL, "site", "start", "--home", str(self.homes[name].folder)])
+        self.agents.append(process)
+        return process
 
     def study(self, name: str, **more: str) -> Path:
         """Write a study of the sites' tables, and return its path."""
@@ -124,6 +130,14 @@ def until(true: Callable[[], bool], seconds: float = 200) -> None:
     while not true():
         assert time.monotonic() < deadline, "it never was"
         pause.wait(0.1)
+
+
+def worker(agent: subprocess.Popen[str]) -> int:
+    """Return the id of the process that works for an agent."""
+    for path in Path(f"/proc/{agent.pid}/task").iterdir():
+        for child in (path / "children").read_text().split():
+            return int(child)
+    raise LookupError(agent.pid)
 
 
 def coordinator(execution: str) -> int:
@@ -187,10 +201,13 @@ def test_the_model_is_that_of_one_process(consortium: Consortium) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_hub_that_is_killed_goes_on_by_itself_and_so_does_a_runs_process(consortium: Consortium) -> None:
-    """With the hub end its SuperLink and the run's process; all begin again where they were."""
+    """With the hub end its SuperLink and the run's process; all go on where they were, and so do sites' workers."""
     study = consortium.study("killed", rounds="3")
     execution, _ = submit(consortium.hub, study)
     until(lambda: consortium.rounds(execution) >= 1)
+    killed = [worker(agent) for agent in consortium.agents]
+    for one in killed:
+        os.kill(one, signal.SIGKILL)
     assert consortium.serving is not None
     os.kill(consortium.serving.pid, signal.SIGKILL)
     consortium.serving.wait()
@@ -200,6 +217,11 @@ def test_a_hub_that_is_killed_goes_on_by_itself_and_so_does_a_runs_process(conso
     os.kill(coordinator(execution), signal.SIGKILL)
     found = consortium.results(execution)
     assert (found["status"], found["model"]) == ("finished", in_process(study))
+    assert not set(killed) & {worker(agent) for agent in consortium.agents}
+    told = typed("hub", "sites", "--home", consortium.hub.folder, "--json").json
+    assert {one["version"] for one in told} == {version("medfl")}
+    lines = typed("hub", "log", "--site", "east", "--home", consortium.hub.folder).out
+    assert f"train of run {execution}"[:24] in lines and "answered in" in lines
 
 
 @pytest.mark.slow
@@ -264,6 +286,36 @@ def test_what_a_hub_cannot_run_is_refused(tmp_path: Path, old: str, new: str, wh
     said = typed("submit", tmp_path / "study.toml", "--home", hub.folder)
     assert said.code == 2
     assert what in said.err or "not all sites of the study are enrolled" in said.err
+    assert hub.queue.waiting() == []
+
+
+def test_a_study_is_held_against_what_its_sites_have_told(tmp_path: Path) -> None:
+    hub = made(tmp_path / "hub")
+    with served(hub):
+        enrolled(hub, tmp_path, "east", "north", "west")
+    age, sick = {"name": "age", "kind": "numeric"}, {"name": "sick", "kind": "categorical", "categories": ["0", "1"]}
+    told = Told()
+    told.hear({"tell": "catalogue", "all": ["east.csv"]})
+    entry = {"target": "sick", "columns": [age, sick]}
+    told.hear({"tell": "catalogue", "dataset": "east.csv", "entry": entry})
+    told.keep(hub.folder, "east")
+    file = tmp_path / "study.toml"
+    file.write_text(STUDY)
+    said = typed("submit", file, "--check", "--home", hub.folder)
+    assert said.code == 0, said.err
+    assert "fits what its sites have told" in said.out and "Not told, and so not checked: north, west" in said.err
+    assert typed("submit", file, "--check", "--home", hub.folder, "--json").json["not_told"] == ["north", "west"]
+    file.write_text(STUDY.replace('target = "sick"', 'target = "sick"\nfeatures = ["agee"]'))
+    for words in (("--check",), ()):
+        said = typed("submit", file, *words, "--home", hub.folder)
+        assert (said.code, "Traceback" in said.err) == (2, False)
+        assert "site east: the data set has no such column for studies (found: 'agee')" in said.err
+        assert "did you mean 'age'?" in said.err
+    told.speaks = Speaks("9.0", {**SPOKEN, "wire": (4, 4)})
+    told.keep(hub.folder, "east")
+    said = typed("submit", file, "--home", hub.folder)
+    assert said.code == 2
+    assert "upgrade MEDfl at the hub, to 9.0" in said.err
     assert hub.queue.waiting() == []
 
 

@@ -234,6 +234,7 @@ def test_explain_says_what_leaves_and_what_does_not(folder: Path) -> None:
         ('releases.details = ["loss"]', "The loss in training"),
         ('releases.errors = "details"', "Of a failure, the sentence"),
         ('releases.ranges = "exact"', "values of single patients"),
+        ("releases.catalogue = true", "Without any study: of each data set the columns that studies can use"),
         ('releases.categories = "all"', "also of one that a single patient has"),
         ('counts.treatment = "round"', "Counts are rounded to multiples of 5, up or down at random"),
         ('counts = { treatment = "round", unbiased = false }', "to the nearest"),

@@ -33,12 +33,24 @@ def status_of_site(home: Path | None, as_json: bool) -> None:
 
 
 @click.command("start")
+@click.option(
+    "--memory",
+    metavar="AMOUNT",
+    envvar="MEDFL_SITE_MEMORY",
+    help="Memory that training may use, as in 4GB [default: $MEDFL_SITE_MEMORY or three quarters of the machine's].",
+)
+@click.option(
+    "--cores",
+    type=click.IntRange(min=1),
+    envvar="MEDFL_SITE_CORES",
+    help="Processors that training may be on [default: $MEDFL_SITE_CORES or all].",
+)
 @HOME
-def start_site(home: Path | None) -> None:
+def start_site(memory: str | None, cores: int | None, home: Path | None) -> None:
     """Answer the hub's requests until Ctrl-C or TERM; whatever is approved, from the data set it was approved for."""
     from medfl import console_enrol
 
-    console_enrol.start(home)
+    console_enrol.start(home, memory=memory, cores=cores)
 
 
 @click.command("page")

@@ -39,14 +39,18 @@ def init_hub(
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Only say whether it fits what its sites have told of their data sets.")
 @click.option("--watch", is_flag=True, help="Show how far it is until its end; Ctrl-C ends only that.")
 @HUB_HOME
 @JSON
-def submit(study: Path, home: Path | None, watch: bool, as_json: bool) -> None:
+def submit(study: Path, check: bool, watch: bool, home: Path | None, as_json: bool) -> None:
     """Queue a study at the hub on this machine: it is run over the enrolled sites that it names."""
     from medfl import console_hub
 
-    console_hub.submit(home, study, watch=watch, as_json=as_json)
+    if check:
+        console_hub.fits(home, study, as_json=as_json)
+    else:
+        console_hub.submit(home, study, watch=watch, as_json=as_json)
 
 
 @hub.command("start")
@@ -93,6 +97,17 @@ def certificate_of_hub(certificate: Path, key: Path, home: Path | None) -> None:
     console_hub.certificate(home, certificate, key)
 
 
+@hub.command("deadline")
+@click.argument("duration", required=False)
+@HUB_HOME
+@JSON
+def deadline_of_hub(duration: str | None, home: Path | None, as_json: bool) -> None:
+    """Show how long sites may take for one answer, or set it: 90s, 30m, 4h, 2d."""
+    from medfl import console_hub
+
+    console_hub.deadline(home, duration, as_json=as_json)
+
+
 @hub.command("invite")
 @click.option("--site", required=True, help="What people call the hospital.")
 @click.option("--expires", default="7d", show_default=True, help="How long it holds: 30m, 12h, 7d.")
@@ -109,10 +124,33 @@ def invite_site(site: str, expires: str, home: Path | None, as_json: bool) -> No
 @HUB_HOME
 @JSON
 def list_sites(home: Path | None, as_json: bool) -> None:
-    """List the sites: invited, waiting, approved, revoked."""
+    """List the sites: how each is enrolled, whether it is connected, what it does and which version it runs."""
     from medfl import console_hub
 
     console_hub.sites(home, as_json=as_json)
+
+
+@hub.command("catalogue")
+@click.argument("site", required=False)
+@HUB_HOME
+@JSON
+def catalogue_of_sites(site: str | None, home: Path | None, as_json: bool) -> None:
+    """Show what the sites' data sets are like, as far as their policies let them tell."""
+    from medfl import console_hub
+
+    console_hub.catalogue(home, site=site, as_json=as_json)
+
+
+@hub.command("log")
+@click.option("--site", metavar="NAME", help="Only what this site tells.")
+@click.option("--last", type=click.IntRange(min=1), default=40, show_default=True, help="How many lines.")
+@HUB_HOME
+@JSON
+def log_of_sites(site: str | None, last: int, home: Path | None, as_json: bool) -> None:
+    """Show what the sites did for studies, by their own word, newest last."""
+    from medfl import console_hub
+
+    console_hub.log(home, site=site, last=last, as_json=as_json)
 
 
 @hub.command("approve")

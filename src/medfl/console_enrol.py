@@ -13,6 +13,7 @@ import click
 
 from medfl.console import failing_in_json, print_json, say
 from medfl.errors import EnrolmentError, MedflError, MissingExtraError
+from medfl.private import keep_private
 
 if TYPE_CHECKING:
     from medfl.site.enrolled import Enrolment
@@ -54,10 +55,12 @@ def status(home: Path | None, *, as_json: bool) -> None:
     _show(found, sentence, as_json=as_json)
 
 
-def start(home: Path | None) -> None:
+def start(home: Path | None, *, memory: str | None, cores: int | None) -> None:
     """Answer the hub's requests until told to end."""
     from medfl.site.enrolled import SiteHome
+    from medfl.site.limits import Limits, bytes_in
 
+    limits = Limits.usual(None if memory is None else bytes_in(memory), cores)
     place = SiteHome(home)
     found = place.enrolled()
     if find_spec("flwr") is None:
@@ -66,7 +69,8 @@ def start(home: Path | None) -> None:
 
     with ended_by_term():
         click.echo(f"{found.site} answers {found.hub} ({found.way}:{found.port}). Ctrl-C ends it.")
-        serve(place)
+        keep_private()
+        serve(place, limits)
 
 
 @contextmanager

@@ -6,19 +6,20 @@ import re
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from medfl.console import failing_in_json, print_json, say
 from medfl.errors import EnrolmentError, MissingExtraError, UserError
+from medfl.private import keep_private
 from medfl.tunnel import reload_command
 
 if TYPE_CHECKING:
     from medfl.hub.place import Brought, HubPlace
     from medfl.hub.register import Record
 
-_UNITS = {"m": 60, "h": 3600, "d": 86400}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 90 * 86400
 """Seconds that an invitation may hold."""
 
@@ -56,6 +57,7 @@ def start(home: Path | None, *, bind: str | None, port: int | None) -> None:
         where = address(about.host, about.port)
         click.echo(f"Hub {about.name!r} listens on port {port}; sites reach it at {where}. Ctrl-C ends it.")
 
+    keep_private()
     host(hub, bind=bind, port=port, ready=ready)
 
 
@@ -89,6 +91,24 @@ def certificate(home: Path | None, certificate: Path, key: Path) -> None:
     click.echo("The certificate is in its place; start the hub again to show it. Sites find it trusted by themselves.")
 
 
+def deadline(home: Path | None, duration: str | None, *, as_json: bool) -> None:
+    """Show how long sites may take for one answer, or set it."""
+    from medfl.hub.deadline import set_deadline
+
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        hub.about  # noqa: B018 - without a hub, it is said that there is none
+        if duration is not None:
+            set_deadline(hub.folder, _duration(duration, of="DURATION"))
+        seconds = hub.deadline
+    if as_json:
+        print_json({"deadline": seconds})
+        return
+    click.echo(
+        f"Sites have {seconds:g} s for one answer; who takes longer is late, and is asked again in the next round."
+    )
+
+
 def invite(home: Path | None, *, site: str, expires: str, as_json: bool) -> None:
     """Invite a hospital."""
     with failing_in_json(as_json):
@@ -104,26 +124,91 @@ def invite(home: Path | None, *, site: str, expires: str, as_json: bool) -> None
 
 def sites(home: Path | None, *, as_json: bool) -> None:
     """List the sites."""
-    from medfl.hub.presence import Presence
-    from medfl.hub.shown import shown
+    from medfl.hub.shown import everything
 
     with failing_in_json(as_json):
-        hub = _hub(home)
-        presence = Presence.at(hub.folder)
-        records = [{**shown(record), **presence.of(record.name)} for record in hub.register.sites()]
+        records = everything(_hub(home))
     if as_json:
         print_json(records)
         return
     if not records:
         click.echo("No site yet. Invite one: medfl hub invite --site NAME")
         return
-    heads = ("name", "status", "since", "last seen", "fingerprint", "title")
+    heads = ("name", "status", "since", "last seen", "doing", "version", "fingerprint", "title")
     told = [one | {"last seen": "connected" if one["connected"] else one["seen"] or "never"} for one in records]
     rows = [heads, *(tuple(str(one[head]) for head in heads) for one in told)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
     for number, row in enumerate(rows):
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         click.echo(click.style(line, bold=True) if number == 0 else line)
+    for one in records:
+        if one["trouble"]:
+            say(f"{one['name']}: {one['trouble']}", fg="yellow")
+
+
+def catalogue(home: Path | None, *, site: str | None, as_json: bool) -> None:
+    """Show what sites tell of their data sets."""
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        told = {name: one for name, one in hub.told().items() if site is None or name == hub.register.named(site).name}
+    if as_json:
+        print_json({name: one.datasets if one.known else None for name, one in told.items()})
+        return
+    for name, one in told.items():
+        if not one.datasets:
+            why = "it has none" if one.known else "its policy does not say so, or it has not been heard yet"
+            click.echo(f"{name} tells of no data set: {why}.")
+        for dataset, entry in one.datasets.items():
+            _show_entry(f"{name}: {dataset}", entry)
+    if not told:
+        click.echo("No site is enrolled yet.")
+
+
+def log(home: Path | None, *, site: str | None, last: int, as_json: bool) -> None:
+    """Show what sites tell of what they do."""
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        meant = None if site is None else hub.register.named(site).name
+        told = hub.told().items()
+        lines = [{"site": name, **line} for name, one in told if meant in (None, name) for line in one.lines]
+        lines = sorted(lines, key=lambda line: float(line["at"]))[-last:]
+    if as_json:
+        print_json(lines)
+        return
+    if not lines:
+        click.echo("Nothing yet: what sites do for studies will be here.")
+    for line in lines:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(line["at"]))
+        click.echo(f"{moment}  {line['site']}  {line['text']}")
+
+
+def fits(home: Path | None, study: Path, *, as_json: bool) -> None:
+    """Say whether a study fits what its sites have told, and queue nothing."""
+    from medfl.hosting import fitting
+
+    with failing_in_json(as_json):
+        asked, untold = fitting(_hub(home), study)
+    if as_json:
+        print_json({"ok": True, "study": asked.study.name, "digest": asked.digest, "not_told": untold})
+        return
+    click.echo(f"{asked.study.name} fits what its sites have told of their data sets; nothing was queued.")
+    if untold:
+        say(f"Not told, and so not checked: {', '.join(untold)} (their policies say: catalogue = false)", dim=True)
+
+
+def _show_entry(title: str, entry: dict[str, Any]) -> None:
+    if "withheld" in entry:
+        click.echo(f"{title}  not told: {entry['withheld']}")
+        return
+    rows = f"{entry['rows']} rows, " if "rows" in entry else ""
+    click.echo(click.style(title, bold=True) + f"  {rows}target {entry['target']}")
+    for column in entry["columns"]:
+        between = f"{column['minimum']:g} to {column['maximum']:g}" if {"minimum", "maximum"} <= column.keys() else ""
+        values = between or ", ".join(column["categories"][:6])
+        words = (column["name"], column["kind"], column.get("unit", ""), values)
+        click.echo("  " + "  ".join(word for word in words if word))
+    if left := entry.get("left_out"):
+        click.echo(f"  and {left} columns more")
 
 
 def approve(home: Path | None, *, site: str, sure: bool, as_json: bool) -> None:
@@ -178,10 +263,22 @@ def _brought(certificate: Path | None, key: Path | None) -> Brought | None:
     return Brought(certificate, key)
 
 
+def _duration(text: str, *, of: str) -> float:
+    """Read a duration such as ``90s``."""
+    found = re.fullmatch(r"(\d{1,7})([smhd])", text.strip())
+    if found is None:
+        raise UserError(
+            "this is no duration",
+            where=of,
+            received=repr(text[:20]),
+            remedy="give a number and s, m, h or d, as in 90s, 30m, 12h or 7d",
+        )
+    return float(int(found[1]) * _UNITS[found[2]])
+
+
 def _seconds(text: str) -> float:
     """Read a duration such as ``7d``."""
-    found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
-    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    seconds = _duration(text, of="--expires")
     if not 60 <= seconds <= LONGEST:
         raise UserError(
             "an invitation cannot hold that long",

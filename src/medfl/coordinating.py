@@ -11,10 +11,12 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from medfl.errors import EngineError, MedflError, PlanError, StoppedError, UserError
+from medfl.errors import EngineError, MedflError, StoppedError, UserError
+from medfl.events import Event, RoundFinished
 from medfl.execution import carry_on
 from medfl.hub.place import HubPlace
 from medfl.messages import Request
@@ -37,12 +39,14 @@ COMING = 60.0
 def coordinate(folder: Path, execution: str) -> None:
     """Carry an execution out, once all its sites are there; what goes wrong is in the journal and in the log."""
     with Home(folder) as home:
-        study = Study.model_validate(whole_execution(home, execution).every[0].spec)
+        runs = whole_execution(home, execution).every
+        study = Study.model_validate(runs[0].spec)
         try:
-            # A site that was revoked is told by the run itself, in the journal.
-            with suppress(PlanError):
-                _wait(folder, sites_of(study), stopped=lambda: bool(home.asked_to_stop(execution)))
-            carry_on(home, execution)
+            # That a site speaks another version is told by the run itself, in the journal.
+            with suppress(UserError):
+                begun = any(run.rounds for run in runs)
+                _wait(folder, study, begun=begun, stopped=lambda: bool(home.asked_to_stop(execution)))
+            carry_on(home, execution, display=_Progress(folder, execution))
         except StoppedError as error:
             log.warning("%s", error.complaints[0].what)
             with suppress(MedflError):
@@ -71,13 +75,31 @@ def tell_stopped(folder: Path, execution: ExecutionView) -> None:
                 list(engine.exchange(asked, timeout=HEARD))
 
 
-def _wait(folder: Path, sites: tuple[str, ...], *, stopped: Callable[[], bool]) -> None:
-    """Return when all sites are there, however long that takes, or when nobody wants them any more."""
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """Lets the hub know of each finished round, so that it counts failures from there."""
+
+    folder: Path
+    execution: str
+
+    def on(self, event: Event) -> None:
+        """Take notice of one event."""
+        if isinstance(event, RoundFinished):
+            HubPlace(self.folder).queue.went_on(self.execution)
+
+
+def _wait(folder: Path, study: Study, *, begun: bool, stopped: Callable[[], bool]) -> None:
+    """Return when all sites are there, however long that takes; for a run that had begun, when enough of them are.
+
+    It returns, too, when nobody wants them any more.
+    """
+    sites = sites_of(study)
+    quorum = max(arm.algorithm.min_sites or len(sites) for arm in study.arms.values())
     told = monotonic()
     with reached(folder, sites) as engine:
         while not stopped():
             try:
-                engine.wait(LOOK, logs=lambda site: "nothing yet")
+                engine.wait(LOOK, logs=lambda site: "nothing yet", least=quorum if begun else None)
             except EngineError as error:
                 if monotonic() - told > COMING:
                     log.warning("%s", error.complaints[0].received)

@@ -13,8 +13,10 @@
     │   ├── BlockedError            something stands between a site and its hub
     │   ├── BusyError               another process is already on it
     │   ├── StoppedError            somebody stopped the run
+    │   ├── OutOfMemoryError        a site needs more memory than it may use
     │   ├── ModelFileError          an exported model cannot be read or used
     │   ├── EnrolmentError          hub and site do not come together: invitation, keys, approval
+    │   ├── VersionError            hub and site have no version in common of what they say to each other
     │   └── MissingExtraError       an optional package is not installed
     └── SystemFault                 exit code 1: not the user's doing
         ├── StoreError              journal or artefacts cannot be read or written
@@ -158,6 +160,12 @@ class StoppedError(UserError):
     code = "stopped"
 
 
+class OutOfMemoryError(UserError):
+    """A site needs more memory than its hospital lets it use, or than its machine has."""
+
+    code = "memory"
+
+
 class ModelFileError(UserError):
     """An exported model cannot be read, or does not fit the table it is used on."""
 
@@ -168,6 +176,12 @@ class EnrolmentError(UserError):
     """Hub and site do not come together: an invitation, a key, a certificate or an approval is missing or wrong."""
 
     code = "enrolment"
+
+
+class VersionError(UserError):
+    """Hub and site have no version in common of what they say to each other; the remedy says which to upgrade."""
+
+    code = "version"
 
 
 class MissingExtraError(UserError):

@@ -339,7 +339,9 @@ def _checkpoint(home: Home, run: RunView) -> Checkpoint | None:
     if not run.rounds or not run.federated or run.model is None or run.state is None:
         return None
     with home.artefacts.open(run.model) as model, home.artefacts.open(run.state) as state:
-        return Checkpoint(run.rounds, model.read(), state.read(), _prepared_sites(run))
+        sites = _prepared_sites(run)
+        largest = max((run.sites[name].train_rows or 0 for name in sites), default=0)
+        return Checkpoint(run.rounds, model.read(), state.read(), sites, run.agreement, run.recipe, largest)
 
 
 def _prepared_sites(run: RunView) -> tuple[str, ...]:

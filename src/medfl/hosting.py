@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,11 +22,13 @@ import httpx
 
 from medfl.errors import MedflError, PlanError, listed
 from medfl.execution import lay_down
+from medfl.hub.fitting import misfits, untold
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import HubPlace
 from medfl.hub.service import ALL, Service
 from medfl.inspection import opened
-from medfl.over_hub import keys_of, sites_of
+from medfl.over_hub import keys_of, require_understood, sites_of
+from medfl.private import turn
 from medfl.run.flower.coordinator import let_in_only
 from medfl.run.flower.superlink import QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
@@ -40,7 +43,9 @@ LOOK = 0.5
 AT_ONCE = 4
 """Executions that are carried out side by side; the others wait."""
 TRIES, SLOWEST = 50, 60.0
-"""How often an execution that fails is tried again, and the longest pause in seconds before that."""
+"""How often an execution that fails is tried again without a round between, and the longest pause in seconds."""
+ROOM = 2**24
+"""Bytes that must be free on the disk of the hub's folder for an execution to be begun, or gone on with."""
 
 
 def host(hub: HubPlace, *, bind: str | None, port: int | None, ready: Callable[[int], Any]) -> None:
@@ -65,7 +70,7 @@ def host(hub: HubPlace, *, bind: str | None, port: int | None, ready: Callable[[
         hub.renew()
         certificates = Certificates(hub.authority_file, *hub.loopback)
         link = stack.enter_context(SuperLink(hub.superlink, certificates))
-        fleet = Fleet(link.address, certificates.root, lambda: keys_of(hub).values())
+        fleet = Fleet(link.address, certificates.root, lambda: keys_of(hub))
         service = Service(hub, bind=bind or ALL, port=port, fleet=fleet)
         stack.enter_context(_kept_up(hub, link))
         service.run(lambda: ready(service.port))
@@ -82,10 +87,42 @@ def submit(hub: HubPlace, file: Path) -> tuple[str, Study]:
     study, base = opened(file)
     with Home(hub.folder) as home, placing(file):
         require_enrolled(hub, study)
+        require_fitting(hub, study)
         sources = Sources(base, home.folder / "sites")
         execution = lay_down(study, home, sources=sources, engine="hub", arm=None)
     hub.queue.add(execution, study.study.name)
     return execution, study
+
+
+def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str]]:
+    """Return a study that fits what its sites have told, and the sites that have told nothing; queue nothing.
+
+    Raises
+    ------
+    MedflError
+        With all that does not fit.
+    """
+    study, _ = opened(file)
+    with placing(file):
+        require_enrolled(hub, study)
+        return study, require_fitting(hub, study)
+
+
+def require_fitting(hub: HubPlace, study: Study) -> list[str]:
+    """Refuse a study that cannot be, by what its sites have told; return the sites that have told nothing.
+
+    Raises
+    ------
+    PlanError
+        With each data set or column that is not there, and each that is of another kind or in another unit elsewhere.
+    VersionError
+        If a site does not understand what it would be asked.
+    """
+    told = hub.told()
+    require_understood(hub, sites_of(study))
+    if complaints := misfits(study, told):
+        raise PlanError.of(complaints)
+    return untold(study, told)
 
 
 def require_enrolled(hub: HubPlace, study: Study) -> tuple[str, ...]:
@@ -130,13 +167,18 @@ def _kept_up(hub: HubPlace, link: SuperLink) -> Iterator[None]:
 
     def keep() -> None:
         known: dict[str, bytes] | None = None
+        pid = link.pid
         while not closing.is_set():
+            if pid != link.pid:
+                pid = link.pid
+                log.warning("the SuperLink ended and was started again; its log is %s", link.folder / "log")
             try:
                 keys = keys_of(hub)
                 if keys != known:
                     let_in_only(link, keys)
                     known = keys
                 work.look()
+                turn(hub.superlink / "log", held=True)
             except httpx.HTTPError as error:
                 log.debug("the SuperLink does not answer yet: %s", type(error).__name__)
             except (MedflError, OSError) as error:
@@ -159,15 +201,20 @@ class _Work:
 
     hub: HubPlace
     going: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    moved: dict[str, int] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
+    full: bool = False
 
     def look(self) -> None:
         """Take notice of processes that ended, and start those that are due."""
         for execution, process in list(self.going.items()):
             if process.poll() is not None:
                 self._ended(execution)
-        for execution in self.hub.queue.waiting():
+        waiting = self.hub.queue.waiting()
+        if not waiting or not self._has_room():
+            return
+        for execution in waiting:
             if execution not in self.going and self.due.get(execution, 0.0) <= monotonic():
                 if len(self.going) >= AT_ONCE:
                     break
@@ -184,12 +231,28 @@ class _Work:
             process.wait()
             _close(process)
 
+    def _has_room(self) -> bool:
+        """Say whether there is room for what a round writes; where there is none, executions wait, and it is told."""
+        free = shutil.disk_usage(self.hub.folder).free
+        if (free < ROOM) != self.full:
+            self.full = free < ROOM
+            if self.full:
+                what = "the disk of the hub's folder %s is full, %d MB are free: studies wait until there is room"
+                log.error(what, self.hub.folder, free // 10**6)
+            else:
+                log.warning("there is room on the disk of the hub's folder again: studies go on")
+        return not self.full
+
     def _ended(self, execution: str) -> None:
         process = self.going.pop(execution)
         _close(process)
         if execution not in self.hub.queue.waiting():
             log.info("execution %s is done", execution)
             return
+        if (moved := self.hub.queue.moved(execution)) != self.moved.get(execution):
+            # A round was finished meanwhile: this is the first failure since.
+            self.moved[execution] = moved
+            self.tries.pop(execution, None)
         tries = self.tries[execution] = self.tries.get(execution, 0) + 1
         if tries >= TRIES:
             log.warning("execution %s is given up after %d tries; go on with: medfl resume", execution, tries)

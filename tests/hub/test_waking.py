@@ -7,7 +7,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -16,18 +16,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from medfl.channel import LARGEST, State
 from medfl.enrolment import PROTOCOL, WAKE, WOKEN, certificate_digest, wake_statement
-from medfl.errors import StoreError
+from medfl.errors import StoreError, VersionError
 from medfl.hub import bell, waking
 from medfl.hub.authority import certificate_at
 from medfl.hub.bell import ring
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import NAME, STALE, Presence
 from medfl.hub.service import Service
+from medfl.hub.told import Told
 from medfl.hub.vpn import Wanted, open_network
+from medfl.over_hub import require_understood
 from medfl.site.enrolled import SiteHome
 from medfl.testing.command import typed
 from medfl.testing.hub import LOOPBACK, enrolled, made, served
+from medfl.versions import here
 
 
 @pytest.fixture
@@ -46,7 +50,8 @@ def proof(hub: HubPlace, home: SiteHome, challenge: bytes, *, site: str = "a") -
     """Return what a site shows for a challenge."""
     identity, authority = home.identity(), certificate_digest(certificate_at(hub.authority_file))
     signed = identity.sign(wake_statement(authority, site, challenge))
-    return json.dumps({"site": site, "identity": identity.public.hex(), "proof": signed.hex()})
+    said = {"site": site, "identity": identity.public.hex(), "proof": signed.hex()}
+    return json.dumps({**said, "speaks": here().to_json()})
 
 
 def challenge(line: ClientConnection) -> bytes:
@@ -121,7 +126,7 @@ def test_what_is_no_proof_is_refused(hub: HubPlace, said: str | bytes) -> None:
 def test_what_is_too_large_is_not_read(hub: HubPlace) -> None:
     with opened(hub) as line:
         challenge(line)
-        line.send("x" * (waking.LARGEST + 1))
+        line.send("x" * (LARGEST + 1))
         assert code(line) == 1009
 
 
@@ -228,6 +233,70 @@ def test_nobody_hears_the_bell_of_a_hub_that_does_not_run(tmp_path: Path) -> Non
         assert os.read(reader, 501) == b"a" * 500 + b"\n"
     finally:
         os.close(reader)
+
+
+def test_what_a_site_tells_is_shown(hub: HubPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waking, "TOGETHER", 0.01)
+    homes = enrolled(hub, tmp_path, "a", "b")
+    state = State("training", "r-1", "train", 3, rounds=10, since=1.0).to_json()
+    entry = {"target": "sick", "rows": 60, "columns": [{"name": "age", "kind": "numeric"}], "other_columns": []}
+    with let_in(hub, homes["a"]) as line:
+        line.send(json.dumps({"tell": "state", "state": state}))
+        line.send(json.dumps({"tell": "lines", "lines": [{"at": 1.0, "text": "train of run r-1: answered"}]}))
+        line.send(json.dumps({"tell": "catalogue", "all": ["ward"]}))
+        line.send(json.dumps({"tell": "catalogue", "dataset": "ward", "entry": entry}))
+        until(lambda: "columns" in Told.at(hub.folder, "a").datasets.get("ward", {}))
+        until(lambda: Presence.at(hub.folder).connected == {"a"})
+        one, other = typed("hub", "sites", "--json", "--home", hub.folder).json
+        assert (one["doing"], one["state"]["round"]) == ("training, round 3 of 10 of r-1", 3)
+        assert (one["version"], other["version"], other["doing"]) == (here().medfl, "", "")
+        assert "training, round 3 of 10 of r-1" in typed("hub", "sites", "--home", hub.folder).out
+    until(lambda: not Presence.at(hub.folder).connected)
+    assert typed("hub", "sites", "--json", "--home", hub.folder).json[0]["doing"] == "", "nobody knows any more"
+    said = typed("hub", "log", "--home", hub.folder, "--site", "a")
+    assert said.out == "1970-01-01 00:00:01  a  train of run r-1: answered\n"
+    assert typed("hub", "log", "--home", hub.folder, "--site", "b", "--json").json == []
+    assert typed("hub", "log", "--home", hub.folder, "--site", "c").code == 2
+    told = typed("hub", "catalogue", "--home", hub.folder).out
+    assert "a: ward  60 rows, target sick\n  age  numeric" in told
+    assert "b tells of no data set: its policy does not say so, or it has not been heard yet." in told
+    assert typed("hub", "catalogue", "b", "--home", hub.folder, "--json").json == {"b": None}
+
+
+@pytest.mark.parametrize("said", ["{}", "[]", b"\x00", '{"tell": "state"}', '{"tell": "catalogue", "dataset": "x"}'])
+def test_a_site_that_tells_what_cannot_be_read_is_parted_from(hub: HubPlace, tmp_path: Path, said: str | bytes) -> None:
+    homes = enrolled(hub, tmp_path, "a")
+    with let_in(hub, homes["a"]) as line:
+        line.send(said)
+        assert code(line) == waking.UNREADABLE
+    assert "site a tells what cannot be read" in hub.log.read_text(encoding="utf-8")
+
+
+def test_so_is_one_that_tells_too_much(hub: HubPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waking, "A_SECOND", 0.0)
+    homes = enrolled(hub, tmp_path, "a")
+    with let_in(hub, homes["a"]) as line:
+        with suppress(ConnectionClosed):
+            for _ in range(waking.MOST + 1):
+                line.send('{"tell": "lines", "lines": []}')
+        assert code(line) == waking.TOO_MUCH
+
+
+def test_a_site_of_other_versions_is_refused_with_what_to_upgrade(hub: HubPlace, tmp_path: Path) -> None:
+    homes = enrolled(hub, tmp_path, "a")
+    newer = here().to_json() | {"medfl": "9.0", "wire": [7, 8]}
+    with opened(hub) as line:
+        line.send(json.dumps(json.loads(proof(hub, homes["a"], challenge(line))) | {"speaks": newer}))
+        assert code(line) == waking.OTHER_VERSION
+    assert "upgrade MEDfl at the hub, to 9.0" in hub.log.read_text(encoding="utf-8")
+    until(lambda: Told.at(hub.folder, "a").trouble != "")
+    shown = typed("hub", "sites", "--home", hub.folder)
+    assert "no version in common of the format of requests and replies" in shown.err
+    with pytest.raises(VersionError, match="site a: hub and site have no version in common"):
+        require_understood(hub, ("a",))
+    with let_in(hub, homes["a"]):
+        until(lambda: Told.at(hub.folder, "a").trouble == "")
+    require_understood(hub, ("a",))
 
 
 def test_where_studies_go_by_a_vpn_nobody_is_woken_around_it(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from medfl.hub.place import HubPlace
 from medfl.messages import Refusal, Request
 from medfl.site import agent as agents
 from medfl.site.agent import Agent, serve
+from medfl.site.agent_worker import Hospital
+from medfl.site.audit import AuditLog
 from medfl.site.enrolled import SiteHome
 from medfl.testing.command import MEDFL
 from medfl.testing.federation import study
@@ -33,43 +35,60 @@ def request(task: str = "keys") -> Request:
     return replace(made, task=task)  # type: ignore[arg-type]
 
 
+def begun(home: SiteHome) -> tuple[Agent, Hospital]:
+    """Return an agent whose worker is in this process."""
+    hospital = Hospital(home)
+    return Agent(home, hospital), hospital
+
+
+def peers(hospital: Hospital) -> set[str]:
+    assert hospital.member is not None
+    return set(hospital.member._directory)
+
+
 def test_where_a_run_begins_it_looks_who_is_enrolled(hub: HubPlace, tmp_path: Path) -> None:
     homes = enrolled(hub, tmp_path, "a", "b")
-    agent = Agent(homes["a"])
-    assert set(agent.member._directory) == {"a", "b"}
+    agent, hospital = begun(homes["a"])
+    agent.answer(request("describe"))
+    assert peers(hospital) == {"a", "b"}
     hub.register.revoke("b", hub.authority)
     enrolled(hub, tmp_path, "c")
     agent.answer(request("prepare"))
-    assert set(agent.member._directory) == {"a", "b"}, "not in the middle of a run"
+    assert peers(hospital) == {"a", "b"}, "not in the middle of a run"
     agent.answer(request("keys"))
-    assert set(agent.member._directory) == {"a", "c"}
+    assert peers(hospital) == {"a", "c"}
     enrolled(hub, tmp_path, "d")
     agent.answer(request("describe"))
-    assert agent.member.known == 3, "from three on, sums are hidden unless the study says otherwise"
+    assert len(peers(hospital)) == 3, "from three on, sums are hidden unless the study says otherwise"
 
 
 def test_a_peer_that_changed_is_a_refusal(hub: HubPlace, tmp_path: Path) -> None:
     homes = enrolled(hub, tmp_path, "a", "b")
-    agent = Agent(homes["a"])
+    agent, _ = begun(homes["a"])
+    agent.answer(request())
     hub.register.revoke("b", hub.authority)
     enrolled(hub, tmp_path / "new", "b")
     answer = agent.answer(request())
     assert isinstance(answer, Refusal)
     assert answer.code == "secure"
     assert "another identity than before" in answer.reason
+    last = list(AuditLog(homes["a"].log).read())[-1]
+    assert (last["verdict"], last["code"]) == ("refused", "secure")
 
 
 def test_what_was_known_is_good_enough_while_the_hub_is_away(tmp_path: Path) -> None:
     hub = made(tmp_path / "hub")
     with served(hub):
         homes = enrolled(hub, tmp_path, "a", "b")
-    assert Agent(homes["a"]).member.known == 2
+    agent, hospital = begun(homes["a"])
+    agent.answer(request())
+    assert peers(hospital) == {"a", "b"}
 
 
 def test_a_revoked_site_answers_no_more(hub: HubPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents, "AGAIN", 0.0)
     (home,) = enrolled(hub, tmp_path, "a").values()
-    agent = Agent(home)
+    agent, _ = begun(home)
     agent.before_connecting()
     hub.register.revoke("a", hub.authority)
     with pytest.raises(EnrolmentError, match="has revoked this site"):

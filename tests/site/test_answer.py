@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medfl.errors import DataError, MedflError, SiteError
+from medfl.errors import DataError, MedflError, OutOfMemoryError, SiteError
 from medfl.messages import Refusal, Reply, Request, to_bytes
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
@@ -43,7 +43,6 @@ ERRORS: list[Exception] = [
     KeyError(SECRET),
     IndexError(SECRET),
     UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, SECRET),
-    MemoryError(SECRET),
     RecursionError(SECRET),
     OSError(5, SECRET, SECRET),
     ExceptionGroup(SECRET, [ValueError(SECRET)]),
@@ -74,6 +73,16 @@ def test_of_an_unforeseen_error_only_its_kind_travels(
     assert record.name == "medfl.site"
     assert "site east failed at a/0/describe/east" in record.getMessage()
     assert SECRET in caplog.text, "the trace is for the site's own people"
+
+
+def test_of_a_lack_of_memory_only_that_travels(tmp_path: Path) -> None:
+    def broken() -> pd.DataFrame:
+        raise MemoryError(SECRET)
+
+    answer = refused(site(tmp_path, broken).answer(describe()))
+    assert answer.code == OutOfMemoryError.code
+    body = to_bytes(answer).decode(errors="replace")
+    assert not [word for word in (SECRET, "Jane", "Roe", "1958") if word in body]
 
 
 @dataclass(frozen=True)

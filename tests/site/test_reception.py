@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from medfl.errors import NotFoundError, PlanError, StoreError
 from medfl.messages import Refusal, Reply, Request
@@ -19,6 +20,7 @@ from medfl.run.in_process import InProcess
 from medfl.site import approvals
 from medfl.site.approvals import Approvals
 from medfl.site.audit import FILE, AuditLog
+from medfl.site.begun import RUNS, BegunWith
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.place import Place
 from medfl.site.reception import Reception, dataset_for
@@ -217,6 +219,38 @@ def test_a_run_sees_the_table_as_it_was_when_it_began(place: Place, tmp_path: Pa
     assert (rows("r-1"), rows("r-2"), rows("r-1")) == (60, 61, 60)
     place.policy.write_text(ALLOWING.replace("maximum_rounds = 200", "maximum_rounds = 100"))
     assert "the table has changed since this run began" in no(reception.answer(first))
+    # Nor does another process of the site go on with other rows.
+    restarted = Reception(place, "east")
+    assert "the table has changed since this run began" in no(restarted.answer(first))
+    assert isinstance(restarted.answer(replace(first, run="r-3")), Reply)
+
+
+def test_another_process_goes_on_with_what_the_database_gave_or_not_at_all(place: Place, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ward.db'}"
+    east, engine = tables()["east"], create_engine(url)
+    east.to_sql("ward", engine, index=False)
+    Datasets(place).remove("ward")
+    Datasets(place).add("ward", DataSet(source=url, query="SELECT * FROM ward", target="sick"))
+    approve(place, study())
+    assert isinstance(ask(place, study()), Reply)
+    assert isinstance(ask(place, study()), Reply), "the same rows, in another process"
+    east.head(1).to_sql("ward", engine, index=False, if_exists="append")
+    engine.dispose()
+    assert "the table has changed since this run began" in no(ask(place, study()))
+
+
+def test_what_runs_began_with_is_bounded_and_may_be_damaged(tmp_path: Path) -> None:
+    kept = BegunWith(tmp_path / "begun.json")
+    for number in range(RUNS + 5):
+        assert kept.stamp(f"r-{number}", "d", (number, 1)) == (number, 1)
+    assert BegunWith(tmp_path / "begun.json").stamp("r-10", "d", "now") == (10, 1)
+    assert BegunWith(tmp_path / "begun.json").stamp("r-1", "d", "now") == "now", "long ago"
+    for damaged in ("", "{}", "[[1]]", "[3]"):
+        (tmp_path / "begun.json").write_text(damaged)
+        assert BegunWith(tmp_path / "begun.json").stamp("r-10", "d", "now") == "now"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="which table a run began with"):
+        BegunWith(tmp_path / "file" / "begun.json").stamp("r", "d", "now")
 
 
 def test_what_is_wrong_in_the_sites_own_folder_stays_there(place: Place) -> None:
@@ -244,7 +278,7 @@ def test_each_request_and_its_verdict_are_logged(place: Place) -> None:
         "ward",
         "r-1",
         "describe",
-        ["schema"],
+        ["schema", "sitting"],
     )
     assert first["asked"] == second["asked"]
 
@@ -290,7 +324,8 @@ def test_asked_again_after_a_crash_the_answer_is_the_same_and_logged_again(place
     first, again = ask(place, study()), ask(place, study())
     assert isinstance(first, Reply)
     assert isinstance(again, Reply)
-    assert first.content == again.content
+    assert first.content["sitting"] != again.content["sitting"], "another process says so, and nothing else"
+    assert {**first.content, "sitting": ""} == {**again.content, "sitting": ""}
     assert [line["verdict"] for line in lines(place)] == ["answered", "answered"]
 
 

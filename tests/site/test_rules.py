@@ -116,7 +116,7 @@ def test_every_key_has_a_case() -> None:
     bounds = {f"requires.epsilon.{unit}" for unit in UNITS}
     # Approval is asked for by the reception of an enrolled site, not by the policy.
     elsewhere = {"version", "counts.minimum_difference", "budget.epsilon", "budget.delta", "approval.mode"}
-    elsewhere |= {"accepts.patient_id", "requires.delta"}
+    elsewhere |= {"accepts.patient_id", "requires.delta", "releases.catalogue"}
     assert {*keys(Rules)} == ({*CASES} - {"requires.epsilon"}) | bounds | elsewhere
 
 

@@ -13,15 +13,24 @@ from threading import Event, Thread
 
 import pytest
 
+from medfl.errors import VersionError
+from medfl.hub import waking
 from medfl.hub.bell import ring
-from medfl.site import woken
+from medfl.hub.told import Told
+from medfl.site import reaching, woken
+from medfl.site.agent import Agent
+from medfl.site.agent_worker import Hospital
+from medfl.site.voice import Voice
 from medfl.site.woken import Woken
-from medfl.testing.hub import LOOPBACK, enrolled, made, served
+from medfl.testing.hub import LOOPBACK, enrolled, made, served, updated
+from medfl.versions import SPOKEN, Speaks
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(woken, "AGAIN", (0.02, 0.1))
+    monkeypatch.setattr(woken, "APART", 0.01)
+    monkeypatch.setattr(waking, "TOGETHER", 0.01)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -57,6 +66,64 @@ def test_it_comes_back_for_ever_and_says_once_that_it_polls(tmp_path: Path, capl
             until(lambda: calls.up)
     said = [record.getMessage() for record in caplog.records]
     assert [("cannot wake" in one, "again" in one) for one in said] == [(True, False), (False, True), (True, False)]
+
+
+def test_it_tells_its_hub_how_it_is_also_after_another_connection(tmp_path: Path) -> None:
+    voice, paused, entries = Voice(lambda: paused[0]), [False], [{"catalogue": {"ward": {"withheld": "no"}}}]
+    hub = made(tmp_path / "hub")
+
+    def told() -> Told:
+        return Told.at(hub.folder, "a")
+
+    def state() -> str:
+        found = told().state
+        return "" if found is None else found.doing
+
+    with served(hub):
+        (home,) = enrolled(hub, tmp_path, "a").values()
+        woken = Woken(home, voice, describe=lambda: entries.pop() if entries else None)
+        with woken:
+            until(lambda: state() == "idle")
+            voice.say("the worker was lost")
+            until(lambda: [line["text"] for line in told().lines] == ["the worker was lost"])
+            until(lambda: told().datasets == {"ward": {"withheld": "no"}})
+            paused[0] = True
+            voice.changed.set()
+            until(lambda: state() == "paused")
+    (hub.folder / "told" / "a.json").unlink()
+    with served(hub), Woken(home, voice):
+        until(lambda: (state(), list(told().datasets)) == ("paused", ["ward"]))
+
+
+def test_a_hub_of_other_versions_is_not_listened_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(made(tmp_path / "hub")) as hub:
+        (home,) = enrolled(hub, tmp_path, "a").values()
+        newer = Speaks("9.0", {**SPOKEN, "study": (4, 5)})
+        monkeypatch.setattr(woken, "here", lambda: newer)
+        with caplog.at_level(logging.WARNING, logger="medfl.site"), Woken(home) as calls:
+            assert calls.wait(20) and not calls.up
+            until(lambda: "upgrade MEDfl at the hub, to 9.0" in caplog.text)
+        monkeypatch.setattr(reaching, "here", lambda: newer)
+        with pytest.raises(VersionError, match="no version in common of the language of studies"):
+            updated(home)
+        with pytest.raises(VersionError):
+            Agent(home, Hospital(home))
+
+
+def test_a_hub_that_only_wakes_is_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = Speaks("2.9", {**SPOKEN, "channel": (1, 1)})
+    monkeypatch.setattr(waking, "here", lambda: older)
+    voice = Voice()
+    with served(made(tmp_path / "hub")) as hub:
+        (home,) = enrolled(hub, tmp_path, "a").values()
+        with Woken(home, voice) as calls:
+            until(lambda: calls.up)
+            voice.say("something")
+            ring(hub.folder, "a")
+            assert calls.wait(20)
+        assert Told.at(hub.folder, "a").lines == []
 
 
 def test_a_revoked_site_is_not_woken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,6 @@ is not guessed at.
 from __future__ import annotations
 
 import http.client
-import json
 import secrets
 import socket
 import ssl
@@ -27,6 +26,9 @@ from cryptography.x509.oid import NameOID
 from medfl.doctor.finding import Finding, blocked, caution, clear
 from medfl.doctor.proxies import NotLetThroughError, Proxy, through
 from medfl.enrolment import AUTHORITY, LARGEST, PROTOCOL, WAKE, address
+from medfl.errors import VersionError, WireError
+from medfl.foreign import understood
+from medfl.versions import Speaks, agreed, here
 
 PATIENCE = 10.0
 """Seconds that a hop has."""
@@ -228,6 +230,11 @@ def _spoken(way: Way) -> Iterator[Finding]:
 def _alike(said: dict[str, Any]) -> Finding:
     theirs = str(said.get("version", "an unknown version"))[:40]
     if said["protocol"] == PROTOCOL:
+        try:
+            agreed(Speaks.read(said.get("speaks")), here())
+        except (VersionError, WireError) as error:
+            first = error.complaints[0]
+            return blocked("version", f"{first.what} ({first.received})", first.remedy)
         return clear("version", f"hub {theirs}, here {_version()}: they understand each other")
     return blocked("version", f"hub {theirs} speaks protocol {str(said['protocol'])[:10]}, here {_version()} speaks "
                    f"{PROTOCOL}", "upgrade MEDfl where the number is lower: pip install --upgrade medfl")  # fmt: skip
@@ -235,7 +242,7 @@ def _alike(said: dict[str, Any]) -> Finding:
 
 def _in_time(said: dict[str, Any]) -> Finding:
     now = said.get("now")
-    if not isinstance(now, int | float):
+    if not isinstance(now, int | float) or not abs(now) < 1e12:
         return clear("clock", "the hub does not tell its time")
     apart = time.time() - float(now)
     if abs(apart) < SKEWED:
@@ -277,7 +284,7 @@ def _asked(way: Way, path: str, headers: dict[str, str]) -> tuple[int, dict[str,
         if answer.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
             return answer.status, {}
         try:
-            said = json.loads(answer.read(LARGEST))
+            said = understood(answer.read(LARGEST))
         except ValueError:
             said = None
         return answer.status, said if isinstance(said, dict) else {}

@@ -12,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 from medfl.enrolment import TRANSPORT, Invitation, Signed, certificate_digest, json_of
-from medfl.errors import EnrolmentError
+from medfl.errors import EnrolmentError, StoreError, WireError
 from medfl.hub.authority import Authority, certificate_at, hosts_of, own_is_old, pem_of, take_over
+from medfl.hub.deadline import deadline_of
 from medfl.hub.queue import Queue
 from medfl.hub.register import Record, Register
+from medfl.hub.told import Told
 from medfl.hub.vpn import Vpn
 from medfl.private import held, make_private, require_private, write_private
 from medfl.tunnel import is_host
@@ -103,6 +105,8 @@ class HubPlace:
         ------
         EnrolmentError
             If there is none here, or others can read its folder.
+        StoreError
+            If its file is damaged.
         """
         path = self.folder / "hub.json"
         if not path.is_file():
@@ -112,8 +116,16 @@ class HubPlace:
                 remedy="make one: medfl hub init --name NAME --host HOST, or say where it is with --home",
             )
         require_private(self.folder)
-        said = json_of(path.read_bytes())
-        return About(str(said["name"]), str(said["host"]), int(said["port"]), bool(said["own"]))
+        try:
+            said = json_of(path.read_bytes())
+            return About(str(said["name"]), str(said["host"]), int(said["port"]), bool(said["own"]))
+        except (WireError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise StoreError(
+                "what the hub knows of itself cannot be read",
+                where=str(path),
+                received=type(error).__name__,
+                remedy="put a copy of the hub's folder back",
+            ) from error
 
     @property
     def authority(self) -> Authority:
@@ -167,6 +179,11 @@ class HubPlace:
     def queue(self) -> Queue:
         """What it has taken on and not finished."""
         return Queue(self.folder / "queue")
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that its sites have for one answer."""
+        return deadline_of(self.folder)
 
     @property
     def superlink(self) -> Path:
@@ -230,6 +247,11 @@ class HubPlace:
                 remedy=f"bring one that names the host and {host}: medfl hub certificate; or make a hub with a "
                 "certificate of its own",
             )
+
+    def told(self) -> dict[str, Told]:
+        """Return what each enrolled site has told of itself, by name."""
+        enrolled = [record.name for record in self.register.sites() if record.status == "approved"]
+        return {name: Told.at(self.folder, name) for name in enrolled}
 
     def revoke(self, site: str) -> Record:
         """Put a site out of the register, and out of the configuration of the VPN where there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from medfl.private import make_private, write_private
@@ -33,6 +34,20 @@ class Queue:
     def waiting(self) -> list[str]:
         """Return what is not finished."""
         return [execution for execution, _ in self._files()]
+
+    def went_on(self, execution: str) -> None:
+        """Note that an execution has finished a round."""
+        for name, path in self._files():
+            if name == execution:
+                # Needs no room on the disk.
+                path.touch()
+
+    def moved(self, execution: str) -> int:
+        """Return when an execution was taken on or last finished a round, in nanoseconds; 0 where it is not here."""
+        found = [path for name, path in self._files() if name == execution]
+        with suppress(FileNotFoundError):
+            return max(path.stat().st_mtime_ns for path in found) if found else 0
+        return 0
 
     def done(self, execution: str) -> None:
         """Take an execution off."""

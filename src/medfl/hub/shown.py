@@ -1,11 +1,22 @@
-"""What people and programs are told of a site."""
+"""What people and programs are told of sites."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from medfl.hub.presence import Presence
 from medfl.hub.register import Record
+from medfl.hub.told import Told
+
+if TYPE_CHECKING:
+    from medfl.hub.place import HubPlace
+
+
+def everything(hub: HubPlace) -> list[dict[str, Any]]:
+    """Return of each site how it is enrolled, whether it is connected, and what it does and runs by its own word."""
+    presence = Presence.at(hub.folder)
+    return [_whole(hub, record, presence) for record in hub.register.sites()]
 
 
 def shown(record: Record) -> dict[str, Any]:
@@ -13,3 +24,11 @@ def shown(record: Record) -> dict[str, Any]:
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.since))
     keys = {"name": record.name, "title": record.title, "status": record.status}
     return keys | {"fingerprint": record.fingerprint, "since": since}
+
+
+def _whole(hub: HubPlace, record: Record, presence: Presence) -> dict[str, Any]:
+    there, told = presence.of(record.name), Told.at(hub.folder, record.name).shown()
+    if not there["connected"]:
+        # What it did when it was last heard of is not what it does.
+        told |= {"doing": "", "state": None}
+    return {**shown(record), **there, **told}

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from scipy.optimize import brentq
-
 from medfl.errors import MissingExtraError, PlanError
 
 Accountant = Literal["pld", "rdp"]
@@ -152,6 +150,9 @@ def _solved(
     # Both on a logarithmic scale, where ε is nearly a line.
     def excess(logarithm: float) -> float:
         return math.log(max(cost(math.exp(logarithm)), TINY) / target)
+
+    # Here because it weighs 40 MB, which a site that waits for work need not hold.
+    from scipy.optimize import brentq
 
     found = math.exp(brentq(excess, math.log(low), math.log(high), xtol=PRECISION, rtol=PRECISION))
     # A root is found from either side: the promise asks for the one with more noise.

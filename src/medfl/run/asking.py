@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeAlias
 from medfl.errors import Complaint, DivergedError, EngineError, MedflError, WireError, by_code, listed
 from medfl.events import Event, Noticed, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic, stacked
-from medfl.messages import LEDGERS, Arrays, Json, Refusal, Reply, Request, Task, nbytes
+from medfl.messages import LEDGERS, SITTING, TROUBLE, Arrays, Json, Refusal, Reply, Request, Task, nbytes
 from medfl.run.engine import Engine
+from medfl.run.replies import understood
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ class Asking:
     ledgers
         How far each site's privacy ledger had come when it was last heard of; it grows with what sites say, and each
         site is sent what is known of its own.
+    sittings
+        Which process of each site's agent was heard last, and at which stage; it grows with what sites say.
     """
 
     run: str
@@ -69,6 +72,7 @@ class Asking:
     min_sites: int | None
     single: bool = False
     ledgers: dict[str, Json] = field(default_factory=dict)
+    sittings: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def sums_only(self) -> bool:
@@ -93,7 +97,8 @@ class Asking:
         Yields
         ------
         Event
-            ``SiteAnswered`` for training, ``SiteFailed`` for whoever did not answer.
+            ``SiteAnswered`` for training, ``SiteFailed`` for whoever did not answer, ``Noticed`` for what went wrong
+            on the way and was mended.
 
         Raises
         ------
@@ -117,9 +122,10 @@ class Asking:
         """
         queue = _Queue(requests, into)
         for answer in self._answers(queue):
-            if queue.awaits(answer):
-                request = queue.add(answer)
-                yield from self._told(answer, request)
+            if (request := queue.awaited(answer)) is not None:
+                read = understood(answer, request)
+                queue.add(read)
+                yield from self._told(read, request)
         return queue.refusals
 
     def _answers(self, queue: _Queue) -> Iterator[Reply | Refusal]:
@@ -143,10 +149,12 @@ class Asking:
                     reason=answer.reason,
                 )
             ]
+        noticed = self._noticed(answer, request)
         if request.task != "train":
-            return []
+            return noticed
         received, sent = nbytes(request.arrays), nbytes(answer.arrays)
         return [
+            *noticed,
             SiteAnswered(
                 run=self.run,
                 round=request.round,
@@ -155,8 +163,23 @@ class Asking:
                 received=received,
                 sent=sent,
                 loss=answer.content.get("loss"),
-            )
+            ),
         ]
+
+    def _noticed(self, answer: Reply, request: Request) -> list[Event]:
+        """Tell what befell a site or its reply, though nothing was lost by it."""
+        texts = [str(text) for text in answer.content.get(TROUBLE, ())]
+        stage = f"{request.task!r}" + (f" of round {request.round}" if request.round else "")
+        sitting = answer.content.get(SITTING)
+        if isinstance(sitting, str):
+            before, last = self.sittings.get(answer.site, (sitting, ""))
+            if before != sitting:
+                texts.append(
+                    f"the process in which the site works ended after the stage {last}, and another one took over "
+                    f"before the end of the stage {stage}; nothing was lost by it"
+                )
+            self.sittings[answer.site] = sitting, stage
+        return [Noticed(run=self.run, site=answer.site, text=text) for text in texts]
 
     def judge(self, refusals: Sequence[Refusal], answered: Sized, round: int) -> None:
         """Refuse to go on with so few answers.
@@ -272,23 +295,22 @@ class _Queue:
         self._order = iter(requests)
         self._next = next(self._order, None)
 
-    def awaits(self, answer: Reply | Refusal) -> bool:
-        """Say whether this is the first answer to one of the requests, by the site that was asked."""
+    def awaited(self, answer: Reply | Refusal) -> Request | None:
+        """Return the request that this is the first answer to, by the site that was asked; None if there is none."""
         request = self._open.get(answer.request)
-        return request is not None and request.site == answer.site
+        return request if request is not None and request.site == answer.site else None
 
     def unanswered(self) -> tuple[Request, ...]:
         """Return the requests that have no answer yet."""
         return tuple(self._open.values())
 
-    def add(self, answer: Reply | Refusal) -> Request:
-        """Take an answer that is awaited; return what it answers."""
-        request = self._open.pop(answer.request)
+    def add(self, answer: Reply | Refusal) -> None:
+        """Take an answer that is awaited."""
+        del self._open[answer.request]
         self._waiting[answer.request] = answer
         while self._next is not None and self._next.id in self._waiting:
             self._hand_on(self._waiting.pop(self._next.id), self._next)
             self._next = next(self._order, None)
-        return request
 
     def _hand_on(self, answer: Reply | Refusal, request: Request) -> None:
         if isinstance(answer, Refusal):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from safetensors.numpy import load, save
@@ -28,12 +28,20 @@ class Checkpoint:
         The bodies of its two artefacts.
     sites
         Who took part; all sites where empty.
+    agreement, recipe
+        What they agreed on and how their tables are prepared, as JSON, for when one of them is not there to be asked;
+        None where that is not known.
+    largest
+        Training rows of the largest of them.
     """
 
     round: int
     model: bytes
     state: bytes
     sites: tuple[str, ...] = ()
+    agreement: Mapping[str, Any] | None = None
+    recipe: Mapping[str, Any] | None = None
+    largest: int = 0
 
 
 def stored(state: State, layout: Layout, keep: Keep) -> tuple[str, str]:

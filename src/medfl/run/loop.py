@@ -98,7 +98,7 @@ def carry_out(
         yield RunStarted(run=run, versions=versions(kind), platform=machine(), sites=sites, secure=secure)
     asking = replace(asking_for(run, plan, federation.engine), ledgers=dict(federation.ledgers))
     asking = yield from voice_for(asking, plan, sites)
-    setting = yield from prepare(asking, sites)
+    setting = yield from prepare(asking, sites, before=start)
     asking = asking.knowing(setting.largest)
     model = setting.model(plan.study.model)
     course = _Course(plan, federation, asking, setting, model)

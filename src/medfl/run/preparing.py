@@ -16,6 +16,7 @@ from medfl.learn.data.schema import Schema
 from medfl.learn.model import Model
 from medfl.learn.models import build
 from medfl.run.asking import Answers, Asking, changed_by_policy, said
+from medfl.run.checkpoint import Checkpoint
 from medfl.run.guarded import readable, told
 from medfl.spec.model import Model as ModelPart
 from medfl.spec.study import Study
@@ -50,8 +51,20 @@ class Setting:
         return build(part, features=len(self.recipe.feature_names), outcome=self.agreement.outcome)
 
 
-def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Setting]:
+def prepare(
+    asking: Asking, sites: Sequence[str], *, before: Checkpoint | None = None
+) -> Generator[Event, None, Setting]:
     """Describe, agree, fit.
+
+    Parameters
+    ----------
+    asking
+        The hub's voice.
+    sites
+        Who is asked.
+    before
+        Where the run goes on. What all had agreed on holds where one of them is not there to say it again: it is asked
+        for the next round as the others are.
 
     Raises
     ------
@@ -60,6 +73,8 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
     """
     study = Study.model_validate_json(asking.study)
     described = yield from asking.ask("describe", sites)
+    if before is not None and before.agreement and before.recipe and set(described.sites) < set(before.sites):
+        return (yield from _as_before(asking.run, described, before))
     agreement = _agree(study, described)
     yield from changed_by_policy(asking.run, described)
     yield DataDescribed(run=asking.run, sites=_fingerprints(described), agreement=agreement.to_json())
@@ -75,6 +90,17 @@ def prepare(asking: Asking, sites: Sequence[str]) -> Generator[Event, None, Sett
     yield from changed_by_policy(asking.run, summed)
     largest = max(rows["train_rows"] for rows in said(summed, "rows").values())
     return Setting(summed.sites, agreement, recipe, content | {"recipe": recipe.to_json()}, largest)
+
+
+def _as_before(run: str, described: Answers, before: Checkpoint) -> Generator[Event, None, Setting]:
+    """Take what was agreed on before; that who is there has the same table is for the reader of the event to see."""
+    agreement, recipe = Agreement.from_json(before.agreement), Recipe.from_json(before.recipe)
+    yield DataDescribed(run=run, sites=_fingerprints(described), agreement=agreement.to_json())
+    for site in sorted(set(before.sites) - set(described.sites)):
+        text = "it was not there when the run went on; what its table was prepared by stays as it was"
+        yield Noticed(run=run, site=site, text=text)
+    content = {"agreement": agreement.to_json(), "recipe": recipe.to_json()}
+    return Setting(tuple(sorted(before.sites)), agreement, recipe, content, before.largest)
 
 
 def _agree(study: Study, described: Answers) -> Agreement:

@@ -19,7 +19,7 @@ from medfl.privacy.secure.collector import Collector
 from medfl.privacy.secure.graph import FEWEST, quorum
 from medfl.privacy.secure.ring import OTHERS
 from medfl.privacy.secure.terms import Terms
-from medfl.run.asking import Answers, Asked, Asking, pins, template
+from medfl.run.asking import Added, Answers, Asked, Asking, pins, template
 
 _Voice = TypeVar("_Voice", bound=Asking)
 
@@ -36,12 +36,12 @@ class InSums(Asking):
     Parameters
     ----------
     keys
-        The sites' signed keys of this run.
+        The sites' signed keys of this run; it grows when a site that was away comes back.
     rows
         Training rows of the largest site, as far as they are known.
     """
 
-    keys: Mapping[str, Json] = field(default_factory=dict)
+    keys: dict[str, Json] = field(default_factory=dict)
     rows: int = 2**20
 
     @property
@@ -74,6 +74,9 @@ class InSums(Asking):
         MedflError
             If fewer sites answer than must, or too few to hide each of them, or the sum cannot be trusted.
         """
+        sites = tuple(sites)
+        if task in ("train", "evaluate"):
+            yield from self._met([site for site in sites if site not in self.keys], round)
         present = [site for site in sites if site in self.keys]
         if task not in SUMMED or _names_only(content):
             asking = _of_three(self) if task == "describe" else self
@@ -90,6 +93,13 @@ class InSums(Asking):
             bits={OTHERS: ROOM + self.rows.bit_length()},
         )
         return (yield from self._summed(Collector(terms, self.keys), requests))
+
+    def _met(self, strangers: Sequence[str], round: int) -> Generator[Event, None, None]:
+        """Ask sites for their keys that were not there when the others gave theirs; who is still away is told."""
+        if strangers:
+            request, into = template(self, "keys", round, {SECURE: {"session": self.run}}, {}), Added()
+            yield from self.gather([request(site) for site in sorted(strangers)], into)
+            self.keys.update({site: words.get("key", {}) for site, words in into.said.items()})
 
     def _summed(self, collector: Collector, requests: Mapping[str, Request]) -> Asked:
         """Go from one attempt at a sum to the next until one stands."""

@@ -1,4 +1,4 @@
-"""A hospital's agent: one process that fetches its hub's requests and has the reception answer them, until it is ended.
+"""A hospital's agent: one light process that fetches its hub's requests and has a worker answer them, until ended.
 
 It only calls out, and executes nothing but what is installed here.
 """
@@ -7,27 +7,43 @@ from __future__ import annotations
 
 import logging
 import os
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from time import monotonic
+from typing import Any, Protocol
 
 from medfl.enrolment import address
 from medfl.errors import EngineError, EnrolmentError, MedflError
 from medfl.messages import Refusal, Reply, Request, Task
-from medfl.privacy.secure.unmasked import FolderUnmasked
 from medfl.private import held, write_private
+from medfl.site.audit import note_refusal, note_unread
 from medfl.site.enrolled import SiteHome
 from medfl.site.enrolling import refresh
+from medfl.site.limits import Limits
 from medfl.site.log import logged
-from medfl.site.reception import Reception
+from medfl.site.place import require_going_on
+from medfl.site.repeated import note_repeated
+from medfl.site.voice import Voice
+from medfl.site.workshop import Workshop
 
 log = logging.getLogger("medfl.site")
 BEGINNING: frozenset[Task] = frozenset({"describe", "keys"})
-"""Tasks with which a run begins."""
+"""Tasks with which a run begins: the worker reads then who is enrolled."""
 AGAIN = 60.0
 """Seconds after which a site that cannot reach its hub asks how its enrolment stands."""
 
 
-def serve(home: SiteHome) -> None:
+def serve(home: SiteHome, limits: Limits | None = None) -> None:
     """Answer for an enrolled site until the process ends, or the hub revokes it.
+
+    Parameters
+    ----------
+    home
+        The site's folder.
+    limits
+        What its worker may take of this machine.
 
     Raises
     ------
@@ -37,49 +53,76 @@ def serve(home: SiteHome) -> None:
         If another process answers for it.
     """
     # Flower is an extra, and takes a second to import.
-    from medfl.run.flower.serving import Address
+    from medfl.run.flower.node import Address
     from medfl.run.flower.serving import serve as served
     from medfl.site.woken import Woken
 
     enrolment = home.enrolled()
     with held(home.folder / "agent.lock", what="an agent of this site"), logged(home.folder):
-        agent = Agent(home)
+        voice = Voice(home.pause.exists)
+        workshop = Workshop(
+            {"home": str(home.folder)},
+            limits or Limits.usual(),
+            go_on=lambda: require_going_on(home),
+            tell=voice.say,
+        )
+        agent = Agent(home, workshop, voice)
         home.node()
         root = home.folder / "hub.crt"
         write_private(root, home.enrolled().trust.encode())
         if enrolment.tunnel:
             _past_proxies(enrolment.tunnel)
         where = Address(address(enrolment.way, enrolment.port), root, home.node_key)
-        with Woken(home) as calls:
-            served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting, calls=calls)
+        with workshop, Woken(home, voice, describe=Describing(home, workshop)) as calls:
+            served(where, agent.answer, folder=home.folder / "postbox", house=agent, calls=calls)
+
+
+class Worker(Protocol):
+    """What answers an agent's requests."""
+
+    def answer(self, request: Request) -> Reply | Refusal:
+        """Answer one; what goes wrong on the way is raised as it is."""
+        ...
 
 
 class Agent:
-    """Answers, with the peers that are enrolled at that moment.
+    """Has requests answered, and knows how the site stands at its hub.
 
     Parameters
     ----------
     home
         The site's folder.
+    worker
+        What answers.
+    voice
+        Is told what the agent does.
     """
 
-    def __init__(self, home: SiteHome) -> None:
-        self._home = home
+    def __init__(self, home: SiteHome, worker: Worker, voice: Voice | None = None) -> None:
+        self._home, self._worker, self._voice = home, worker, voice or Voice()
         self._looked = float("-inf")
         self._look()
-        self.member = home.member(FolderUnmasked(home.folder / "unmasked"))
-        """The site's part in secure aggregation."""
-        self._reception = Reception(home, self.member.site, member=self.member)
+        self._name = home.enrolled().site
 
     def answer(self, request: Request) -> Reply | Refusal:
-        """Answer a request; where a run begins, or its secure aggregation, look who is enrolled."""
+        """Have a request answered; where a run begins, or its secure aggregation, look before who is enrolled."""
+        self._voice.begins(request)
+        answer = self._answered(request)
+        self._voice.ended(request, answer)
+        return answer
+
+    def once_more(self, request: Request, given: bytes) -> Refusal | None:
+        """Let an answer that was given before go out again, with a line in the log; else return why not."""
         try:
-            if request.task in BEGINNING:
-                self._look()
-                self.member.meet(self._home.identities())
+            require_going_on(self._home)
+            note_repeated(self._home, request, given)
         except MedflError as error:
-            return Refusal(request=request.id, site=self._reception.name, code=error.code, complaints=error.complaints)
-        return self._reception.answer(request)
+            return self._refused(request, error)
+        return None
+
+    def unread(self, body: bytes, error: MedflError) -> None:
+        """Write down that something came that is no request."""
+        note_unread(self._home.log, body, error)
 
     def before_connecting(self) -> None:
         """Look, every minute without a connection, whether the site is still enrolled, and what the hub shows.
@@ -88,10 +131,26 @@ class Agent:
         ------
         EnrolmentError
             If it is not.
+        VersionError
+            If hub and site do not understand each other any more.
         """
         if monotonic() - self._looked > AGAIN:
             self._look()
             write_private(self._home.folder / "hub.crt", self._home.enrolled().trust.encode())
+
+    def _answered(self, request: Request) -> Reply | Refusal:
+        try:
+            if request.task in BEGINNING:
+                self._look()
+            return self._worker.answer(request)
+        except MedflError as error:
+            return self._refused(request, error)
+
+    def _refused(self, request: Request, error: MedflError) -> Refusal:
+        refusal = Refusal(request=request.id, site=self._name, code=error.code, complaints=error.complaints)
+        log.warning("%s: %s", request.id, error)
+        note_refusal(self._home.log, request, refusal)
+        return refusal
 
     def _look(self) -> None:
         """Ask the hub how the enrolment stands; what was known is good enough while it cannot be reached."""
@@ -109,6 +168,52 @@ class Agent:
                 where=now.site,
                 remedy="ask whoever runs the hub; with a new invitation: medfl site enrol INVITATION",
             )
+
+
+class Describing:
+    """Tells what the data sets are like, whenever that may have changed.
+
+    Parameters
+    ----------
+    home
+        The site's folder.
+    worker
+        What reads the tables.
+    """
+
+    def __init__(self, home: SiteHome, worker: Workshop) -> None:
+        self._home, self._worker = home, worker
+        self._known: tuple[float, ...] | None = None
+
+    def __call__(self) -> Mapping[str, Any] | None:
+        """Return it under ``catalogue``; nothing where it has not changed since, or the worker has other work."""
+        now = tuple(_changed(path) for path in (self._home.policy, self._home.datasets))
+        if now == self._known or self._home.pause.exists():
+            return None
+        try:
+            # Where it surely may not be told, no worker has to be started to say so.
+            found = self._worker.described() if _may_be_told(self._home.policy) else {"catalogue": None}
+        except MedflError as error:
+            log.info("%s", " ".join(str(error).split()))
+            return None
+        if found is not None:
+            self._known = now
+        return found
+
+
+def _may_be_told(policy: Path) -> bool:
+    """Say whether a policy names the catalogue at all; whether it is a policy, the worker says, who reads it whole."""
+    try:
+        releases = tomllib.loads(policy.read_text(encoding="utf-8")).get("releases")
+    except (OSError, ValueError):
+        return False
+    return isinstance(releases, dict) and releases.get("catalogue") is True
+
+
+def _changed(path: Path) -> float:
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
 
 
 def _past_proxies(host: str) -> None:

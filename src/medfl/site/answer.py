@@ -29,6 +29,7 @@ from medfl.site.breakdown import by_feature, by_group, shown
 from medfl.site.desk import Desk, Prepared
 from medfl.site.guard import as_promised, require_in_order, require_private
 from medfl.site.judgement import told
+from medfl.site.limits import is_out_of_memory, out_of_memory
 from medfl.site.looking import Looking
 from medfl.site.memory import Vault
 from medfl.site.policy import AllButRows, Policy, Release, Verdict
@@ -92,6 +93,9 @@ class Site:
             return self._policy.tells(refusal, request)
         except Exception as error:
             log.exception("site %s failed at %s", self.name, request.id)
+            if is_out_of_memory(error):
+                short = out_of_memory(request.task)
+                return Refusal(request=request.id, site=self.name, code=short.code, complaints=short.complaints)
             return Refusal(
                 request=request.id, site=self.name, code=SiteError.code, complaints=(_redacted(error, request),)
             )

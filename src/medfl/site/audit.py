@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,10 +22,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock
+from pydantic import ValidationError
 
-from medfl.errors import StoreError
+from medfl.errors import MedflError, StoreError
+from medfl.messages import Refusal, Reply, Request, to_bytes
 from medfl.privacy.durable import sync_folder, write_durably
+from medfl.spec.study import Study
 
+log = logging.getLogger("medfl.site")
+_LONGEST = 200
+"""Characters that are logged of a word that came from elsewhere."""
 NOTHING = "0" * 64
 """The hash before the first line."""
 FILE = "audit.jsonl"
@@ -224,12 +231,62 @@ class AuditLog:
         try:
             words = json.loads(self._aside.read_text(encoding="utf-8"))
             return Head(int(words["lines"]), str(words["hash"]), int(words["begin"]), int(words["end"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise _broken(self._aside, "what is kept aside of it cannot be read") from error
 
     def _keep(self, head: Head) -> None:
         words = {"lines": head.lines, "hash": head.hash, "begin": head.begin, "end": head.end}
         write_durably(self._aside, json.dumps(words))
+
+
+def note_refusal(folder: Path, request: Request, refusal: Refusal) -> None:
+    """Write a refusal down that came about before anybody at the site's reception saw the request, or after.
+
+    Parameters
+    ----------
+    folder
+        Of the log.
+    request, refusal
+        What was asked, and the no.
+    """
+    try:
+        AuditLog(folder).append(line_of(request, refusal, digest=_digest(request.study), dataset=""))
+    except StoreError as error:
+        # A refusal tells nothing of a table: it may leave without its line.
+        log.error("%s", error)
+
+
+def note_unread(folder: Path, body: bytes, error: MedflError) -> None:
+    """Write down that something came that is no request, and was refused."""
+    line = {"is": "request", "verdict": "refused", "code": error.code, "reasons": [error.complaints[0].what]}
+    try:
+        AuditLog(folder).append(line | {"asked": hashlib.sha256(body).hexdigest(), "received": len(body)})
+    except StoreError as failed:
+        # There is nothing of the site in that answer.
+        log.error("%s", failed)
+
+
+def line_of(request: Request, answer: Reply | Refusal, *, digest: str, dataset: str) -> dict[str, Any]:
+    """Return what is logged of a request and its answer: names, reasons, sizes and hashes, and no number of a table."""
+    body = to_bytes(answer)
+    line: dict[str, Any] = {
+        "is": "request",
+        "verdict": "answered" if isinstance(answer, Reply) else "refused",
+        "study": _name(request.study)[:_LONGEST],
+        "digest": digest,
+        "dataset": dataset,
+        "run": request.run[:_LONGEST],
+        "round": request.round,
+        "task": request.task,
+        "asked": hashlib.sha256(to_bytes(request)).hexdigest(),
+        "said": hashlib.sha256(body).hexdigest(),
+        "bytes": len(body),
+    }
+    if isinstance(answer, Reply):
+        told = {"words": sorted(answer.content), "numbers": sorted(answer.arrays)}
+        return line | told | {"held_back": list(answer.content.get("policy", ()))}
+    reasons = [f"{one.where}: {one.what}" if one.where else one.what for one in answer.complaints]
+    return line | {"code": answer.code, "reasons": reasons}
 
 
 def _now() -> str:
@@ -254,3 +311,20 @@ def _broken(path: Path, what: str) -> StoreError:
         where=str(path),
         remedy="see where: medfl site log --verify; to go on, move the folder aside: a new log is begun",
     )
+
+
+def _name(text: str) -> str:
+    """Return what a study calls itself, also where it is none."""
+    try:
+        name = json.loads(text)["study"]["name"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def _digest(text: str) -> str:
+    """Return the digest of a study, where it is one."""
+    try:
+        return Study.model_validate_json(text).digest
+    except ValidationError:
+        return ""

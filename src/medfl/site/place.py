@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from medfl.errors import StoreError
+from medfl.errors import RefusedError, StoreError
 
 
 class Place:
@@ -55,7 +55,7 @@ class Place:
         """The site's name at its hub, as enrolment has written it down; nothing before that."""
         try:
             name = json.loads((self.folder / "enrolment.json").read_text(encoding="utf-8"))["site"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
         return name if isinstance(name, str) else ""
 
@@ -91,3 +91,18 @@ class Place:
                 received=error.strerror or type(error).__name__,
                 remedy="free some space, or name a folder of your own with --home or MEDFL_SITE_HOME",
             ) from error
+
+
+def require_going_on(place: Place) -> None:
+    """Refuse while the site is paused.
+
+    Raises
+    ------
+    RefusedError
+        If it is.
+    """
+    if place.pause.exists():
+        raise RefusedError(
+            "the site is paused by its own people",
+            remedy="go on without it, or ask them to type: medfl site continue",
+        )

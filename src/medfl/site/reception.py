@@ -5,25 +5,26 @@ A simulation has no reception: its sites are asked directly, and nobody approves
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+import secrets
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from medfl.errors import Complaint, MedflError, RefusedError, SpecError, StoreError, WireError
-from medfl.messages import Refusal, Reply, Request, to_bytes
+from medfl.messages import SITTING, Refusal, Reply, Request
 from medfl.privacy.secure.member import Member
 from medfl.site import admission
 from medfl.site.answer import Site
 from medfl.site.approvals import Approvals, Asked
-from medfl.site.audit import AuditLog
+from medfl.site.audit import AuditLog, line_of
+from medfl.site.begun import BegunWith, Stamp, changed
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.memory import FolderVault
-from medfl.site.place import Place
+from medfl.site.place import Place, require_going_on
 from medfl.site.purse import ledger_purse
 from medfl.site.remembered import Remembered
 from medfl.site.rules import ANY, Rules
@@ -31,14 +32,15 @@ from medfl.site.rules_reading import read
 from medfl.site.written import Written
 from medfl.spec.study import Study
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 log = logging.getLogger("medfl.site")
 
 SHORT = 12
 """Digits of a digest that are told."""
-_LONGEST = 200
-"""Characters that are logged of a word that came from elsewhere."""
-_OPEN, _RUNS = 4, 64
-"""Tables that are kept open at once, and runs of which it is known how their tables were."""
+_OPEN = 4
+"""Tables that are kept open at once."""
 
 
 class Reception:
@@ -52,14 +54,18 @@ class Reception:
         The site's name at its hub.
     member
         Its part in secure aggregation; without one it takes part in no such sum.
+    sitting
+        What its replies name this process by, so that the hub can tell when another one has taken its place; a word is
+        drawn where None. No result depends on it.
     """
 
-    def __init__(self, place: Place, name: str, *, member: Member | None = None) -> None:
+    def __init__(self, place: Place, name: str, *, member: Member | None = None, sitting: str | None = None) -> None:
         self.name = name
+        self._sitting = sitting or secrets.token_hex(4)
         self._place, self._member = place, member
         self._log, self._approvals, self._datasets = AuditLog(place.log), Approvals(place), Datasets(place)
         self._sites: dict[tuple[object, ...], Site] = {}
-        self._stamps: dict[tuple[str, str], object] = {}
+        self._begun = BegunWith(place.folder / "begun.json")
 
     def answer(self, request: Request) -> Reply | Refusal:
         """Answer a request or refuse it, with a line in the audit log that is on the disk before this returns.
@@ -73,21 +79,27 @@ class Reception:
             if request.task == "stopped":
                 # Whoever reads the log knows why no more is asked; nothing of a table is looked at.
                 return self._noted(request, Reply(request=request.id, site=self.name), digest=digest)
-            require_going_on(self._place)
-            rules = self._rules()
-            dataset, registered = self._approved(study, rules, request)
+            rules, dataset, registered = self._admitted(study, request)
             answer = self._site(request, rules, dataset, registered).answer(request)
+            if isinstance(answer, Reply):
+                answer = replace(answer, content={**answer.content, SITTING: self._sitting})
         except MedflError as error:
             answer = self._refusal(request, error)
         return self._noted(request, answer, digest=digest, dataset=dataset)
 
     def _noted(self, request: Request, answer: Reply | Refusal, *, digest: str, dataset: str = "") -> Reply | Refusal:
-        """Return the answer once it is in the log."""
+        """Return the answer once it is in the log; without that, a refusal."""
         try:
-            self._log.append(_line(request, answer, digest=digest, dataset=dataset))
+            self._log.append(line_of(request, answer, digest=digest, dataset=dataset))
         except StoreError as error:
             return self._refusal(request, error)
         return answer
+
+    def _admitted(self, study: Study, request: Request) -> tuple[Rules, str, DataSet]:
+        """Return what the policy says, and the data set that the study may use, while the site is not paused."""
+        require_going_on(self._place)
+        rules = self._rules()
+        return rules, *self._approved(study, rules, request)
 
     def _refusal(self, request: Request, error: MedflError) -> Refusal:
         # What is wrong with a site's own files is for its own people: the hub is told that something is.
@@ -153,14 +165,12 @@ class Reception:
         RefusedError
             If that table is not open any more, and the file is another one now.
         """
-        run = (request.run, dataset.digest)
-        stamp = self._stamps.pop(run, None) or _stamp(dataset, request)
-        self._stamps = dict([*self._stamps.items(), (run, stamp)][-_RUNS:])
+        stamp = self._begun.stamp(request.run, dataset.digest, _stamp(dataset, request))
         key = (dataset.digest, stamp, rules.model_dump_json())
         site = self._sites.pop(key, None)
         if site is None:
             if stamp != _stamp(dataset, request):
-                raise RefusedError("the table has changed since this run began", remedy="start the run anew")
+                raise changed()
             site = self._opened(request, rules, name, dataset)
         self._sites = dict([*self._sites.items(), (key, site)][-_OPEN:])
         return site
@@ -169,9 +179,16 @@ class Reception:
         folder, data = self._place.folder, _study(request).data
         named = rules.model_copy(update={"accepts": rules.accepts.model_copy(update={"studies": ANY})})
         policy = Written(named, Remembered(self._place.told(name)))
+
+        def table() -> pd.DataFrame:
+            found = dataset.table(data)
+            if dataset.query is None:
+                return found
+            return self._begun.require_same(request.run, dataset.digest, found)
+
         site = Site(
             self.name,
-            lambda: dataset.table(data),
+            table,
             vault=FolderVault(folder / "vault" / name),
             policy=policy,
             base=folder / "lists",
@@ -179,21 +196,6 @@ class Reception:
         )
         site.member = self._member
         return site
-
-
-def require_going_on(place: Place) -> None:
-    """Refuse while the site is paused.
-
-    Raises
-    ------
-    RefusedError
-        If it is.
-    """
-    if place.pause.exists():
-        raise RefusedError(
-            "the site is paused by its own people",
-            remedy="go on without it, or ask them to type: medfl site continue",
-        )
 
 
 def require_accepted(rules: Rules, study: Study) -> None:
@@ -258,42 +260,10 @@ def _own_affair(request: Request) -> Complaint:
     )
 
 
-def _stamp(dataset: DataSet, request: Request) -> object:
+def _stamp(dataset: DataSet, request: Request) -> Stamp:
     """Return what changes when a file does; of a database, the run."""
     if dataset.query is None:
         with suppress(OSError):  # That a file is not there is said by who opens it.
             about = Path(dataset.source).stat()
             return about.st_mtime_ns, about.st_size
     return request.run
-
-
-def _line(request: Request, answer: Reply | Refusal, *, digest: str, dataset: str) -> dict[str, Any]:
-    """Return what is logged of a request and its answer: names, reasons, sizes and hashes, and no number of a table."""
-    body = to_bytes(answer)
-    line: dict[str, Any] = {
-        "is": "request",
-        "verdict": "answered" if isinstance(answer, Reply) else "refused",
-        "study": _name(request.study)[:_LONGEST],
-        "digest": digest,
-        "dataset": dataset,
-        "run": request.run[:_LONGEST],
-        "round": request.round,
-        "task": request.task,
-        "asked": hashlib.sha256(to_bytes(request)).hexdigest(),
-        "said": hashlib.sha256(body).hexdigest(),
-        "bytes": len(body),
-    }
-    if isinstance(answer, Reply):
-        told = {"words": sorted(answer.content), "numbers": sorted(answer.arrays)}
-        return line | told | {"held_back": list(answer.content.get("policy", ()))}
-    reasons = [f"{one.where}: {one.what}" if one.where else one.what for one in answer.complaints]
-    return line | {"code": answer.code, "reasons": reasons}
-
-
-def _name(text: str) -> str:
-    """Return what a study calls itself, also where it is none."""
-    try:
-        name = json.loads(text)["study"]["name"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return name if isinstance(name, str) else ""

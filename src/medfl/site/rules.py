@@ -70,6 +70,8 @@ class Releases(Part):
     """Smallest and largest value of a column: as they are, widened to round numbers, or not at all."""
     categories: Literal["all", "pooled", "withheld"] = "withheld"
     """Rare categories (see counts): told, told as "(other)" together, or taken as missing values."""
+    catalogue: bool = False
+    """Whether the hub is told what the data sets are like: columns, and of them what is named above."""
     errors: Literal["kind", "details"] = "kind"
     """Of a failure its kind only, or the sentence, which may name columns and counts."""
 

@@ -77,6 +77,11 @@ def _leaves(rules: Rules) -> Iterator[str]:
         yield "Of a failure, the sentence: it may name columns and say how many cells are wrong, and never a value."
     else:
         yield "Of a failure, only at which stage it happened and of which kind it is."
+    if releases.catalogue:
+        yield (
+            "Without any study: of each data set the columns that studies can use, with what is said above of types, "
+            "units, rows, missing values, ranges and categories."
+        )
     yield "Of a rule's no, the rule and its reason; how long the site worked; what the policy held back, in words."
 
 

@@ -1,6 +1,7 @@
 """What wakes a site: a WebSocket to its hub, opened again for ever; while there is none, the site asks by itself.
 
-The site proves who it is, and then only listens. All that can come is that there is work; what work, it fetches itself.
+The site proves who it is. All that can come then is that there is work; what work, it fetches itself. The other way
+goes what the site has to tell.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ import json
 import logging
 import random
 import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from threading import Event, Thread
 from time import monotonic
-from typing import Self
+from typing import Any, Self
 
+from medfl.channel import LARGEST
 from medfl.enrolment import (
     PROTOCOL,
     WAKE,
@@ -26,6 +30,8 @@ from medfl.enrolment import (
 )
 from medfl.errors import MedflError, MissingExtraError, WireError
 from medfl.site.enrolled import SiteHome
+from medfl.site.voice import Voice
+from medfl.versions import TELLS, Speaks, agreed, here
 
 try:
     from websockets.exceptions import WebSocketException
@@ -40,8 +46,8 @@ PATIENCE = 10.0
 """Seconds that the hub has to let the site in."""
 SIGN = 20.0
 """Seconds between two signs of life, and for the answer to one."""
-LARGEST = 4096
-"""Bytes of the largest message that is read."""
+LOOK, APART = 5.0, 0.25
+"""Seconds between two looks at what there is to tell, and the fewest between two messages."""
 AGAIN = (0.5, 60.0)
 """Seconds between two tries to be woken: the shortest, after a connection that lasted, and the longest."""
 
@@ -53,13 +59,24 @@ class Woken:
     ----------
     home
         The folder of an enrolled site.
+    voice
+        What the site has to tell.
+    describe
+        Returns, under ``catalogue``, what its data sets are like, or None where the hub may not know; nothing where
+        that has not changed.
     """
 
-    def __init__(self, home: SiteHome) -> None:
-        self._home = home
+    def __init__(
+        self,
+        home: SiteHome,
+        voice: Voice | None = None,
+        *,
+        describe: Callable[[], Mapping[str, Any] | None] = lambda: None,
+    ) -> None:
+        self._home, self._voice, self._describe = home, voice or Voice(), describe
         self._rung, self._closing = Event(), Event()
         self._line: ClientConnection | None = None
-        self._told = False
+        self._told, self._tells = False, False
         self.up = False
         """Whether the hub would wake the site now."""
 
@@ -73,14 +90,18 @@ class Woken:
     def __enter__(self) -> Self:
         self._thread = Thread(target=self._keep, daemon=True)
         self._thread.start()
+        self._telling = Thread(target=self._tell, daemon=True)
+        self._telling.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
+        self._voice.changed.set()
         if (line := self._line) is not None:
             line.close()
         # It may be in the midst of connecting, which nobody has to wait for.
         self._thread.join(timeout=1.0)
+        self._telling.join(timeout=1.0)
 
     def _keep(self) -> None:
         pause = AGAIN[0]
@@ -123,7 +144,7 @@ class Woken:
                     if _words(line.recv()).get("say") == WOKEN:
                         self._wake()
             finally:
-                self._line = None
+                self._line, self._tells = None, False
 
     def _wake(self) -> None:
         if not self.up:
@@ -131,17 +152,35 @@ class Woken:
             if self._told:
                 log.warning("the hub wakes this site again")
                 self._told = False
+            self._voice.anew()
         self._rung.set()
+
+    def _tell(self) -> None:
+        """Tell the hub what there is to tell, as long as it listens."""
+        while not self._closing.is_set():
+            self._voice.changed.wait(LOOK)
+            self._voice.changed.clear()
+            line = self._line
+            if line is None or not (self.up and self._tells):
+                continue
+            if (found := self._describe()) is not None:
+                self._voice.describe(found["catalogue"])
+            # What could not be sent is sent over the next connection.
+            with suppress(OSError, WebSocketException):
+                self._voice.send(line.send)
+            # What changes in quick succession is told once.
+            self._closing.wait(APART)
 
     def _proof(self, said: dict[str, object]) -> str:
         """Return what the site shows to the hub that has drawn a challenge for it."""
         if said.get("protocol") != PROTOCOL:
             raise WireError("site and hub speak different versions of waking", remedy="upgrade the older of them")
+        self._tells = agreed(Speaks.read(said.get("speaks")), here())["channel"] >= TELLS
         enrolment, identity = self._home.enrolled(), self._home.identity()
         challenge = bytes_of(texts(said, "challenge")["challenge"])
         signed = wake_statement(certificate_digest(enrolment.anchor), enrolment.site, challenge)
         proof = {"identity": identity.public.hex(), "proof": identity.sign(signed).hex()}
-        return json.dumps({"site": enrolment.site, **proof})
+        return json.dumps({"site": enrolment.site, "speaks": here().to_json(), **proof})
 
     def _tell_off(self, why: str) -> None:
         """Say once, until it has worked again, that the site is not woken."""

@@ -250,7 +250,7 @@ class TestReception:
 def test_what_flower_does_not_take_is_said(consortium: Make) -> None:
     full = SimpleNamespace(push_messages=lambda messages: [])
     with pytest.raises(EngineError, match="does not take a message"):
-        GridLine(cast(Any, full)).push(b"body", 3)
+        GridLine(cast(Any, full)).push([(b"body", 3)])
 
 
 def test_a_lost_node_is_named_and_the_others_go_on(consortium: Make) -> None:

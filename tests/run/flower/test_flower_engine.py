@@ -6,15 +6,18 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import cast
 
+import httpx
 import pytest
 
-from medfl.errors import EngineError
+from medfl.errors import Complaint, EngineError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.engine import Engine
 from medfl.run.flower.coordinator import register
@@ -115,14 +118,14 @@ class Breaking:
     breaks: int
     pushed: list[bytes] = field(default_factory=list)
 
-    def push(self, body: bytes, node: int) -> str:
-        self.pushed.append(body)
-        return str(len(self.pushed))
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        self.pushed += [body for body, _ in letters]
+        return [str(len(self.pushed)) for _ in letters]
 
     def close(self) -> None:
         pass
 
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
         request = from_bytes(self.pushed[-1])
         assert isinstance(request, Request)
         whole = len(self.pushed) > self.breaks
@@ -135,6 +138,81 @@ def test_an_answer_that_breaks_off_is_asked_for_again(breaks: int, pushed: int, 
     engine = LineEngine(lambda: channel, {"east": 1}, where="nowhere")
     (answer,) = engine.exchange(asked(["east"]))
     assert (type(answer), len(channel.pushed)) == (kind, pushed)
+
+
+@dataclass
+class Twisting:
+    """A channel over which the first answers are others than were asked for, or come only after a while."""
+
+    answer: Callable[[Request, int], bytes | None]
+    pushed: list[bytes] = field(default_factory=list)
+    away: int = 0
+
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        self.pushed += [body for body, _ in letters]
+        return [str(len(self.pushed))] * len(letters)
+
+    def close(self) -> None:
+        pass
+
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
+        if self.away:
+            self.away -= 1
+            raise httpx.ConnectError("the SuperLink is away")
+        request = from_bytes(self.pushed[-1])
+        assert isinstance(request, Request)
+        body = self.answer(request, len(self.pushed))
+        if body is None:
+            Event().wait(min(patience, 0.02))
+            return []
+        return [(name, body) for name in ids]
+
+
+def bent(request: Request) -> bytes:
+    body = to_bytes(probe(request))
+    return body[:40] + bytes([body[40] ^ 0x80]) + body[41:]
+
+
+STRANGE = {
+    "changed on the way": bent,
+    "a request that was changed on the way": lambda request: to_bytes(
+        Refusal(request="", site="", code="wire", complaints=(Complaint("the bytes are not a message"),))
+    ),
+    "another request's": lambda request: to_bytes(replace(cast(Reply, probe(request)), request="another")),
+    "a request": to_bytes,
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_what_was_changed_on_the_way_is_asked_for_again_and_told(what: str) -> None:
+    channel = Twisting(lambda request, times: STRANGE[what](request) if times < 3 else to_bytes(probe(request)))
+    engine = LineEngine(lambda: channel, {"east": 1}, where="nowhere")
+    (answer,) = engine.exchange(asked(["east"]))
+    assert isinstance(answer, Reply)
+    assert len(channel.pushed) == 3
+    assert "did not arrive as it was sent" in answer.content["trouble"][0]
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_it_is_not_asked_for_for_ever(what: str) -> None:
+    channel = Twisting(lambda request, times: STRANGE[what](request))
+    engine = LineEngine(lambda: channel, {"east": 1}, where="nowhere")
+    (answer,) = engine.exchange(asked(["east"]))
+    assert isinstance(answer, Refusal)
+    assert (answer.code, len(channel.pushed)) == ("engine", 3)
+    assert "at the stage" in answer.reason
+
+
+def test_who_misses_the_deadline_is_named_with_the_stage() -> None:
+    """The time in which there was no SuperLink is nobody's fault, and is not counted."""
+    channel = Twisting(lambda request, times: None, away=20)
+    engine = LineEngine(lambda: channel, {"east": 1}, where="nowhere", deadline=lambda: 0.2)
+    began = time.monotonic()
+    (answer,) = engine.exchange(asked(["east"]))
+    assert isinstance(answer, Refusal)
+    assert "the site gave no answer within 0.2 s at the stage" in answer.reason
+    assert channel.away == 0
+    assert time.monotonic() - began > 0.2
 
 
 def test_a_superlink_that_does_not_come_back(

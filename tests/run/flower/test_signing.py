@@ -9,9 +9,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.proto.fleet_pb2 import PullMessagesRequest
 from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_signature
-from flwr.supercore.protobuf.client import ProtobufRequestContext
 
 from medfl.run.flower.signing import Signing
 
@@ -31,34 +29,33 @@ class Other:
         self._ahead, self._date = ahead, date
         self.calls = 0
 
-    def __call__(self, context: ProtobufRequestContext) -> httpx.Response:
+    def __call__(self, request: httpx.Request) -> httpx.Response:
         self.calls += 1
         now = datetime.datetime.now(datetime.UTC) + self._ahead
-        right = abs(now - sent(context.request)) < datetime.timedelta(minutes=5)
+        right = abs(now - sent(request)) < datetime.timedelta(minutes=5)
         date = format_datetime(now) if self._date is None else self._date
         return httpx.Response(200 if right else 401, headers={"date": date})
 
 
-def context() -> ProtobufRequestContext:
-    asked = httpx.Request("POST", "https://superlink/v1/fleet/pull-messages")
-    return ProtobufRequestContext(rpc_method="PullMessages", message=PullMessagesRequest(), request=asked)
+def asked() -> httpx.Request:
+    return httpx.Request("POST", "https://superlink/v1/fleet/pull-messages")
 
 
 @pytest.mark.parametrize("hours", [-1, 1, 30 * 24])
 def test_a_clock_that_is_off_costs_one_call_more_and_only_once(hours: int) -> None:
     signing, other = Signing(ec.generate_private_key(ec.SECP384R1())), Other(datetime.timedelta(hours=hours))
-    assert [signing.intercept(context(), other).status_code for _ in range(3)] == [200, 200, 200]
+    assert [signing.sent(asked(), other).status_code for _ in range(3)] == [200, 200, 200]
     assert other.calls == 4
 
 
 def test_with_clocks_that_agree_there_is_no_further_call() -> None:
     signing, other = Signing(ec.generate_private_key(ec.SECP384R1())), Other(datetime.timedelta(seconds=20))
-    assert signing.intercept(context(), other).status_code == 200
+    assert signing.sent(asked(), other).status_code == 200
     assert other.calls == 1
 
 
 @pytest.mark.parametrize("date", ["", "yesterday"])
 def test_a_refusal_for_another_reason_stays_one(date: str) -> None:
     signing, other = Signing(ec.generate_private_key(ec.SECP384R1())), Other(datetime.timedelta(hours=1), date=date)
-    assert signing.intercept(context(), other).status_code == 401
+    assert signing.sent(asked(), other).status_code == 401
     assert other.calls == 1

@@ -7,8 +7,9 @@ travels. The run's task is claimed here, as an executor of Flower's would, inste
 from __future__ import annotations
 
 import io
+import ssl
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, TypeVar
@@ -19,32 +20,39 @@ from flwr.proto.fab_pb2 import Fab
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     PullObjectRequest,
-    PushObjectRequest,
 )
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
     GetNodesRequest,
     PullAppMessagesRequest,
+    PullAppMessagesResponse,
     PullTaskInputRequest,
     PushAppMessagesRequest,
+    PushAppMessagesResponse,
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
 )
-from flwr.supercore.constant import TaskType
+from flwr.supercore.constant import TASK_TOKEN_HEADER, TaskType
 from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.inflatable.inflatable_object import get_object_id, iterate_object_tree
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
 from flwr.supercore.protobuf.client import ProtobufClient
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supercore.runtime import RuntimeHttpClient
+from google.protobuf.message import Message
 
 from medfl.errors import EngineError, WireError
+from medfl.run.flower.frames import COLLECT, ROOM, SEND, bring, packed, read, unpacked
 from medfl.run.flower.superlink import Link
-from medfl.run.flower.wire import HUB, contents, envelope, letter, opened, root
+from medfl.run.flower.wire import HUB, fetched, letter, opened, root
 
+PATIENCE = 60.0
+"""Seconds that the SuperLink has for an answer, and for which an idle connection to it is used again."""
 ALIVE = 10.0
 """Seconds between two signs of life; Flower gives a task up after a minute without."""
 COMPONENT = "flwr-serverapp"
@@ -95,6 +103,15 @@ class Channel:
     def __init__(self, link: Link) -> None:
         self.run, token = _claimed(link)
         self._client = client(RuntimeHttpClient, link, RuntimeTokenHttpInterceptor(token=token))
+        self._whole = httpx.Client(
+            base_url=f"https://{link.address}",
+            verify=ssl.create_default_context(cafile=link.certificates.root),
+            headers={TASK_TOKEN_HEADER: token, "content-type": PROTOBUF_MEDIA_TYPE},
+            timeout=PATIENCE,
+            limits=httpx.Limits(keepalive_expiry=PATIENCE),
+            trust_env=False,
+        )
+        self._untaken: set[str] = set()
         self._me = Node(node_id=HUB)
         self._closing = Event()
         self._client.PullTaskInput(PullTaskInputRequest())
@@ -105,31 +122,27 @@ class Channel:
         """Return the nodes that are there."""
         return {node.node_id for node in self._client.GetNodes(GetNodesRequest()).nodes}
 
-    def push(self, body: bytes, node: int) -> str:
-        """Send bytes to a node and return the id under which the answer can be fetched."""
-        announced, tree, objects = envelope(letter(body, run=self.run, to=node))
-        asked = PushAppMessagesRequest(messages_list=[announced], message_object_trees=[tree])
-        response = self._client.PushMessages(asked)
-        for name, content in contents(objects, response.objects_to_push):
-            self._client.PushObject(
-                PushObjectRequest(
-                    node=self._me,
-                    run_id=self.run,
-                    session_id=response.session_id,
-                    object_id=name,
-                    object_content=content,
-                )
-            )
-        return str(response.message_ids[0])
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        """Send bytes to nodes and return the ids under which the answers can be fetched."""
+        ids: list[str] = []
+        for some in _batches(letters):
+            ids += self._pushed(some)
+        return ids
 
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
-        """Return the answers that have come, each with the id of its request.
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
+        """Return the answers that have come, each with the id of its request; wait for the first of them.
 
         None stands where Flower gave up on the site, and no bytes where the answer's parts never came.
         """
-        response = self._client.PullMessages(PullAppMessagesRequest(message_ids=list(ids)))
-        return [
-            (str(message.metadata.reply_to_message_id), self._opened(message, tree))
+        names = set(ids)
+        lost: list[tuple[str, bytes | None]] = [(name, None) for name in names & self._untaken]
+        asked = PullAppMessagesRequest(message_ids=sorted(names - self._untaken))
+        hold = 0 if lost else int(patience * 1000)
+        frames = self._post(COLLECT, asked, [b"%d" % hold])
+        response = read(PullAppMessagesResponse, frames[0])
+        given = {get_object_id(content): content for content in frames[1:]}
+        return lost + [
+            (str(message.metadata.reply_to_message_id), self._opened(message, tree, given))
             for message, tree in zip(response.messages_list, response.message_object_trees, strict=True)
         ]
 
@@ -140,22 +153,57 @@ class Channel:
         with suppress(httpx.HTTPError):
             self._client.PushTaskOutput(PushTaskOutputRequest(sub_status="completed", details=""))
         self._client.close()
+        self._whole.close()
 
-    def _opened(self, message: Any, tree: Any) -> bytes | None:
+    def _pushed(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        sealed = [letter(body, run=self.run, to=node) for body, node in letters]
+        asked = PushAppMessagesRequest(
+            messages_list=[one.announced for one in sealed], message_object_trees=[one.tree for one in sealed]
+        )
+        objects = {name: content for one in sealed for name, content in one.objects.items()}
+        ids: list[str] = []
+
+        def call(contents: Iterable[bytes]) -> Sequence[str]:
+            said = read(PushAppMessagesResponse, self._post(SEND, asked, [b"", *contents])[0])
+            ids[:] = said.message_ids
+            return list(said.objects_to_push)
+
+        bring(objects, sum(len(body) for body, _ in letters), call)
+        named = [
+            name or f"not taken {one.announced.metadata.message_id}" for name, one in zip(ids, sealed, strict=True)
+        ]
+        self._untaken |= set(named) - set(ids)
+        return named
+
+    def _opened(self, message: Any, tree: Any, given: Mapping[str, bytes]) -> bytes | None:
         name = message.metadata.message_id
         if message.HasField("error"):
             return None
+        here = all(part.object_id in given for part in iterate_object_tree(tree))
         try:
-            body = opened(name, tree, self._fetch)
+            body = opened(name, tree, given.__getitem__ if here else self._fetch)
         except WireError:
             return b""
-        confirmed = ConfirmMessageReceivedRequest(node=self._me, run_id=self.run, message_object_id=name)
-        self._client.ConfirmMessageReceived(confirmed)
+        if not here:
+            confirmed = ConfirmMessageReceivedRequest(node=self._me, run_id=self.run, message_object_id=name)
+            self._client.ConfirmMessageReceived(confirmed)
         return body
 
     def _fetch(self, name: str) -> bytes:
         asked = PullObjectRequest(node=self._me, run_id=self.run, object_id=name)
         return fetched(lambda: self._client.PullObject(asked))
+
+    def _post(self, path: str, asked: Message, more: Iterable[bytes]) -> list[bytes]:
+        """Make one of the calls for whole messages; return the frames of the answer, one at least.
+
+        Raises
+        ------
+        httpx.HTTPError
+            If it fails.
+        """
+        response = self._whole.post(path, content=packed((asked.SerializeToString(), *more)))
+        response.raise_for_status()
+        return unpacked(response.content, least=1)
 
     def _live(self) -> None:
         while not self._closing.wait(ALIVE):
@@ -163,23 +211,16 @@ class Channel:
                 self._client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
 
 
-def fetched(pull: Callable[[], Any], *, tries: int = 100) -> bytes:
-    """Return an object's bytes; who sent it may still be sending it.
-
-    Raises
-    ------
-    WireError
-        If it is not there.
-    """
-    pause = Event()
-    for _ in range(tries):
-        response = pull()
-        if response.object_available:
-            return bytes(response.object_content)
-        if not response.object_found:
-            break
-        pause.wait(0.05)
-    raise WireError("a part of a Flower message never came")
+def _batches(letters: Sequence[tuple[bytes, int]]) -> Iterator[Sequence[tuple[bytes, int]]]:
+    """Yield letters that go together: many small ones, or a large one by itself, for memory's sake."""
+    some: list[tuple[bytes, int]] = []
+    for one in letters:
+        if some and sum(len(body) for body, _ in some) + len(one[0]) > ROOM // 2:
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some
 
 
 def client(kind: type[C], link: Link, *interceptors: Any) -> C:

@@ -31,16 +31,31 @@ class GridLine:
     """A run of Flower's, as a ServerApp has it."""
 
     def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+        self._grid, self._pause = grid, Event()
 
-    def push(self, body: bytes, node: int) -> str:
-        """Send bytes to a node and return the id under which the answer can be fetched.
+    def push(self, letters: Sequence[tuple[bytes, int]]) -> list[str]:
+        """Send bytes to nodes and return the ids under which the answers can be fetched.
 
         Raises
         ------
         EngineError
             If Flower does not take them.
         """
+        return [self._pushed(body, node) for body, node in letters]
+
+    def pull(self, ids: Iterable[str], *, patience: float) -> list[tuple[str, bytes | None]]:
+        """Return the answers that have come by the ids of their requests, after so many seconds.
+
+        None stands where Flower gave up on the site, and no bytes where the answer never came whole.
+        """
+        self._pause.wait(patience)
+        return [(str(one.metadata.reply_to_message_id), _opened(one)) for one in self._grid.pull_messages(list(ids))]
+
+    def close(self) -> None:
+        """Leave the run, which ends with its ServerApp."""
+
+    def _pushed(self, body: bytes, node: int) -> str:
+        # One by one: what Flower sends together, it holds together in memory.
         sent = list(self._grid.push_messages([Message(record(body), node, KIND, ttl=LIVES)]))
         if not sent or not sent[0]:
             raise EngineError(
@@ -50,16 +65,6 @@ class GridLine:
                 remedy="see the SuperLink's log: it may have a limit on the size of messages",
             )
         return str(sent[0])
-
-    def pull(self, ids: Iterable[str]) -> list[tuple[str, bytes | None]]:
-        """Return the answers that have come by the ids of their requests.
-
-        None stands where Flower gave up on the site, and no bytes where the answer never came whole.
-        """
-        return [(str(one.metadata.reply_to_message_id), _opened(one)) for one in self._grid.pull_messages(list(ids))]
-
-    def close(self) -> None:
-        """Leave the run, which ends with its ServerApp."""
 
 
 class GridEngine(LineEngine[GridLine]):
@@ -157,9 +162,9 @@ class Reception:
         for guest in guests:
             if guest.node not in self._met:
                 self._met.add(guest.node)
-                self._asked[self._line.push(HELLO, guest.node)] = guest
+                self._asked[self._line.push([(HELLO, guest.node)])[0]] = guest
         if self._asked:
-            for name, body in self._line.pull(self._asked):
+            for name, body in self._line.pull(self._asked, patience=0.0):
                 self._hear(self._asked.pop(name), body, guests)
         return guests
 

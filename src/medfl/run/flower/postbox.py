@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flwr.proto.message_pb2 import Message as MessageProto
+from flwr.proto.message_pb2 import ObjectTree
 
+from medfl.errors import WireError
 from medfl.messages import read_frame, write_frame
 
+_NAME = re.compile(r"[0-9A-Za-z_-]{1,128}")
 REMEMBERED = 64
 """Answers that are kept for a request that comes once more."""
+ABOUT = "about"
+"""The file that says what a request that comes in parts is made of."""
 
 
 class Postbox:
@@ -30,7 +37,7 @@ class Postbox:
         )
         for part in (folder, self._asked, self._tries, self._answers, self._given):
             part.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._node = folder / "node"
+        self._node, self._coming = folder / "node", folder / "coming"
 
     @property
     def node(self) -> int | None:
@@ -43,8 +50,46 @@ class Postbox:
         part.write_text(str(number), encoding="ascii")
         part.replace(self._node)
 
+    def expect(self, message: MessageProto, tree: ObjectTree) -> None:
+        """Write down that a request comes in parts, and what they are."""
+        shutil.rmtree(self._coming, ignore_errors=True)
+        self._coming.mkdir(mode=0o700)
+        _write(self._coming / ABOUT, message.SerializeToString(), tree.SerializeToString())
+
+    def coming(self) -> tuple[MessageProto, ObjectTree] | None:
+        """Return the request that comes in parts, if there is one, and what they are."""
+        if not (self._coming / ABOUT).exists():
+            return None
+        message, tree = _read(self._coming / ABOUT)
+        return message, ObjectTree.FromString(tree)
+
+    def part(self, name: str, fetch: Callable[[], bytes]) -> bytes:
+        """Return a part of the request that is coming; it is fetched once, however often the site is killed."""
+        _require_name(name)
+        path = self._coming / name
+        if not path.exists():
+            part = path.with_suffix(".part")
+            part.write_bytes(fetch())
+            part.replace(path)
+        return path.read_bytes()
+
+    def came(self, message: MessageProto) -> bool:
+        """Forget the parts of a request that is here, or that will not come; say whether it came in parts."""
+        begun = self.coming()
+        if begun is None or begun[0].metadata.message_id != message.metadata.message_id:
+            return False
+        shutil.rmtree(self._coming, ignore_errors=True)
+        return True
+
     def take(self, message: MessageProto, body: bytes) -> None:
-        """Keep a request that came."""
+        """Keep a request that came.
+
+        Raises
+        ------
+        WireError
+            If it has a name that no file of its own can have.
+        """
+        _require_name(message.metadata.message_id)
         _write(self._asked / message.metadata.message_id, message.SerializeToString(), body)
 
     def asked(self) -> Iterator[tuple[MessageProto, bytes]]:
@@ -102,6 +147,12 @@ class Postbox:
     def _settle(self, name: str) -> None:
         (self._asked / name).unlink(missing_ok=True)
         (self._tries / name).unlink(missing_ok=True)
+
+
+def _require_name(name: str) -> None:
+    """Refuse what would be written elsewhere, or over what is this folder's own."""
+    if not _NAME.fullmatch(name) or name == ABOUT:
+        raise WireError("a message or a part of it has a name that is none", received=repr(name[:80]))
 
 
 def _listed(folder: Path) -> list[Path]:

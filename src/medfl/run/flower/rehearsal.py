@@ -20,7 +20,8 @@ from medfl.messages import Refusal, Reply, Request
 from medfl.run.flower.coordinator import register
 from medfl.run.flower.engine import FlowerEngine
 from medfl.run.flower.keeping import Kept, last_line
-from medfl.run.flower.serving import Address, serve
+from medfl.run.flower.node import Address
+from medfl.run.flower.serving import serve
 from medfl.run.flower.superlink import HOST, QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
 

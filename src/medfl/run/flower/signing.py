@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from base64 import b64encode
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -11,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.common.constant import TIMESTAMP_HEADER
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
-from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 
 REFUSED = 401
 SKEWED = datetime.timedelta(seconds=60)
@@ -31,15 +31,15 @@ class Signing:
         self._key = key
         self._ahead = datetime.timedelta()
 
-    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+    def sent(self, request: httpx.Request, send: Callable[[httpx.Request], httpx.Response]) -> httpx.Response:
         """Sign and send; once more by the other end's clock, where it refuses and its clock is another."""
-        self._sign(context.request)
-        response = call_next(context)
+        self._sign(request)
+        response = send(request)
         if response.status_code != REFUSED or not self._learn(response):
             return response
         response.close()
-        self._sign(context.request)
-        return call_next(context)
+        self._sign(request)
+        return send(request)
 
     def _sign(self, request: httpx.Request) -> None:
         moment = (datetime.datetime.now(datetime.UTC) + self._ahead).isoformat()

@@ -21,8 +21,12 @@ from medfl.run.flower.orphans import end_with
 HOST = "127.0.0.1"
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 """Flower reports home and looks for updates unless it is told not to."""
+LONG = 32
+"""Bytes of the secret that alone lets somebody carry out runs."""
 PATIENCE = 60.0
 """Seconds that a SuperLink has for its start."""
+SECRET = "secret"  # noqa: S105 - the name of its file
+"""The file in its folder with what alone lets somebody carry out runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Elsewhere:
             If none was started there.
         """
         try:
-            port, secret = int((folder / "port").read_text(encoding="ascii")), (folder / "secret").read_bytes()
+            port, secret = int((folder / "port").read_text(encoding="ascii")), (folder / SECRET).read_bytes()
         except (OSError, ValueError) as error:
             raise EngineError(
                 "there is no SuperLink to go over", where=str(folder), remedy="start the hub: medfl hub start"
@@ -114,13 +118,9 @@ class SuperLink:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder, self.certificates = folder, certificates
         self.port = port or free_port()
-        secret = _secret(folder / "secret")
-        self.secret = secret.read_bytes()
-        command = [sys.executable, "-m", __name__, "--host", HOST, "--port", str(self.port)]
-        command += ["--ssl-ca-certfile", str(certificates.root), "--ssl-certfile", str(certificates.certificate)]
-        command += ["--ssl-keyfile", str(certificates.key), "--enable-supernode-auth"]
-        command += ["--database", str(folder / "state.db"), "--isolation", "process"]
-        command += ["--superexec-auth-secret-file", str(secret), "--disable-runtime-dependency-installation"]
+        self.secret = _secret(folder / SECRET).read_bytes()
+        command = [sys.executable, "-m", __name__, str(folder), str(self.port)]
+        command += [str(certificates.root), str(certificates.certificate), str(certificates.key)]
         (folder / "port").write_text(str(self.port), encoding="ascii")
         self._process = Kept(command, environment=QUIET | {"FLWR_HOME": str(folder)}, log=folder / "log")
 
@@ -181,14 +181,19 @@ def _connects(port: int) -> bool:
 
 def _secret(path: Path) -> Path:
     """Make the secret that alone lets somebody carry out runs over this SuperLink."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
+    # Who was killed while it was made has left none, and an empty secret would be one that everybody knows.
+    if not path.exists() or path.stat().st_size != LONG:
+        part = path.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600)
+        part.write_bytes(secrets.token_bytes(LONG))
+        part.replace(path)
     return path
 
 
 if __name__ == "__main__":
-    from flwr.superlink.cli import flower_superlink
+    # Flower takes a second to import, which whoever only starts this process need not wait for.
+    from medfl.run.flower.serving_link import run
 
     end_with(sys.stdin.buffer)
-    flower_superlink()
+    run(Path(sys.argv[1]), int(sys.argv[2]), Certificates(*map(Path, sys.argv[3:6])))

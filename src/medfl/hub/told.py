@@ -1,0 +1,137 @@
+"""What sites have told their hub, as far as it is kept: how each is, its last lines, what its data sets are like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from medfl.channel import DATASETS, LINES, NAME, State, entry, lines, plain, unreadable
+from medfl.enrolment import json_of
+from medfl.errors import WireError
+from medfl.private import write_private
+from medfl.versions import Speaks
+
+FOLDER = "told"
+
+
+@dataclass(slots=True)
+class Told:
+    """What one site has told.
+
+    Parameters
+    ----------
+    state
+        How it was when it told so last.
+    speaks
+        Which versions it speaks; None where it never said.
+    trouble
+        Why its last connection was refused; nothing where it was not.
+    lines
+        What it did, oldest first: ``at``, in seconds since 1970, and ``text``.
+    datasets
+        What its data sets are like, by name.
+    known
+        Whether it has said which data sets there are, as its policy lets it.
+    """
+
+    state: State | None = None
+    speaks: Speaks | None = None
+    trouble: str = ""
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    known: bool = False
+
+    @classmethod
+    def at(cls, folder: Path, site: str) -> Self:
+        """Return what a hub's folder says of a site; nothing where it says nothing that can be read."""
+        try:
+            return cls.read(json_of((folder / FOLDER / f"{site}.json").read_bytes()))
+        except (OSError, WireError, ValueError):
+            return cls()
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Self:
+        """Read what :meth:`keep` wrote.
+
+        Raises
+        ------
+        WireError
+            If it is none.
+        """
+        state, speaks, datasets = said.get("state"), said.get("speaks"), said.get("datasets", {})
+        if not isinstance(datasets, Mapping):
+            raise unreadable("data sets")
+        return cls(
+            None if state is None else State.read(state),
+            None if speaks is None else Speaks.read(speaks),
+            plain(said.get("trouble"), LINES * 10),
+            lines(said.get("lines", [])),
+            {str(name): entry(one) for name, one in datasets.items()},
+            said.get("known") is True,
+        )
+
+    def keep(self, folder: Path, site: str) -> None:
+        """Write it down.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written.
+        """
+        write_private(folder / FOLDER / f"{site}.json", self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is kept."""
+        said = {
+            "state": None if self.state is None else self.state.to_json(),
+            "speaks": None if self.speaks is None else self.speaks.to_json(),
+            "trouble": self.trouble,
+            "lines": self.lines,
+            "datasets": self.datasets,
+            "known": self.known,
+        }
+        return (json.dumps(said, ensure_ascii=False) + "\n").encode()
+
+    def hear(self, said: Mapping[str, Any]) -> None:
+        """Take what a site tells.
+
+        Raises
+        ------
+        WireError
+            If it is nothing that a site tells.
+        """
+        match said.get("tell"):
+            case "state":
+                self.state = State.read(said.get("state"))
+            case "lines":
+                self.lines = [*self.lines, *lines(said.get("lines"))][-LINES:]
+            case "catalogue" if "all" in said:
+                self._these(said["all"])
+            case "catalogue":
+                name = plain(said.get("dataset"), NAME)
+                if name not in self.datasets:
+                    raise unreadable("a data set that there is")
+                self.datasets[name] = entry(said.get("entry"))
+            case _:
+                raise unreadable("what a site tells")
+
+    def shown(self) -> dict[str, Any]:
+        """Return for people and programs how the site is, and what it runs."""
+        said: dict[str, Any] = {"doing": "" if self.state is None else str(self.state)}
+        said["state"] = None if self.state is None else self.state.to_json()
+        said["version"] = "" if self.speaks is None else self.speaks.medfl
+        return said | {"trouble": self.trouble}
+
+    def _these(self, names: object) -> None:
+        """Know that there are these data sets and no others; or nothing, where the site may not tell."""
+        if names is None:
+            self.datasets, self.known = {}, False
+            return
+        if not isinstance(names, list) or len(names) > DATASETS:
+            raise unreadable("names of data sets")
+        nothing = {"withheld": "it has not been told yet"}
+        self.datasets = {name: self.datasets.get(name, nothing) for name in (plain(one, NAME) for one in names)}
+        self.known = True
