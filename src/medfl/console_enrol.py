@@ -13,6 +13,7 @@ import click
 
 from medfl.console import failing_in_json, print_json, say
 from medfl.errors import EnrolmentError, MedflError, MissingExtraError
+from medfl.private import keep_private
 
 if TYPE_CHECKING:
     from medfl.site.enrolled import Enrolment
@@ -68,6 +69,7 @@ def start(home: Path | None, *, memory: str | None, cores: int | None) -> None:
 
     with _ended_by_term():
         click.echo(f"{found.site} answers {found.hub} ({found.way}:{found.port}). Ctrl-C ends it.")
+        keep_private()
         serve(place, limits)
 
 

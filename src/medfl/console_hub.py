@@ -12,6 +12,7 @@ import click
 
 from medfl.console import failing_in_json, print_json, say
 from medfl.errors import EnrolmentError, MissingExtraError, UserError
+from medfl.private import keep_private
 from medfl.tunnel import reload_command
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def start(home: Path | None, *, bind: str | None, port: int | None) -> None:
         where = address(about.host, about.port)
         click.echo(f"Hub {about.name!r} listens on port {port}; sites reach it at {where}. Ctrl-C ends it.")
 
+    keep_private()
     host(hub, bind=bind, port=port, ready=ready)
 
 

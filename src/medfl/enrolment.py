@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from medfl.errors import EnrolmentError, WireError
+from medfl.foreign import understood
 from medfl.spec.checks import SITE
 
 PROTOCOL = 1
@@ -33,10 +34,8 @@ RESERVED = "all-rows"
 """What the pool of all rows is called in a simulation; no hospital can be called so."""
 AUTHORITY, APPLY, STATUS, SITES = "/v1/authority", "/v1/enrolment", "/v1/enrolment/status", "/v1/sites"
 """Where a hub answers."""
-WAKE = "/v1/wake"
-"""Where a hub opens a WebSocket to a site, to wake it."""
-WOKEN = "there is work"
-"""What it says there, and nothing else."""
+WAKE, WOKEN = "/v1/wake", "there is work"
+"""Where a hub opens a WebSocket to a site, and all that it says there, to wake it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class Invitation:
         """
         found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})/([^/]+)/([A-Za-z0-9_-]+)", text.strip())
         try:
-            if found is None or not SITE.fullmatch(found[3]):
+            if found is None or not SITE.fullmatch(found[3]) or not 0 < int(found[2]) < 65536:
                 raise ValueError("another shape")
             body = urlsafe_b64decode(found[4] + "=" * (-len(found[4]) % 4))
             words, checksum = body[:-4], body[-4:]
@@ -352,8 +351,8 @@ def json_of(body: bytes) -> dict[str, Any]:
         If it is none, or too large.
     """
     try:
-        said = json.loads(body) if len(body) <= LARGEST else None
-    except (ValueError, RecursionError):
+        said = understood(body) if len(body) <= LARGEST else None
+    except ValueError:
         said = None
     if not isinstance(said, dict):
         raise unreadable("an object of JSON")

@@ -70,7 +70,7 @@ def host(hub: HubPlace, *, bind: str | None, port: int | None, ready: Callable[[
         hub.renew()
         certificates = Certificates(hub.authority_file, *hub.loopback)
         link = stack.enter_context(SuperLink(hub.superlink, certificates))
-        fleet = Fleet(link.address, certificates.root, lambda: keys_of(hub).values())
+        fleet = Fleet(link.address, certificates.root, lambda: keys_of(hub))
         service = Service(hub, bind=bind or ALL, port=port, fleet=fleet)
         stack.enter_context(_kept_up(hub, link))
         service.run(lambda: ready(service.port))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfl.errors import Complaint, WireError
+from medfl.foreign import understood
 
 Task = Literal["describe", "prepare", "train", "evaluate", "alone", "fine-tune", "keys", "unmask"]
 SUMMED: frozenset[Task] = frozenset({"prepare", "train", "evaluate"})
@@ -136,6 +137,10 @@ Message: TypeAlias = Request | Reply | Refusal
 
 LARGEST = 2**34
 """Bytes of the largest message that is read."""
+MOST = 1000
+"""Complaints of one refusal."""
+LARGEST_HEAD = 2**24
+"""Bytes of the largest head, which holds all but the arrays; as Python's objects it takes some twenty times as much."""
 
 
 def to_bytes(message: Message) -> bytes:
@@ -159,11 +164,13 @@ def from_bytes(body: bytes) -> Message:
 
     try:
         length = int.from_bytes(body[:8], "little")
-        metadata = json.loads(body[8 : 8 + length])["__metadata__"]
-        header = json.loads(metadata["message"])
+        if length > LARGEST_HEAD:
+            raise ValueError("a head without end")
+        metadata = understood(body[8 : 8 + length])["__metadata__"]
+        header = understood(metadata["message"])
         arrays = load(body)
         return _message(header, arrays)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise WireError(
             "a message cannot be read",
             received=f"{len(body)} bytes, {type(error).__name__}",
@@ -245,6 +252,6 @@ def _message(header: Any, arrays: Arrays) -> Message:
 
 def _complaints(listed: list[Any]) -> tuple[Complaint, ...]:
     """Return the complaints of a refusal: at least one, four texts each."""
-    if not listed or not all(type(text) is str for texts in listed for text in texts):
+    if not 0 < len(listed) <= MOST or not all(type(text) is str for texts in listed for text in texts):
         raise ValueError("a refusal without a reason")
     return tuple(Complaint(what, where, received, remedy) for what, where, received, remedy in listed)

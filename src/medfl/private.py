@@ -51,6 +51,11 @@ def make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+def keep_private() -> None:
+    """Let whatever this process and those that it starts write from now on be for its owner only."""
+    os.umask(0o077)
+
+
 def require_private(path: Path) -> None:
     """Refuse a file or a folder that others can read.
 

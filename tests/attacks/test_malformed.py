@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from medfl.errors import WireError
-from medfl.messages import LARGEST, Refusal, Reply, Request, from_bytes, read_frame, to_bytes
+from medfl.messages import LARGEST, LARGEST_HEAD, Refusal, Reply, Request, from_bytes, read_frame, to_bytes
 from medfl.site.answer import Site
 from medfl.testing.algorithm_contract import print_of
 from medfl.testing.federation import overheard, sites, study, tables
@@ -54,6 +54,8 @@ BYTES: dict[str, bytes] = {
     "deep lists": raw(b'{"__metadata__": ' + b"[" * 200_000),
     "deep words": raw(json.dumps({"__metadata__": {"message": "[" * 100_000}}).encode()),
     "a number of many digits": raw(json.dumps({"__metadata__": {"message": "1" * 100_000}}).encode()),
+    "a head without an end": (LARGEST_HEAD + 1).to_bytes(8, "little") + b'{"__metadata__": ' + b"[]," * 1000,
+    "half a letter": raw(json.dumps({"__metadata__": {"message": '{"is": "\\ud800"}'}}).encode()),
     "an absurd shape": laid_out([2**62, 4]),
     "a shape that overflows to nothing": laid_out([2**32, 2**32]),
     "an offset beyond the end": laid_out([1], offsets=(0, 8)),

@@ -117,7 +117,7 @@ def test_a_large_model_gets_through_a_link_that_is_cut_every_few_megabytes(tmp_p
     hub.renew()
     with ExitStack() as stack:
         link = stack.enter_context(SuperLink(hub.superlink, Certificates(hub.authority_file, *hub.loopback)))
-        fleet = Fleet(link.address, hub.authority_file, lambda: keys_of(hub).values())
+        fleet = Fleet(link.address, hub.authority_file, lambda: keys_of(hub))
         stack.enter_context(served(hub, fleet=fleet))
         home = enrolled(hub, tmp_path, "east")["east"]
         link.wait()

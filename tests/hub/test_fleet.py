@@ -2,78 +2,26 @@
 
 from __future__ import annotations
 
-import http.client
-import ssl
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-import httpx
 import pytest
 
 from medfl.hub import fleet as passing
-from medfl.hub.fleet import Fleet
-from medfl.hub.place import HubPlace
+from medfl.hub.proofs import KEY
 from medfl.over_hub import keys_of
 from medfl.site.enrolled import SiteHome
-from medfl.testing.hub import LOOPBACK, enrolled, made, served, updated
+from medfl.testing.hub import LOOPBACK, made, updated
+from medfl.testing.upstream import Line, lined
 from medfl.tunnel import PURPOSE, Offer
 
 
-@dataclass
-class Upstream:
-    """A SuperLink that notes what reaches it."""
-
-    seen: list[httpx.Request] = field(default_factory=list)
-    away: bool = False
-
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        await request.aread()
-        if self.away:
-            raise httpx.ConnectError("away")
-        self.seen.append(request)
-        said = httpx.ByteStream(request.content[::-1])
-        return httpx.Response(207, stream=said, headers={"content-type": "application/x-protobuf", "server": "x"})
-
-
-@dataclass
-class Line:
-    """A hub that serves, what is behind it, and a site that is enrolled."""
-
-    hub: HubPlace
-    upstream: Upstream
-    key: bytes
-
-    def post(self, path: str, body: bytes = b"", *, key: bytes | None = None) -> tuple[int, bytes, dict[str, str]]:
-        context = ssl.create_default_context(cafile=str(self.hub.authority_file))
-        line = http.client.HTTPSConnection(LOOPBACK, self.hub.about.port, context=context, timeout=20)
-        heads = {"flwr-public-key": b64encode(self.key if key is None else key).decode(), "Cookie": "a=b"}
-        try:
-            line.request("POST", path, body=body, headers=heads | {"Content-Type": "application/x-protobuf"})
-            answer = line.getresponse()
-            return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
-        finally:
-            line.close()
-
-
 @pytest.fixture
-def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    monkeypatch.setattr(passing, "FRESH", 0.0)
+def line(tmp_path: Path) -> Iterator[Line]:
     with lined(made(tmp_path / "hub"), tmp_path) as line:
         yield line
-
-
-@contextmanager
-def lined(hub: HubPlace, tmp_path: Path) -> Iterator[Line]:
-    upstream = Upstream()
-    fleet = Fleet(f"{LOOPBACK}:1", hub.authority_file, lambda: keys_of(hub).values())
-    fleet._client = httpx.AsyncClient(transport=httpx.MockTransport(upstream.answer), base_url="https://superlink")
-    with served(hub, fleet=fleet):
-        enrolled(hub, tmp_path, "a")
-        yield Line(hub, upstream, keys_of(hub)["a"])
 
 
 def test_an_enrolled_sites_calls_pass_and_their_answers_come_back(line: Line) -> None:
@@ -82,7 +30,7 @@ def test_an_enrolled_sites_calls_pass_and_their_answers_come_back(line: Line) ->
     assert (code, said, heads["content-type"]) == (207, body[::-1], "application/x-protobuf")
     (seen,) = line.upstream.seen
     assert seen.url.path == "/v1/fleet/push-object"
-    assert seen.headers["flwr-public-key"] == b64encode(line.key).decode()
+    assert seen.headers[KEY] == b64encode(keys_of(line.hub)["a"]).decode()
     assert "cookie" not in seen.headers
 
 

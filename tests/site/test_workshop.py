@@ -306,10 +306,13 @@ def test_the_hub_is_told_of_data_sets_only_where_the_policy_says_so(home: SiteHo
         describing = Describing(home, shop)
         assert describing() == {"catalogue": None}, "nothing, unless the policy says otherwise"
         assert describing() is None, "nothing has changed"
+        assert shop.pid is None, "and no worker was needed to say so"
         home.policy.write_text(OPEN.replace("catalogue = false", "catalogue = true"))
         told = (describing() or {})["catalogue"]
         assert (told["ward"]["target"], told["ward"]["rows"]) == ("sick", 60)
         assert {column["name"] for column in told["ward"]["columns"]} == {"age", "dose", "colour", "sick"}
+        home.policy.write_text("version = 7\n[releases]\ncatalogue = true\n")
+        assert describing() == {"catalogue": None}, "what is no policy lets nothing be told"
         home.policy.write_text("nonsense")
         assert describing() == {"catalogue": None}
         home.policy.unlink()

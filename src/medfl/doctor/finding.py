@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from medfl.foreign import printable
+
 State = Literal["clear", "caution", "blocked"]
 
 
@@ -37,17 +39,17 @@ class Finding:
 
 def clear(hop: str, said: str) -> Finding:
     """Return that a hop is clear."""
-    return Finding(hop, "clear", said)
+    return Finding(hop, "clear", printable(said))
 
 
 def caution(hop: str, said: str, remedy: str) -> Finding:
     """Return that a hop works, but not as it should."""
-    return Finding(hop, "caution", said, remedy)
+    return Finding(hop, "caution", printable(said), remedy)
 
 
 def blocked(hop: str, said: str, remedy: str) -> Finding:
     """Return that nothing gets past a hop."""
-    return Finding(hop, "blocked", said, remedy)
+    return Finding(hop, "blocked", printable(said), remedy)
 
 
 def first_blocked(findings: Iterable[Finding]) -> Finding | None:

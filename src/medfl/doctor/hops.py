@@ -7,7 +7,6 @@ is not guessed at.
 from __future__ import annotations
 
 import http.client
-import json
 import secrets
 import socket
 import ssl
@@ -28,6 +27,7 @@ from medfl.doctor.finding import Finding, blocked, caution, clear
 from medfl.doctor.proxies import NotLetThroughError, Proxy, through
 from medfl.enrolment import AUTHORITY, LARGEST, PROTOCOL, WAKE, address
 from medfl.errors import VersionError, WireError
+from medfl.foreign import understood
 from medfl.versions import Speaks, agreed, here
 
 PATIENCE = 10.0
@@ -242,7 +242,7 @@ def _alike(said: dict[str, Any]) -> Finding:
 
 def _in_time(said: dict[str, Any]) -> Finding:
     now = said.get("now")
-    if not isinstance(now, int | float):
+    if not isinstance(now, int | float) or not abs(now) < 1e12:
         return clear("clock", "the hub does not tell its time")
     apart = time.time() - float(now)
     if abs(apart) < SKEWED:
@@ -284,7 +284,7 @@ def _asked(way: Way, path: str, headers: dict[str, str]) -> tuple[int, dict[str,
         if answer.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
             return answer.status, {}
         try:
-            said = json.loads(answer.read(LARGEST))
+            said = understood(answer.read(LARGEST))
         except ValueError:
             said = None
         return answer.status, said if isinstance(said, dict) else {}

@@ -95,7 +95,7 @@ def _status(line: socket.socket) -> tuple[int, str]:
             break
         said += byte
     first = said.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-    if len(first) < 2 or not first[0].startswith("HTTP/") or not first[1].isdigit():
+    if len(first) < 2 or not first[0].startswith("HTTP/") or not (first[1].isascii() and first[1].isdigit()):
         return 0, ""
     return int(first[1]), first[2][:80] if len(first) > 2 else ""
 

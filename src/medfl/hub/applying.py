@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -76,7 +76,7 @@ def checked(application: Application, authority: bytes) -> Applicant:
         signed = Application.statement(authority, application.site, application.secret, application.request)
         Ed25519PublicKey.from_public_bytes(application.identity).verify(application.proof, signed)
         key = _key(request)
-    except (ValueError, InvalidSignature, IndexError) as error:
+    except (ValueError, TypeError, IndexError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise WireError(
             "the application's signatures are not those of its keys",
             where=application.site[:80],

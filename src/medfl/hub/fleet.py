@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import ssl
-from base64 import b64decode
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from time import monotonic
 
 import httpx
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
-from medfl.errors import RefusedError
+from medfl.hub.proofs import Proofs
 
 log = logging.getLogger(__name__)
 PATH = "/v1/fleet/{call}"
@@ -38,7 +38,6 @@ PATIENCE = 60.0
 """Seconds that the SuperLink has for an answer."""
 FRESH = 1.0
 """Seconds for which it is remembered who is enrolled."""
-_KEY = "flwr-public-key"
 
 
 class Fleet:
@@ -51,12 +50,13 @@ class Fleet:
     root
         File of the certificate that the SuperLink's own is checked against.
     enrolled
-        Returns the public keys (PEM) of the nodes of all enrolled sites.
+        Returns the public keys (PEM) of the nodes of all enrolled sites, by the sites' names.
     """
 
-    def __init__(self, address: str, root: Path, enrolled: Callable[[], Collection[bytes]]) -> None:
+    def __init__(self, address: str, root: Path, enrolled: Callable[[], Mapping[str, bytes]]) -> None:
         self._enrolled = enrolled
-        self._known: tuple[float, frozenset[bytes]] = (float("-inf"), frozenset())
+        self._known: tuple[float, Mapping[bytes, str]] = (float("-inf"), {})
+        self._proofs = Proofs()
         self._client = httpx.AsyncClient(
             base_url=f"https://{address}",
             verify=ssl.create_default_context(cafile=root),
@@ -65,23 +65,18 @@ class Fleet:
             limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
         )
 
-    def require_enrolled(self, request: Request) -> None:
-        """Refuse whoever does not show the key of an enrolled site; that it has the key, the SuperLink checks.
+    def require_enrolled(self, request: Request) -> str:
+        """Return the enrolled site that a call comes from: it has signed the moment, and no other call has used that.
 
         Raises
         ------
         RefusedError
-            If the key is nobody's, or was revoked.
+            If the key is nobody's or was revoked, the signature is not the key's, or the call was made before.
         """
-        try:
-            key = b64decode(request.headers.get(_KEY, ""), validate=True)
-        except ValueError:
-            key = b""
-        if key not in self._keys():
-            raise RefusedError("this key belongs to no enrolled site", remedy="enrol: medfl site enrol INVITATION")
+        return self._proofs.require(request.headers, self._known[1])
 
-    async def passed_on(self, request: Request) -> Response:
-        """Return the SuperLink's answer, as it comes; 503 while it is away."""
+    async def passed_on(self, request: Request, site: str) -> Response:
+        """Return the SuperLink's answer to a site, as it comes; 503 while it is away."""
         call = request.path_params["call"]
         asked = self._client.build_request(
             "POST", f"/v1/fleet/{call}", headers=_passing(request.headers), content=_measured(request)
@@ -89,12 +84,17 @@ class Fleet:
         try:
             answer = await self._client.send(asked, stream=True)
         except _TooLargeError:
-            log.warning("refused a part of a message of more than %d bytes", LARGEST)
-            return Response(status_code=413)
+            log.warning("refused a part of a message of more than %d bytes, of site %s", LARGEST, site)
+            return Response(status_code=413, headers={"Connection": "close"})
+        except ClientDisconnect:
+            return Response(status_code=400)  # Nobody is there to read it.
         except httpx.HTTPError as error:
             log.warning("the SuperLink did not answer %s: %s", call, type(error).__name__)
             return Response(status_code=503, headers={"Retry-After": "1"})
-        return StreamingResponse(
+        if answer.status_code in _NOT_LET_IN:
+            # A clock that is wrong, or a node's number that is another site's.
+            log.warning("refused site %s at %s: by the SuperLink, with status %d", site, call, answer.status_code)
+        return _PassedOn(
             answer.aiter_raw(), answer.status_code, _passing(answer.headers), background=BackgroundTask(answer.aclose)
         )
 
@@ -102,22 +102,34 @@ class Fleet:
         """Close the connections."""
         await self._client.aclose()
 
+    def look(self) -> None:
+        """Look who is enrolled now."""
+        self._known = (monotonic(), {key: site for site, key in self._enrolled().items()})
+
     @property
     def fresh(self) -> bool:
         """Whether it is known, without asking anybody, who is enrolled."""
         return monotonic() - self._known[0] <= FRESH
 
-    def _keys(self) -> frozenset[bytes]:
-        if not self.fresh:
-            self._known = (monotonic(), frozenset(self._enrolled()))
-        return self._known[1]
+
+class _PassedOn(StreamingResponse):
+    """An answer that ends where the SuperLink's does, also where that breaks off."""
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        except httpx.HTTPError as error:
+            # Left unfinished, so that the site does not take a part for the whole.
+            log.warning("an answer of the SuperLink broke off: %s", type(error).__name__)
 
 
 def _passing(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that are for Flower."""
-    return {name: value for name, value in headers.items() if name in _HEADERS or name.startswith("flwr-")}
+    """Return the headers that are for Flower, which are plain letters and digits."""
+    meant = {name: value for name, value in headers.items() if name in _HEADERS or name.startswith("flwr-")}
+    return {name: value for name, value in meant.items() if (name + value).isascii()}
 
 
+_NOT_LET_IN = (401, 403)
 _HEADERS = frozenset({"content-type", "content-length", "content-encoding", "accept"})
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from medfl.enrolment import TRANSPORT, Invitation, Signed, certificate_digest, json_of
-from medfl.errors import EnrolmentError
+from medfl.errors import EnrolmentError, StoreError, WireError
 from medfl.hub.authority import Authority, certificate_at, hosts_of, own_is_old, pem_of, take_over
 from medfl.hub.deadline import deadline_of
 from medfl.hub.queue import Queue
@@ -105,6 +105,8 @@ class HubPlace:
         ------
         EnrolmentError
             If there is none here, or others can read its folder.
+        StoreError
+            If its file is damaged.
         """
         path = self.folder / "hub.json"
         if not path.is_file():
@@ -114,8 +116,16 @@ class HubPlace:
                 remedy="make one: medfl hub init --name NAME --host HOST, or say where it is with --home",
             )
         require_private(self.folder)
-        said = json_of(path.read_bytes())
-        return About(str(said["name"]), str(said["host"]), int(said["port"]), bool(said["own"]))
+        try:
+            said = json_of(path.read_bytes())
+            return About(str(said["name"]), str(said["host"]), int(said["port"]), bool(said["own"]))
+        except (WireError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise StoreError(
+                "what the hub knows of itself cannot be read",
+                where=str(path),
+                received=type(error).__name__,
+                remedy="put a copy of the hub's folder back",
+            ) from error
 
     @property
     def authority(self) -> Authority:

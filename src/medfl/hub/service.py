@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from logging import Formatter
+from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from medfl.channel import LARGEST
 from medfl.enrolment import address
 from medfl.errors import EngineError, MissingExtraError
 from medfl.hub.bell import hang
+from medfl.hub.noting import Printable, Sparing
 from medfl.hub.place import HubPlace
 from medfl.private import PrivateLog
 
@@ -23,6 +23,7 @@ try:
     import uvicorn
     import websockets  # noqa: F401 - the server needs it to wake sites, and would say so only at its start
 
+    from medfl.hub.door import Doors, Patient, strict
     from medfl.hub.fleet import Fleet
     from medfl.hub.web import application
 except ImportError as missing:
@@ -63,7 +64,7 @@ class Service:
         self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
         config = uvicorn.Config(
             application(hub, fleet=fleet),
-            http="auto",
+            http=Patient,
             ws="websockets-sansio",
             ws_max_size=LARGEST,
             ws_per_message_deflate=False,
@@ -81,10 +82,7 @@ class Service:
             ssl_certfile=hub.certificate,
             ssl_keyfile=hub.key,
         )
-        config.load()
-        if config.ssl is not None:
-            config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._server = _Server(config)
+        self._server = _Server(_behind_a_door(config))
 
     @property
     def port(self) -> int:
@@ -115,6 +113,20 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.ready()
+
+
+def _behind_a_door(config: uvicorn.Config) -> uvicorn.Config:
+    """Let no connection reach HTTP before it is encrypted as the hub wants it."""
+    config.load()
+    if config.ssl is not None:
+        doors = Doors(strict(config.ssl))
+        config.ssl = None  # Else the server would encrypt once more.
+
+        def door(**words: Any) -> asyncio.Protocol:
+            return doors.door(lambda: Patient(**words))
+
+        config.http_protocol_class = cast(type[asyncio.Protocol], door)
+    return config
 
 
 def _listening(bind: str, port: int) -> socket.socket:
@@ -160,11 +172,21 @@ def _ending_well() -> Iterator[None]:
 
 @contextmanager
 def _logged(hub: HubPlace) -> Iterator[None]:
-    """Write what the hub does into its log."""
-    log, handler = logging.getLogger(__package__), PrivateLog(hub.log, delay=True, encoding="utf-8")
-    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
+    """Write what the hub does into its log, with what its server says of itself."""
+    handler = PrivateLog(hub.log, delay=True, encoding="utf-8")
+    handler.setFormatter(Printable("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(Sparing())
+    with ExitStack() as stack:
+        stack.callback(handler.close)
+        for name, level in ((__package__, logging.INFO), ("uvicorn.error", logging.WARNING)):
+            stack.enter_context(_into(handler, logging.getLogger(name), level))
+        yield
+
+
+@contextmanager
+def _into(handler: logging.Handler, log: logging.Logger, least: int) -> Iterator[None]:
     level, propagate = log.level, log.propagate
-    log.setLevel(logging.INFO)
+    log.setLevel(least)
     log.propagate = False
     log.addHandler(handler)
     try:
@@ -173,4 +195,3 @@ def _logged(hub: HubPlace) -> Iterator[None]:
         log.removeHandler(handler)
         log.setLevel(level)
         log.propagate = propagate
-        handler.close()

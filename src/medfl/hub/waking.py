@@ -112,6 +112,7 @@ class Waking:
         """Serve one WebSocket until either side closes it."""
         who = socket.client.host if socket.client else "?"
         if self._pace.wait(who) > 0:
+            log.warning("refused %s a WebSocket: too many refusals", who)
             await socket.close()
             return
         await socket.accept()
@@ -129,7 +130,7 @@ class Waking:
             self._pace.refused(who)
             await _closed(socket, _CODES.get(type(error), UNREADABLE))
             return
-        await self._served(site)
+        await self._served(site, who)
 
     async def _recognised(self, socket: WebSocket) -> _Site:
         """Return the enrolled site that has signed what was drawn for it."""
@@ -213,13 +214,20 @@ class Waking:
             except MedflError as error:
                 log.warning("%s", " ".join(str(error).split()))
 
-    async def _served(self, site: _Site) -> None:
+    async def _served(self, site: _Site, who: str) -> None:
         """Wake a site whenever there is work, until it leaves or has to."""
         if (before := self._sites.get(site.name)) is not None:
+            log.warning(
+                "refused %s its earlier WebSocket as site %s: it has opened another from %s; if that is neither a new "
+                "start nor a new connection of its agent, its folder was copied",
+                before.calls.client.host if before.calls.client else "?",
+                site.name,
+                who,
+            )
             before.end(REPLACED)
         self._sites[site.name] = site
         self._changed.set()
-        log.info("site %s is connected", site.name)
+        log.info("site %s is connected, from %s", site.name, who)
         both = (asyncio.create_task(_woken(site)), asyncio.create_task(self._listened(site)))
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

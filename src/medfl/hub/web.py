@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -44,6 +45,8 @@ from medfl.tunnel import VPN, Offer, statement
 from medfl.versions import Speaks, agreed, here
 
 log = logging.getLogger(__name__)
+PATIENCE = 20.0
+"""Seconds that whoever enrols, or asks how it stands, has to send its words."""
 Words: TypeAlias = dict[str, Any]
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -71,7 +74,7 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
             await fleet.close()
 
     passing = [] if fleet is None else [Route(PATH, gate.passing_on(fleet), methods=["POST"])]
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(AUTHORITY, gate.passing(desk.authority), methods=["GET"]),
             Route(APPLY, gate.passing(desk.apply), methods=["POST"]),
@@ -85,6 +88,8 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
         lifespan=lifespan,
         exception_handlers={HTTPException: gate.nothing_here},
     )
+    app.router.redirect_slashes = False  # An address is right or wrong.
+    return app
 
 
 class _Desk:
@@ -163,9 +168,12 @@ class _Gate:
         async def endpoint(request: Request) -> Response:
             who = request.client.host if request.client else "?"
             if (wait := self._pace.wait(who)) > 0:
+                log.warning("refused %s %s %s: %s", who, request.method, request.url.path, "too many refusals")
                 return _refusal(RefusedError("too many refusals", remedy=f"wait for {wait:.0f} s"), 429, wait=wait)
             try:
                 words = await run_in_threadpool(answer, request, await _body(request))
+            except ClientDisconnect:
+                return Response(status_code=400)  # Nobody is there to read it.
             except MedflError as error:
                 log.warning("refused %s %s %s: %s", who, request.method, request.url.path, " ".join(str(error).split()))
                 if isinstance(error, UserError | WireError):
@@ -187,16 +195,18 @@ class _Gate:
                 log.warning("refused %s", " ".join(str(outside).split()))
                 return _refusal(outside, _code(outside))
             try:
-                if fleet.fresh:
-                    fleet.require_enrolled(request)
-                else:
-                    await run_in_threadpool(fleet.require_enrolled, request)
+                if not fleet.fresh:
+                    await run_in_threadpool(fleet.look)
+                site = fleet.require_enrolled(request)
             except MedflError as error:
                 who = request.client.host if request.client else "?"
-                log.warning("refused %s %s: %s", who, request.url.path, error.complaints[0].what)
+                first = error.complaints[0]
+                log.warning(
+                    "refused %s %s: %s", who, request.url.path, f"{first.where}: {first.what}".removeprefix(": ")
+                )
                 self._pace.refused(who)
                 return _refusal(error, _code(error))
-            return await fleet.passed_on(request)
+            return await fleet.passed_on(request, site)
 
         return endpoint
 
@@ -243,12 +253,18 @@ def _outside(request: HTTPConnection, vpn: Offer | None) -> RefusedError | None:
 
 
 async def _body(request: Request) -> bytes:
-    """Read what was sent, unless it is too large."""
+    """Read what was sent, unless it is too large, or takes too long."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST // 16:
-            raise WireError("what was sent is too large", received=f"more than {LARGEST // 16} bytes")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for part in request.stream():
+                body += part
+                if len(body) > LARGEST // 16:
+                    raise WireError("what was sent is too large", received=f"more than {LARGEST // 16} bytes")
+    except TimeoutError as error:
+        raise WireError(
+            "what was sent did not come to its end", received=f"{len(body)} bytes in {PATIENCE:g} s"
+        ) from error
     return bytes(body)
 
 
@@ -275,5 +291,6 @@ def _refusal(error: MedflError, code: int, *, wait: float = 0.0, headers: Mappin
         # What is wrong at the hub is for the hub's people, who have it in their log.
         said = [{"what": "the hub has a problem of its own", "where": "", "received": "", "remedy": "try again later"}]
     words: Mapping[str, Any] = {"error": {"code": error.code, "complaints": said}, "protocol": PROTOCOL}
-    more = {**(headers or {}), **({"Retry-After": str(int(wait) + 1)} if wait else {})}
+    # Closed, so that nobody holds a connection with what is not read any more.
+    more = {"Connection": "close", **(headers or {}), **({"Retry-After": str(int(wait) + 1)} if wait else {})}
     return JSONResponse({**words, "now": time.time()}, status_code=code, headers=more)

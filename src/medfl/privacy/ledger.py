@@ -271,7 +271,7 @@ class Ledger:
         try:
             words = json.loads(self._anchor.read_text(encoding="utf-8"))
             return Pin(int(words["lines"]), str(words["head"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise _broken(self._anchor, "the anchor cannot be read") from error
 
     def _refresh(self) -> None:
@@ -294,9 +294,9 @@ class Ledger:
     def _take(self, raw: bytes, path: Path) -> None:
         try:
             line = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _broken(path, f"line {len(self._lines) + 1} cannot be read") from error
-        if line.get("before") != self._hashes[-1]:
+        if not isinstance(line, dict) or line.get("before") != self._hashes[-1]:
             raise _broken(path, f"line {len(self._lines) + 1} does not follow the one before it")
         self._lines.append(line)
         self._hashes.append(hashlib.sha256(raw).hexdigest())

@@ -11,6 +11,7 @@ from medfl.events import Event, Noticed, SiteAnswered, SiteFailed
 from medfl.learn.statistic import ZERO, Statistic, stacked
 from medfl.messages import LEDGERS, SITTING, TROUBLE, Arrays, Json, Refusal, Reply, Request, Task, nbytes
 from medfl.run.engine import Engine
+from medfl.run.replies import understood
 
 
 @dataclass(slots=True)
@@ -121,9 +122,10 @@ class Asking:
         """
         queue = _Queue(requests, into)
         for answer in self._answers(queue):
-            if queue.awaits(answer):
-                request = queue.add(answer)
-                yield from self._told(answer, request)
+            if (request := queue.awaited(answer)) is not None:
+                read = understood(answer, request)
+                queue.add(read)
+                yield from self._told(read, request)
         return queue.refusals
 
     def _answers(self, queue: _Queue) -> Iterator[Reply | Refusal]:
@@ -293,23 +295,22 @@ class _Queue:
         self._order = iter(requests)
         self._next = next(self._order, None)
 
-    def awaits(self, answer: Reply | Refusal) -> bool:
-        """Say whether this is the first answer to one of the requests, by the site that was asked."""
+    def awaited(self, answer: Reply | Refusal) -> Request | None:
+        """Return the request that this is the first answer to, by the site that was asked; None if there is none."""
         request = self._open.get(answer.request)
-        return request is not None and request.site == answer.site
+        return request if request is not None and request.site == answer.site else None
 
     def unanswered(self) -> tuple[Request, ...]:
         """Return the requests that have no answer yet."""
         return tuple(self._open.values())
 
-    def add(self, answer: Reply | Refusal) -> Request:
-        """Take an answer that is awaited; return what it answers."""
-        request = self._open.pop(answer.request)
+    def add(self, answer: Reply | Refusal) -> None:
+        """Take an answer that is awaited."""
+        del self._open[answer.request]
         self._waiting[answer.request] = answer
         while self._next is not None and self._next.id in self._waiting:
             self._hand_on(self._waiting.pop(self._next.id), self._next)
             self._next = next(self._order, None)
-        return request
 
     def _hand_on(self, answer: Reply | Refusal, request: Request) -> None:
         if isinstance(answer, Refusal):

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from medfl import seeds
+from medfl.errors import WireError
 from medfl.events import Evaluated, Event, FineTuned
 from medfl.learn import importance
 from medfl.learn.data.grouping import ordered
@@ -163,7 +166,16 @@ class Judge:
         if self._within:
             return metrics, {}  # Resampled counts would not know of the noise in them.
         generator, samples = seeds.generator(self.asking.seed, purpose=purpose), self.how.bootstrap
-        return metrics, dict(judge.intervals(self._outcome, total, metrics, samples=samples, generator=generator))
+        try:
+            return metrics, dict(judge.intervals(self._outcome, total, metrics, samples=samples, generator=generator))
+        except (np.linalg.LinAlgError, ValueError, OverflowError) as error:
+            # One site is enough that sends what no rows give; in a sum nobody can say which.
+            raise WireError(
+                "what the sites counted to judge the model cannot be",
+                where="judging",
+                received=type(error).__name__,
+                remedy="ask the sites which of them has changed something; run the study without it",
+            ) from error
 
     def _by_group(self, answers: Answers, read: Read) -> Iterator[Mapping[str, Any]]:
         if self.how.subgroups and "subgroups" in self._parts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,12 +18,13 @@ from medfl.enrolment import address
 from medfl.errors import EngineError, EnrolmentError, MedflError
 from medfl.messages import Refusal, Reply, Request, Task
 from medfl.private import held, write_private
-from medfl.site.audit import note_refusal
+from medfl.site.audit import note_refusal, note_unread
 from medfl.site.enrolled import SiteHome
 from medfl.site.enrolling import refresh
 from medfl.site.limits import Limits
 from medfl.site.log import logged
 from medfl.site.place import require_going_on
+from medfl.site.repeated import note_repeated
 from medfl.site.voice import Voice
 from medfl.site.workshop import Workshop
 
@@ -72,7 +74,7 @@ def serve(home: SiteHome, limits: Limits | None = None) -> None:
             _past_proxies(enrolment.tunnel)
         where = Address(address(enrolment.way, enrolment.port), root, home.node_key)
         with workshop, Woken(home, voice, describe=Describing(home, workshop)) as calls:
-            served(where, agent.answer, folder=home.folder / "postbox", between=agent.before_connecting, calls=calls)
+            served(where, agent.answer, folder=home.folder / "postbox", house=agent, calls=calls)
 
 
 class Worker(Protocol):
@@ -109,6 +111,19 @@ class Agent:
         self._voice.ended(request, answer)
         return answer
 
+    def once_more(self, request: Request, given: bytes) -> Refusal | None:
+        """Let an answer that was given before go out again, with a line in the log; else return why not."""
+        try:
+            require_going_on(self._home)
+            note_repeated(self._home, request, given)
+        except MedflError as error:
+            return self._refused(request, error)
+        return None
+
+    def unread(self, body: bytes, error: MedflError) -> None:
+        """Write down that something came that is no request."""
+        note_unread(self._home.log, body, error)
+
     def before_connecting(self) -> None:
         """Look, every minute without a connection, whether the site is still enrolled, and what the hub shows.
 
@@ -129,10 +144,13 @@ class Agent:
                 self._look()
             return self._worker.answer(request)
         except MedflError as error:
-            refusal = Refusal(request=request.id, site=self._name, code=error.code, complaints=error.complaints)
-            log.warning("%s: %s", request.id, error)
-            note_refusal(self._home.log, request, refusal)
-            return refusal
+            return self._refused(request, error)
+
+    def _refused(self, request: Request, error: MedflError) -> Refusal:
+        refusal = Refusal(request=request.id, site=self._name, code=error.code, complaints=error.complaints)
+        log.warning("%s: %s", request.id, error)
+        note_refusal(self._home.log, request, refusal)
+        return refusal
 
     def _look(self) -> None:
         """Ask the hub how the enrolment stands; what was known is good enough while it cannot be reached."""
@@ -173,13 +191,23 @@ class Describing:
         if now == self._known or self._home.pause.exists():
             return None
         try:
-            found = self._worker.described()
+            # Where it surely may not be told, no worker has to be started to say so.
+            found = self._worker.described() if _may_be_told(self._home.policy) else {"catalogue": None}
         except MedflError as error:
             log.info("%s", " ".join(str(error).split()))
             return None
         if found is not None:
             self._known = now
         return found
+
+
+def _may_be_told(policy: Path) -> bool:
+    """Say whether a policy names the catalogue at all; whether it is a policy, the worker says, who reads it whole."""
+    try:
+        releases = tomllib.loads(policy.read_text(encoding="utf-8")).get("releases")
+    except (OSError, ValueError):
+        return False
+    return isinstance(releases, dict) and releases.get("catalogue") is True
 
 
 def _changed(path: Path) -> float:

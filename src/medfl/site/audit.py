@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock
 from pydantic import ValidationError
 
-from medfl.errors import StoreError
+from medfl.errors import MedflError, StoreError
 from medfl.messages import Refusal, Reply, Request, to_bytes
 from medfl.privacy.durable import sync_folder, write_durably
 from medfl.spec.study import Study
@@ -231,7 +231,7 @@ class AuditLog:
         try:
             words = json.loads(self._aside.read_text(encoding="utf-8"))
             return Head(int(words["lines"]), str(words["hash"]), int(words["begin"]), int(words["end"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise _broken(self._aside, "what is kept aside of it cannot be read") from error
 
     def _keep(self, head: Head) -> None:
@@ -254,6 +254,16 @@ def note_refusal(folder: Path, request: Request, refusal: Refusal) -> None:
     except StoreError as error:
         # A refusal tells nothing of a table: it may leave without its line.
         log.error("%s", error)
+
+
+def note_unread(folder: Path, body: bytes, error: MedflError) -> None:
+    """Write down that something came that is no request, and was refused."""
+    line = {"is": "request", "verdict": "refused", "code": error.code, "reasons": [error.complaints[0].what]}
+    try:
+        AuditLog(folder).append(line | {"asked": hashlib.sha256(body).hexdigest(), "received": len(body)})
+    except StoreError as failed:
+        # There is nothing of the site in that answer.
+        log.error("%s", failed)
 
 
 def line_of(request: Request, answer: Reply | Refusal, *, digest: str, dataset: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
 
 from medfl.errors import Complaint, DataError, NotFoundError, PlanError, StoreError, did_you_mean, listed
 from medfl.learn.data.cells import is_number
@@ -148,8 +147,8 @@ class Datasets:
         path = self._place.datasets
         try:
             words = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-            return {name: DataSet.model_validate(words[name]) for name in sorted(words)}
-        except (OSError, ValueError, TypeError, ValidationError) as error:
+            return {name: DataSet.model_validate(one) for name, one in sorted(words.items())}
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise StoreError(
                 "the register of data sets cannot be read",
                 where=str(path),

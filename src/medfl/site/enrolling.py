@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -30,6 +30,7 @@ from medfl.enrolment import (
     status_statement,
 )
 from medfl.errors import EngineError, EnrolmentError, WireError
+from medfl.foreign import printable
 from medfl.site.enrolled import Enrolment, SiteHome, require_unchanged
 from medfl.site.reaching import Hub, skew
 
@@ -180,7 +181,7 @@ def _taken_up(enrolment: Enrolment, said: Mapping[str, Any], trust: Collection[s
     if status not in ("waiting", "approved", "revoked"):
         raise WireError("the hub says not how the enrolment stands", where=f"hub {enrolment.host}")
     # An invitation is of no use any more.
-    spoken = title if isinstance(title, str) else enrolment.title
+    spoken = printable(title) if isinstance(title, str) else enrolment.title
     heard = replace(enrolment, status=status, title=spoken, invitation="")
     if status != "approved":
         return replace(heard, directory=None, certificate="") if status == "revoked" else heard
@@ -207,7 +208,7 @@ def _require_ours(pem: str, enrolment: Enrolment) -> None:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         certificate.verify_directly_issued_by(enrolment.anchor)
         ours = certificate.public_key() == x509.load_pem_x509_csr(enrolment.request.encode()).public_key()
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
         ours = False
     if not ours:
         raise EnrolmentError(

@@ -55,7 +55,7 @@ class Place:
         """The site's name at its hub, as enrolment has written it down; nothing before that."""
         try:
             name = json.loads((self.folder / "enrolment.json").read_text(encoding="utf-8"))["site"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
         return name if isinstance(name, str) else ""
 

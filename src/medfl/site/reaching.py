@@ -11,8 +11,8 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import gmtime, strftime, time
-from typing import Any, Self
+from time import gmtime, monotonic, strftime, time
+from typing import IO, Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -29,6 +29,7 @@ from medfl.enrolment import (
     texts,
 )
 from medfl.errors import EngineError, EnrolmentError, MedflError, WireError, by_code
+from medfl.foreign import printable
 from medfl.versions import Speaks, agreed, here
 
 PATIENCE = 20.0
@@ -88,7 +89,7 @@ class Hub:
         words = texts(said, "hub", "authority")
         try:
             shown = x509.load_pem_x509_certificate(words["authority"].encode())
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise WireError("the hub's authority cannot be read", where=address(host, port)) from error
         if certificate_digest(shown) != authority:
             raise EnrolmentError(
@@ -99,7 +100,7 @@ class Hub:
                 "way, and whoever runs the hub whether it was made anew",
             )
         trust = Signed.from_json(said.get("transport")).verified(shown, purpose=TRANSPORT)
-        return cls(host, port, words["hub"], shown, trust, direct)
+        return cls(host, port, printable(words["hub"]), shown, trust, direct)
 
     def ask(self, path: str, words: Mapping[str, Any]) -> dict[str, Any]:
         """Send words, and return what the hub answers.
@@ -120,7 +121,10 @@ class Hub:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # A certificate that the hub's people bought is trusted by itself, not by who sold it.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(cadata=self.trust)
+        try:
+            context.load_verify_locations(cadata=self.trust)
+        except (ssl.SSLError, ValueError) as error:
+            raise WireError("the hub's certificate cannot be read", where=address(self.host, self.port)) from error
         if (accepted := inspector()) is not None:
             context.load_verify_locations(cafile=accepted)
         return context
@@ -181,13 +185,14 @@ def asked(
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Straight(), *proxies)
     try:
         with opener.open(request, timeout=PATIENCE) as response:
-            said = json_of(response.read(LARGEST + 1))
+            said = json_of(_body(response))
     except urllib.error.HTTPError as error:
         with error:
             raise _refusal(error, where) from error
     except urllib.error.URLError as error:
         raise _unreached(error.reason, where, direct=direct) from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError, OverflowError) as error:
+        # The last two: an invitation names a machine or a port that there cannot be.
         raise _unreached(error, where, direct=direct) from error
     _require_alike(said, where)
     return said
@@ -196,7 +201,7 @@ def asked(
 def skew(said: Mapping[str, Any]) -> str:
     """Return a sentence if this machine's clock and the hub's differ, by what the hub has just said; else nothing."""
     now = said.get("now")
-    if not isinstance(now, int | float) or abs(apart := time() - now) < SKEWED:
+    if not isinstance(now, int | float) or not abs(now) < 1e12 or abs(apart := time() - now) < SKEWED:
         return ""
     way, amount = ("ahead of" if apart > 0 else "behind"), _spoken(abs(apart))
     return f"This machine's clock is {amount} {way} the hub's; set one of them right (both should follow NTP)."
@@ -209,16 +214,30 @@ class _Straight(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def _body(response: IO[bytes]) -> bytes:
+    """Read an answer up to the size of the largest, and for so long: it may come byte by byte.
+
+    Raises
+    ------
+    OSError
+        If it takes longer.
+    """
+    body, until = bytearray(), monotonic() + 2 * PATIENCE
+    while len(body) <= LARGEST and (part := response.read1(LARGEST + 1 - len(body))):  # type: ignore[attr-defined]
+        body += part
+        if monotonic() > until:
+            raise TimeoutError("the answer does not come to its end")
+    return bytes(body)
+
+
 def _refusal(error: urllib.error.HTTPError, where: str) -> MedflError:
     """Return what the hub refuses with, in its own words."""
     try:
-        said = json_of(error.read(LARGEST + 1))["error"]
-        code, spoken = (
-            str(said["code"]),
-            [texts(one, "what", "where", "received", "remedy") for one in said["complaints"]],
-        )
+        said = json_of(_body(error))["error"]
+        code, names = str(said["code"]), ("what", "where", "received", "remedy")
+        spoken = [{name: printable(text) for name, text in texts(one, *names).items()} for one in said["complaints"]]
         first = spoken[0]
-    except (WireError, KeyError, TypeError, IndexError, OSError):
+    except (WireError, KeyError, TypeError, IndexError, OSError, http.client.HTTPException):
         return EngineError(
             "what answers there is no hub of MEDfl",
             where=where,

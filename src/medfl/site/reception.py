@@ -76,19 +76,27 @@ class Reception:
         try:
             study = _study(request)
             digest = study.digest
-            require_going_on(self._place)
-            rules = self._rules()
-            dataset, registered = self._approved(study, rules, request)
+            rules, dataset, registered = self._admitted(study, request)
             answer = self._site(request, rules, dataset, registered).answer(request)
             if isinstance(answer, Reply):
                 answer = replace(answer, content={**answer.content, SITTING: self._sitting})
         except MedflError as error:
             answer = self._refusal(request, error)
+        return self._noted(request, answer, digest=digest, dataset=dataset)
+
+    def _noted(self, request: Request, answer: Reply | Refusal, *, digest: str, dataset: str) -> Reply | Refusal:
+        """Return the answer once it is in the log; without that, a refusal."""
         try:
             self._log.append(line_of(request, answer, digest=digest, dataset=dataset))
         except StoreError as error:
             return self._refusal(request, error)
         return answer
+
+    def _admitted(self, study: Study, request: Request) -> tuple[Rules, str, DataSet]:
+        """Return what the policy says, and the data set that the study may use, while the site is not paused."""
+        require_going_on(self._place)
+        rules = self._rules()
+        return rules, *self._approved(study, rules, request)
 
     def _refusal(self, request: Request, error: MedflError) -> Refusal:
         # What is wrong with a site's own files is for its own people: the hub is told that something is.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from medfl.enrolment import Application, Invitation
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import About, Brought, HubPlace
+from medfl.hub.proofs import KEY, MOMENT, SIGNATURE
 from medfl.hub.service import Service
 from medfl.site.enrolled import SiteHome
 from medfl.site.enrolling import enrol, refresh
@@ -89,6 +91,15 @@ def application(
     pem = request.public_bytes(Encoding.PEM).decode()
     proof = identity.sign(Application.statement(invitation.authority, invitation.site, invitation.secret, pem))
     return Application(invitation.site, invitation.secret, pem, identity.public_key().public_bytes_raw(), proof)
+
+
+def proof(node: ec.EllipticCurvePrivateKey, moment: str = "") -> dict[str, str]:
+    """Return the head of a call of Flower's by a node, made now unless told otherwise."""
+    form = (Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    moment = moment or datetime.datetime.now(datetime.UTC).isoformat()
+    signature = node.sign(moment.encode(), ec.ECDSA(hashes.SHA256()))
+    said = {KEY: node.public_key().public_bytes(*form), SIGNATURE: signature}
+    return {name: b64encode(value).decode() for name, value in said.items()} | {MOMENT: moment}
 
 
 def bought(folder: Path, *, host: str = "hub.example.org", days: int = 30, name: str = "bought") -> Brought:

@@ -25,7 +25,7 @@ def work(box: Postbox, answered: list[str]) -> None:
         return probe(request)
 
     while (waiting := next(box.asked(), None)) is not None:
-        serving.settle(box, *waiting, answer)
+        serving.settle(box, *waiting, serving.Answering(answer))
 
 
 def test_the_same_request_delivered_twice_is_worked_for_once(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from medfl.run.flower.node import NodeLine
 from medfl.run.flower.postbox import Postbox
-from medfl.run.flower.serving import PAUSES, WOKEN, _Nobody, _talk
+from medfl.run.flower.serving import PAUSES, WOKEN, Answering, _Nobody, _talk
 
 
 class Nothing:
@@ -45,7 +45,7 @@ class Waited:
 def looked(calls: Waited, folder: Path) -> Nothing:
     line = Nothing()
     with pytest.raises(EnoughError):
-        _talk(cast(NodeLine, line), Postbox(folder), lambda request: pytest.fail("nothing came"), calls)
+        _talk(cast(NodeLine, line), Postbox(folder), Answering(lambda request: pytest.fail("nothing came")), calls)
     return line
 
 

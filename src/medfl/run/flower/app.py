@@ -14,7 +14,7 @@ from medfl.errors import MedflError, WireError
 from medfl.messages import Refusal, Request, from_bytes, to_bytes
 from medfl.run.flower.greeting import HELLO, Greeting, installed
 from medfl.run.flower.postbox import Postbox
-from medfl.run.flower.serving import Answer, settle
+from medfl.run.flower.serving import Answer, Answering, settle
 from medfl.run.flower.wire import brought, record
 from medfl.run.threads import single_threaded
 
@@ -47,7 +47,7 @@ def replied(message: Message, answer: Answer, *, site: Callable[[], str], folder
     named = MessageProto(metadata=Metadata(message_id=hashlib.sha256(body).hexdigest()))
     box = Postbox(folder)
     with single_threaded():
-        settle(box, named, body, answer)
+        settle(box, named, body, Answering(answer))
     said = {kept.metadata.message_id: (kept, answered) for kept, answered in box.unsent()}
     for kept, _ in said.values():
         box.sent(kept)

@@ -86,7 +86,8 @@ def bring(objects: Mapping[str, bytes], size: int, call: Callable[[Iterable[byte
         If the other end does not keep what it is brought.
     """
     wanted: Sequence[str] = list(objects) if size < ROOM // 2 else ()
-    while missing := call(_fitting(objects, wanted)):
+    # What is wanted besides is none of ours.
+    while missing := [name for name in call(_fitting(objects, wanted)) if name in objects]:
         if wanted and len(missing) >= len(wanted):
             raise httpx.RemoteProtocolError("what is brought is not kept")
         wanted = missing

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Self
 
 from medfl.errors import WireError
+from medfl.foreign import understood
 
 HELLO = b"medfl: who is there?"
 """Asks a node for its greeting; no message of MEDfl's own begins so."""
@@ -41,7 +42,7 @@ class Greeting:
             If it is no greeting.
         """
         try:
-            said = json.loads(body)
+            said = understood(body)
             words = {name: said[name] for name in ("site", "medfl", "trouble")}
         except (ValueError, TypeError, KeyError) as error:
             raise WireError("a node's greeting cannot be read", received=type(error).__name__) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
@@ -40,8 +41,12 @@ from medfl.errors import SiteError, WireError
 from medfl.run.flower.frames import SITE, bring, packed, read, unpacked
 from medfl.run.flower.postbox import Postbox
 from medfl.run.flower.signing import Signing
+from medfl.run.flower.sober import sober
 from medfl.run.flower.wire import answer, fetched, opened
 
+log = logging.getLogger("medfl.site.serving")
+UNREADABLE, KNOWN = 5, 1000
+"""How often a message that cannot be read is fetched, and of how many it is remembered how often they were."""
 LIFE = 30.0
 """Seconds that Flower is told to expect between two signs of life; it waits for twice that."""
 PATIENCE = 30.0
@@ -85,12 +90,15 @@ class NodeLine:
 
     def __init__(self, address: Address, box: Postbox, signing: Signing) -> None:
         self._box, self._signing = box, signing
-        self._client = httpx.Client(
-            base_url=f"https://{address.where}",
-            verify=_trusting(address.root),
-            timeout=PATIENCE,
-            limits=httpx.Limits(keepalive_expiry=KEPT),
+        self._client = sober(
+            httpx.Client(
+                base_url=f"https://{address.where}",
+                verify=_trusting(address.root),
+                timeout=PATIENCE,
+                limits=httpx.Limits(keepalive_expiry=KEPT),
+            )
         )
+        self._unreadable: dict[str, int] = {}
         self._public = public_key_to_bytes(key_of(address).public_key())
         self._node, self._closing = Node(), Event()
 
@@ -160,14 +168,27 @@ class NodeLine:
         except WireError as error:
             raise httpx.RemoteProtocolError("the SuperLink answers something else") from error
         given = {get_object_id(content): content for content in frames[2:]}
-        for message, tree in zip(found.messages_list, found.message_object_trees, strict=True):
-            if all(part.object_id in given for part in iterate_object_tree(tree)):
-                with suppress(WireError):
-                    return missing, (message, opened(message.metadata.message_id, tree, given.__getitem__))
-            else:
+        for message, tree in zip(found.messages_list, found.message_object_trees, strict=False):
+            name = message.metadata.message_id
+            if self._unreadable.get(name, 0) >= UNREADABLE:
+                continue
+            if any(part.object_id not in given for part in iterate_object_tree(tree)):
                 self._box.expect(message, tree)
                 return missing, self._rest(message, tree)
+            try:
+                return missing, (message, opened(name, tree, given.__getitem__))
+            except WireError as error:
+                self._noted(name, error)
         return missing, None
+
+    def _noted(self, name: str, error: WireError) -> None:
+        """Say that a message cannot be read; the first times it may still be on its way to the SuperLink."""
+        if len(self._unreadable) >= KNOWN:
+            self._unreadable.clear()
+        times = self._unreadable[name] = self._unreadable.get(name, 0) + 1
+        log.warning("refused a message of the hub, %r: %s", name[:64], " ".join(str(error).split()))
+        if times == UNREADABLE:
+            log.warning("the message %r is not looked at any more", name[:64])
 
     def _rest(self, message: MessageProto, tree: ObjectTree) -> tuple[MessageProto, bytes] | None:
         """Fetch what is missing of a request that comes in several calls; None if it is there no more."""
@@ -179,8 +200,9 @@ class NodeLine:
 
         try:
             return message, opened(message.metadata.message_id, tree, part)
-        except WireError:
+        except WireError as error:
             self._box.came(message)
+            self._noted(message.metadata.message_id, error)
             return None
 
     def _signed_on(self) -> int:
@@ -235,6 +257,7 @@ def key_of(address: Address) -> EllipticCurvePrivateKey:
 def _trusting(root: Path) -> ssl.SSLContext:
     """Return what checks the other end: its certificate is this one, or signed by it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(cafile=root)
     return context

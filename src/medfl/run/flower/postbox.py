@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree
 
+from medfl.errors import WireError
 from medfl.messages import read_frame, write_frame
 
+_NAME = re.compile(r"[0-9A-Za-z_-]{1,128}")
 REMEMBERED = 64
 """Answers that are kept for a request that comes once more."""
 ABOUT = "about"
@@ -62,6 +65,7 @@ class Postbox:
 
     def part(self, name: str, fetch: Callable[[], bytes]) -> bytes:
         """Return a part of the request that is coming; it is fetched once, however often the site is killed."""
+        _require_name(name)
         path = self._coming / name
         if not path.exists():
             part = path.with_suffix(".part")
@@ -78,7 +82,14 @@ class Postbox:
         return True
 
     def take(self, message: MessageProto, body: bytes) -> None:
-        """Keep a request that came."""
+        """Keep a request that came.
+
+        Raises
+        ------
+        WireError
+            If it has a name that no file of its own can have.
+        """
+        _require_name(message.metadata.message_id)
         _write(self._asked / message.metadata.message_id, message.SerializeToString(), body)
 
     def asked(self) -> Iterator[tuple[MessageProto, bytes]]:
@@ -136,6 +147,12 @@ class Postbox:
     def _settle(self, name: str) -> None:
         (self._asked / name).unlink(missing_ok=True)
         (self._tries / name).unlink(missing_ok=True)
+
+
+def _require_name(name: str) -> None:
+    """Refuse what would be written elsewhere, or over what is this folder's own."""
+    if not _NAME.fullmatch(name) or name == ABOUT:
+        raise WireError("a message or a part of it has a name that is none", received=repr(name[:80]))
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -16,7 +17,7 @@ from typing import Protocol
 import httpx
 from flwr.proto.message_pb2 import Message as MessageProto
 
-from medfl.errors import Complaint, EngineError, SiteError, WireError
+from medfl.errors import Complaint, EngineError, MedflError, SiteError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.node import Address, NodeLine, key_of
 from medfl.run.flower.postbox import Postbox
@@ -47,12 +48,54 @@ class Calls(Protocol):
         ...
 
 
+class House(Protocol):
+    """Whoever a site belongs to: what is said, and what is known, of requests beside their answers."""
+
+    def before_connecting(self) -> None:
+        """Be told that the site is about to connect; what this raises ends the serving."""
+        ...
+
+    def once_more(self, request: Request, given: bytes) -> Refusal | None:
+        """Be told that an answer that was given before is asked for again; return a refusal to keep it in."""
+        ...
+
+    def unread(self, body: bytes, error: MedflError) -> None:
+        """Be told that something came that is no request, and what it is."""
+        ...
+
+
+class _Open:
+    """A house that lets everything pass, as in a rehearsal."""
+
+    def before_connecting(self) -> None: ...
+
+    def once_more(self, request: Request, given: bytes) -> None: ...
+
+    def unread(self, body: bytes, error: MedflError) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Where requests are answered.
+
+    Parameters
+    ----------
+    answer
+        What answers a request.
+    house
+        Has a say in it.
+    """
+
+    answer: Answer
+    house: House = field(default_factory=_Open)
+
+
 def serve(
     address: Address,
     answer: Answer,
     *,
     folder: Path,
-    between: Callable[[], None] | None = None,
+    house: House | None = None,
     calls: Calls | None = None,
 ) -> None:
     """Answer for a site until the process ends.
@@ -65,25 +108,24 @@ def serve(
         What answers a request.
     folder
         Where the site keeps requests and answers until they are done with.
-    between
-        Is called before each try to connect; what it raises ends the serving.
+    house
+        Has a say in what goes in and out besides.
     calls
         What wakes the site; without it, it looks for requests again and again.
     """
-    calls = calls or _Nobody()
+    calls, house = calls or _Nobody(), house or _Open()
     box, pause, away, signing = Postbox(folder), Event(), AWAY[0], Signing(key_of(address))
     while True:
-        if between is not None:
-            between()
+        house.before_connecting()
         with suppress(httpx.HTTPError), NodeLine(address, box, signing) as line:
             away = AWAY[0]
-            _talk(line, box, answer, calls)
+            _talk(line, box, Answering(answer, house), calls)
         # Jitter, so that all sites do not come back at the same moment; no result depends on it.
         pause.wait(away * random.uniform(0.5, 1.0))  # noqa: S311
         away = min(away * 2, AWAY[1])
 
 
-def _talk(line: NodeLine, box: Postbox, answer: Answer, calls: Calls) -> None:
+def _talk(line: NodeLine, box: Postbox, desk: Answering, calls: Calls) -> None:
     """Fetch, answer and send until the connection fails."""
     # One that came in part before the connection failed is fetched before another one is begun.
     idle, came = PAUSES[0], line.fetch() if box.coming() is not None else None
@@ -94,7 +136,7 @@ def _talk(line: NodeLine, box: Postbox, answer: Answer, calls: Calls) -> None:
             came, looked = line.send(message, body), True
             box.sent(message)
         if came is None and (waiting := next(box.asked(), None)) is not None:
-            settle(box, *waiting, answer)
+            settle(box, *waiting, desk)
             continue
         if came is None and not looked:
             came = line.fetch()
@@ -115,25 +157,26 @@ def _take(line: NodeLine, box: Postbox, came: tuple[MessageProto, bytes] | None)
         line.confirm(came[0])
 
 
-def settle(box: Postbox, message: MessageProto, body: bytes, answer: Answer) -> None:
+def settle(box: Postbox, message: MessageProto, body: bytes, desk: Answering) -> None:
     """Answer one request into the postbox.
 
     From memory if it was answered before, and with a refusal if the site has died of it twice.
     """
-    given = box.given(body)
-    if given is not None:
-        box.answer(message, given, remember=None)
-        return
     try:
         request = from_bytes(body)
         if not isinstance(request, Request):
             raise SiteError("a site was sent something that is not a request")
     except (WireError, SiteError) as error:
+        desk.house.unread(body, error)
         nobody = Refusal(request="", site="", code=error.code, complaints=error.complaints)
         box.answer(message, to_bytes(nobody), remember=None)
         return
+    if (given := box.given(body)) is not None:
+        refused = desk.house.once_more(request, given)
+        box.answer(message, given if refused is None else to_bytes(refused), remember=None)
+        return
     with single_threaded():
-        said = _lost(request) if box.begun(message) >= TRIES else answer(request)
+        said = _lost(request) if box.begun(message) >= TRIES else desk.answer(request)
     # A refusal costs nothing and may be another one tomorrow: only what was worked for is repeated.
     box.answer(message, to_bytes(said), remember=body if isinstance(said, Reply) else None)
 

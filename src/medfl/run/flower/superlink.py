@@ -21,6 +21,8 @@ from medfl.run.flower.orphans import end_with
 HOST = "127.0.0.1"
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 """Flower reports home and looks for updates unless it is told not to."""
+LONG = 32
+"""Bytes of the secret that alone lets somebody carry out runs."""
 PATIENCE = 60.0
 """Seconds that a SuperLink has for its start."""
 SECRET = "secret"  # noqa: S105 - the name of its file
@@ -179,9 +181,13 @@ def _connects(port: int) -> bool:
 
 def _secret(path: Path) -> Path:
     """Make the secret that alone lets somebody carry out runs over this SuperLink."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
+    # Who was killed while it was made has left none, and an empty secret would be one that everybody knows.
+    if not path.exists() or path.stat().st_size != LONG:
+        part = path.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600)
+        part.write_bytes(secrets.token_bytes(LONG))
+        part.replace(path)
     return path
 
 

@@ -6,8 +6,10 @@ so that arrays which several sites are sent are one and the same object: what co
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
@@ -18,16 +20,22 @@ from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
+    UnexpectedObjectContentError,
     get_all_nested_objects,
     get_object_tree,
     iterate_object_tree,
     no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+from google.protobuf.message import DecodeError
 
 from medfl.errors import WireError
 from medfl.messages import LARGEST
 
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError),
+    *(DecodeError, UnexpectedObjectContentError),
+)
 HUB = 1
 """Flower's number of the hub's end."""
 KIND = "query.medfl"
@@ -38,6 +46,8 @@ PART = 4 * 2**20
 """Bytes of the largest record."""
 MOST = LARGEST // PART + 2
 """Records of the largest message."""
+PARTS = MOST + 2
+"""Objects of the largest message: its records, what holds them, and itself."""
 
 
 class Sealed(NamedTuple):
@@ -79,10 +89,16 @@ def opened(name: str, tree: ObjectTree, fetch: Callable[[str], bytes]) -> bytes:
     WireError
         If the message is none of ours.
     """
-    parts = {part.object_id: fetch(part.object_id) for part in iterate_object_tree(tree)}
+    wanted = list(dict.fromkeys(part.object_id for part in islice(iterate_object_tree(tree), PARTS + 1)))
+    if len(wanted) > PARTS:
+        raise WireError("a Flower message has too many parts", received=f"more than {PARTS}")
+    parts = {part: fetch(part) for part in wanted}
+    # Names are digests: what bears another one was changed, or is to be written where it does not belong.
+    if any(hashlib.sha256(content).hexdigest() != part for part, content in parts.items()):
+        raise WireError("a part of a Flower message is not the one that was announced")
     try:
         message = inflate_object_from_contents(name, parts)
-    except (ValueError, TypeError, KeyError) as error:
+    except _UNREADABLE as error:
         raise WireError("a Flower message cannot be read", received=type(error).__name__) from error
     return brought(message)
 
