@@ -17,6 +17,7 @@ import pytest
 
 from medfl.enrolment import APPLY, AUTHORITY, PROTOCOL, SITES, STATUS, WAKE
 from medfl.errors import EngineError
+from medfl.hub.door import strict
 from medfl.hub.pace import Pace
 from medfl.hub.place import About, HubPlace
 from medfl.hub.service import Service, _listening
@@ -192,3 +193,7 @@ def test_it_ends_in_order(tmp_path: Path, sent: signal.Signals) -> None:
         process.kill()
     assert process.returncode == (0 if sent == signal.SIGTERM else 130)
     assert "Traceback" not in said
+
+
+def test_nothing_follows_the_handshake_of_its_own_accord() -> None:
+    assert strict(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)).num_tickets == 0
