@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -74,6 +75,7 @@ class Consortium:
     stack: ExitStack
     homes: dict[str, SiteHome] = field(default_factory=dict)
     serving: subprocess.Popen[str] | None = None
+    agents: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the hub, and return when it listens."""
@@ -84,7 +86,9 @@ class Consortium:
 
     def answer(self, name: str) -> subprocess.Popen[str]:
         """Start a site's agent."""
-        return self._process([*MEDFL, "site", "start", "--home", str(self.homes[name].folder)])
+        process = self._process([*MEDFL, "site", "start", "--home", str(self.homes[name].folder)])
+        self.agents.append(process)
+        return process
 
     def study(self, name: str, **more: str) -> Path:
         """Write a study of the sites' tables, and return its path."""
@@ -124,6 +128,14 @@ def until(true: Callable[[], bool], seconds: float = 200) -> None:
     while not true():
         assert time.monotonic() < deadline, "it never was"
         pause.wait(0.1)
+
+
+def worker(agent: subprocess.Popen[str]) -> int:
+    """Return the id of the process that works for an agent."""
+    for path in Path(f"/proc/{agent.pid}/task").iterdir():
+        for child in (path / "children").read_text().split():
+            return int(child)
+    raise LookupError(agent.pid)
 
 
 def coordinator(execution: str) -> int:
@@ -182,10 +194,13 @@ def test_the_model_is_that_of_one_process(consortium: Consortium) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_hub_that_is_killed_goes_on_by_itself_and_so_does_a_runs_process(consortium: Consortium) -> None:
-    """With the hub end its SuperLink and the run's process; all begin again where they were."""
+    """With the hub end its SuperLink and the run's process; all go on where they were, and so do sites' workers."""
     study = consortium.study("killed", rounds="3")
     execution, _ = submit(consortium.hub, study)
     until(lambda: consortium.rounds(execution) >= 1)
+    killed = [worker(agent) for agent in consortium.agents]
+    for one in killed:
+        os.kill(one, signal.SIGKILL)
     assert consortium.serving is not None
     os.kill(consortium.serving.pid, signal.SIGKILL)
     consortium.serving.wait()
@@ -195,6 +210,11 @@ def test_a_hub_that_is_killed_goes_on_by_itself_and_so_does_a_runs_process(conso
     os.kill(coordinator(execution), signal.SIGKILL)
     found = consortium.results(execution)
     assert (found["status"], found["model"]) == ("finished", in_process(study))
+    assert not set(killed) & {worker(agent) for agent in consortium.agents}
+    told = typed("hub", "sites", "--home", consortium.hub.folder, "--json").json
+    assert {one["version"] for one in told} == {version("medfl")}
+    lines = typed("hub", "log", "--site", "east", "--home", consortium.hub.folder).out
+    assert f"train of run {execution}"[:24] in lines and "answered in" in lines
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,8 @@ def catalogue(home: Path | None, *, site: str | None, as_json: bool) -> None:
         return
     for name, one in told.items():
         if not one.datasets:
-            click.echo(f"{name} tells of no data set" + ("." if one.known else ": it has not been heard yet."))
+            why = "it has none" if one.known else "its policy does not say so, or it has not been heard yet"
+            click.echo(f"{name} tells of no data set: {why}.")
         for dataset, entry in one.datasets.items():
             _show_entry(f"{name}: {dataset}", entry)
     if not told:

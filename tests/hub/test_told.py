@@ -88,7 +88,10 @@ def test_a_study_that_fits_or_of_which_nothing_is_known_is_let_through() -> None
     assert untold(ASKED, both) == []
     assert misfits(ASKED, {}) == []
     assert untold(ASKED, {}) == ["east", "west"]
-    silent = Told()
+    for none, wrong in (([], True), (None, False)):
+        silent = Told()
+        silent.hear({"tell": "catalogue", "all": none})
+        assert bool(misfits(ASKED, {"east": silent, "west": both["west"]})) is wrong
     silent.hear({"tell": "catalogue", "all": ["ward"]})
     assert misfits(ASKED, {"east": silent, "west": both["west"]}) == []
     assert untold(ASKED, {"east": silent, "west": both["west"]}) == ["east"]

@@ -259,7 +259,7 @@ def test_what_a_site_tells_is_shown(hub: HubPlace, tmp_path: Path, monkeypatch: 
     assert typed("hub", "log", "--home", hub.folder, "--site", "c").code == 2
     told = typed("hub", "catalogue", "--home", hub.folder).out
     assert "a: ward  60 rows, target sick\n  age  numeric" in told
-    assert "b tells of no data set: it has not been heard yet." in told
+    assert "b tells of no data set: its policy does not say so, or it has not been heard yet." in told
     assert typed("hub", "catalogue", "b", "--home", hub.folder, "--json").json == {"b": None}
 
 

@@ -8,16 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from medfl.errors import OutOfMemoryError, PlanError, by_code
+from medfl.events import SiteFailed
 from medfl.messages import Refusal, Request
 from medfl.site import limits
 from medfl.site.answer import Site
 from medfl.site.limits import Limits, bytes_in, used
 from medfl.site.memory import FolderVault
 from medfl.testing.command import typed
-from medfl.testing.federation import study
+from medfl.testing.federation import in_process, rehearse, sites, study
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,18 @@ def test_a_site_calls_a_lack_of_memory_by_its_name(error: Exception, tmp_path: P
     assert (answer.code, by_code(answer.code)) == ("memory", OutOfMemoryError)
     assert "out of memory at the stage 'describe'" in answer.reason
     assert "tried" not in answer.reason
+
+
+def test_a_lack_of_memory_reaches_the_journal_with_site_and_stage(tmp_path: Path) -> None:
+    def table() -> pd.DataFrame:
+        raise MemoryError
+
+    events, error = rehearse(study(), in_process(sites(tmp_path, {"north": table})))
+    (failed,) = [event for event in events if isinstance(event, SiteFailed)]
+    assert (failed.site, failed.stage, failed.code) == ("north", "describe", "memory")
+    assert "out of memory at the stage 'describe'" in failed.reason
+    assert isinstance(error, OutOfMemoryError)
+    assert "site north" in str(error)
 
 
 def test_of_a_process_that_is_gone_nothing_is_known() -> None:

@@ -76,6 +76,16 @@ def test_what_could_not_be_sent_is_sent_over_the_next_connection() -> None:
     assert [one["tell"] for one in heard(voice)] == ["state", "catalogue", "catalogue"]
 
 
+def test_a_connection_that_breaks_off_between_is_told_all_over_again() -> None:
+    voice = Voice()
+    voice.begins(ASKED)
+    voice.describe({"ward": {"withheld": "no"}})
+    for _ in range(2):
+        # Whatever was being sent as the next connection came may have been lost with the one before.
+        voice.send(lambda text: voice.anew() if "state" in text or '"all"' in text else None)
+    assert [one["tell"] for one in heard(voice)] == ["state", "catalogue", "catalogue"]
+
+
 def test_lines_are_few_and_short() -> None:
     voice = Voice()
     for number in range(LINES + 50):

@@ -69,7 +69,7 @@ def test_it_comes_back_for_ever_and_says_once_that_it_polls(tmp_path: Path, capl
 
 
 def test_it_tells_its_hub_how_it_is_also_after_another_connection(tmp_path: Path) -> None:
-    voice, paused, entries = Voice(lambda: paused[0]), [False], [{"ward": {"withheld": "no"}}]
+    voice, paused, entries = Voice(lambda: paused[0]), [False], [{"catalogue": {"ward": {"withheld": "no"}}}]
     hub = made(tmp_path / "hub")
 
     def told() -> Told:

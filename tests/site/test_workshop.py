@@ -304,17 +304,19 @@ def test_its_memory_is_given_back_after_a_while(home: SiteHome, monkeypatch: pyt
 def test_the_hub_is_told_of_data_sets_only_where_the_policy_says_so(home: SiteHome) -> None:
     with begun(home) as shop:
         describing = Describing(home, shop)
-        assert describing() == {}, "nothing, unless the policy says otherwise"
+        assert describing() == {"catalogue": None}, "nothing, unless the policy says otherwise"
         assert describing() is None, "nothing has changed"
+        assert shop.pid is None, "and no worker was needed to say so"
         home.policy.write_text(OPEN.replace("catalogue = false", "catalogue = true"))
-        told = describing()
-        assert told is not None
+        told = (describing() or {})["catalogue"]
         assert (told["ward"]["target"], told["ward"]["rows"]) == ("sick", 60)
         assert {column["name"] for column in told["ward"]["columns"]} == {"age", "dose", "colour", "sick"}
+        home.policy.write_text("version = 7\n[releases]\ncatalogue = true\n")
+        assert describing() == {"catalogue": None}, "what is no policy lets nothing be told"
         home.policy.write_text("nonsense")
-        assert describing() == {}
+        assert describing() == {"catalogue": None}
         home.policy.unlink()
-        assert describing() == {}
+        assert describing() == {"catalogue": None}
         home.pause.touch()
         home.policy.write_text(OPEN)
         assert describing() is None, "a paused site tells nothing"

@@ -34,7 +34,7 @@ class Told:
     datasets
         What its data sets are like, by name.
     known
-        Whether it has said which data sets there are.
+        Whether it has said which data sets there are, as its policy lets it.
     """
 
     state: State | None = None
@@ -126,7 +126,10 @@ class Told:
         return said | {"trouble": self.trouble}
 
     def _these(self, names: object) -> None:
-        """Know that there are these data sets and no others."""
+        """Know that there are these data sets and no others; or nothing, where the site may not tell."""
+        if names is None:
+            self.datasets, self.known = {}, False
+            return
         if not isinstance(names, list) or len(names) > DATASETS:
             raise unreadable("names of data sets")
         nothing = {"withheld": "it has not been told yet"}

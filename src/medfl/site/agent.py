@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -185,18 +186,28 @@ class Describing:
         self._known: tuple[float, ...] | None = None
 
     def __call__(self) -> Mapping[str, Any] | None:
-        """Return it; None where nothing has changed since, or the worker has other work."""
+        """Return it under ``catalogue``; nothing where it has not changed since, or the worker has other work."""
         now = tuple(_changed(path) for path in (self._home.policy, self._home.datasets))
         if now == self._known or self._home.pause.exists():
             return None
         try:
-            found = self._worker.described()
+            # Where it surely may not be told, no worker has to be started to say so.
+            found = self._worker.described() if _may_be_told(self._home.policy) else {"catalogue": None}
         except MedflError as error:
             log.info("%s", " ".join(str(error).split()))
             return None
         if found is not None:
             self._known = now
         return found
+
+
+def _may_be_told(policy: Path) -> bool:
+    """Say whether a policy names the catalogue at all; whether it is a policy, the worker says, who reads it whole."""
+    try:
+        releases = tomllib.loads(policy.read_text(encoding="utf-8")).get("releases")
+    except (OSError, ValueError):
+        return False
+    return isinstance(releases, dict) and releases.get("catalogue") is True
 
 
 def _changed(path: Path) -> float:

@@ -101,7 +101,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, *, ended: Callable[[], None]) -
     with logged(home.folder):
         while (body := waiting.get()) is not None:
             if body == DESCRIBE:
-                write_frame(answers, json.dumps(described(home)).encode())
+                write_frame(answers, json.dumps({"catalogue": described(home)}).encode())
                 continue
             request = from_bytes(body)
             if not isinstance(request, Request):
@@ -109,15 +109,15 @@ def serve(requests: BinaryIO, answers: BinaryIO, *, ended: Callable[[], None]) -
             write_frame(answers, to_bytes(hospital.answer(request)))
 
 
-def described(home: SiteHome) -> dict[str, Any]:
-    """Return what the hub may see of the data sets: nothing, unless the site's policy says that it may."""
+def described(home: SiteHome) -> dict[str, Any] | None:
+    """Return what the hub may see of the data sets: None, unless the site's policy says that it may see something."""
     try:
         if not home.policy.is_file() or not read(home.policy).releases.catalogue:
-            return {}
+            return None
         return catalogue(home)
     except MedflError as error:
         log.warning("the hub is not told what the data sets are like: %s", error)
-        return {}
+        return None
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ class Voice:
         self._paused, self._lock = paused, Lock()
         self._doing, self._told = State("idle", since=time.time()), State("idle")
         self._lines: deque[dict[str, Any]] = deque(maxlen=LINES)
-        self._entries: Mapping[str, Any] = {}
+        self._entries: Mapping[str, Any] | None = None
         self._untold: list[str] | None = None
         self.changed = Event()
         """Is set when there is something new."""
@@ -59,11 +59,11 @@ class Voice:
             self._lines.append({"at": time.time(), "text": " ".join(text.split())[:LONGEST]})
         self.changed.set()
 
-    def describe(self, entries: Mapping[str, Any]) -> None:
-        """Tell what the data sets are like."""
+    def describe(self, entries: Mapping[str, Any] | None) -> None:
+        """Tell what the data sets are like; None where the hub may not know."""
         with self._lock:
             if self._untold is None or entries != self._entries:
-                self._entries, self._untold = entries, ["", *entries]
+                self._entries, self._untold = entries, ["", *(entries or ())]
         self.changed.set()
 
     def anew(self) -> None:
@@ -71,15 +71,17 @@ class Voice:
         with self._lock:
             self._told = State("idle", since=-1.0)
             if self._untold is not None:
-                self._untold = ["", *self._entries]
+                self._untold = ["", *(self._entries or ())]
         self.changed.set()
 
     def send(self, send: Callable[[str], None]) -> None:
         """Send what is not sent yet; whatever `send` raises leaves the rest for the next time."""
-        now = State("paused") if self._paused() else self._doing
-        if now != self._told:
+        now, before = State("paused") if self._paused() else self._doing, self._told
+        if now != before:
             send(_text({"tell": "state", "state": now.to_json()}))
-            self._told = now
+            # Unless there is another connection meanwhile, over which nothing is told yet.
+            if self._told is before:
+                self._told = now
         with self._lock:
             lines = list(self._lines)[:_FEW]
         while lines:
@@ -90,9 +92,10 @@ class Voice:
                     if self._lines and self._lines[0] is line:
                         self._lines.popleft()
                 lines = list(self._lines)[:_FEW]
-        while self._untold:
-            send(self._catalogue(self._untold[0]))
-            self._untold.pop(0)
+        untold = self._untold
+        while untold:
+            send(self._catalogue(untold[0]))
+            untold.pop(0)
 
     def _set(self, state: State) -> None:
         self._doing = state
@@ -100,8 +103,8 @@ class Voice:
 
     def _catalogue(self, name: str) -> str:
         """Return a message about one data set; the first, without a name, says which there are."""
-        if not name:
-            return _text({"tell": "catalogue", "all": list(self._entries)})
+        if not name or self._entries is None:
+            return _text({"tell": "catalogue", "all": None if self._entries is None else list(self._entries)})
         return _text({"tell": "catalogue", "dataset": name, "entry": _short(self._entries[name])})
 
 

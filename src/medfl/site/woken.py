@@ -62,7 +62,8 @@ class Woken:
     voice
         What the site has to tell.
     describe
-        Returns what its data sets are like, or None where nothing has changed.
+        Returns, under ``catalogue``, what its data sets are like, or None where the hub may not know; nothing where
+        that has not changed.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class Woken:
             if line is None or not (self.up and self._tells):
                 continue
             if (found := self._describe()) is not None:
-                self._voice.describe(found)
+                self._voice.describe(found["catalogue"])
             # What could not be sent is sent over the next connection.
             with suppress(OSError, WebSocketException):
                 self._voice.send(line.send)

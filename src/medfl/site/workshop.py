@@ -94,7 +94,9 @@ class Workshop:
                 self._retire_later()
 
     def described(self) -> dict[str, Any] | None:
-        """Return what the hub may see of the site's data sets; None while the worker has other work, or is lost.
+        """Return what the hub may see of the site's data sets, or None where it may not, under ``catalogue``.
+
+        None while the worker has other work, or is lost.
 
         Raises
         ------
@@ -107,12 +109,12 @@ class Workshop:
             self._retiring.cancel()
             watch = _Watch(self._limits, self._go_on, "describe")
             try:
-                said = json.loads(self._spoken(DESCRIBE, watch))
+                said: dict[str, Any] | None = json.loads(self._spoken(DESCRIBE, watch))
             except (OSError, WireError, EngineError, ValueError):
                 self._end()
                 said = None
             self._retire_later()
-            return said if isinstance(said, dict) else None
+            return said
         finally:
             self._lock.release()
 
