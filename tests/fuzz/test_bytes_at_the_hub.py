@@ -233,7 +233,9 @@ def raw_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubPlace]:
         served(made(tmp_path_factory.mktemp("raw") / "hub")) as hub,
     ):
         yield hub
-        assert raw(hub, b"GET /v1/authority HTTP/1.1\r\nHost: hub\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        honest = b"GET /v1/authority HTTP/1.1\r\nHost: hub\r\n\r\n"
+        # More than once: on a busy machine even that may not come in a tenth of a second.
+        assert any(raw(hub, honest).startswith(b"HTTP/1.1 200 ") for _ in range(20))
         assert "Traceback" not in hub.log.read_text(encoding="utf-8")
 
 
