@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from medfl.errors import NotFoundError
 from medfl.events import (
@@ -41,10 +41,10 @@ def view_run(events: Iterable[Recorded], *, alive: bool = False) -> RunView:
     NotFoundError
         If there is no event that planned the run.
     """
-    fold: _Fold | None = None
+    fold: RunFold | None = None
     for recorded in events:
         if isinstance(recorded.event, RunPlanned):
-            fold = _Fold(_planned(recorded.event, recorded))
+            fold = RunFold.of(recorded.event, recorded)
         elif fold is not None:
             fold.take(recorded.event, recorded.at)
     if fold is None:
@@ -90,8 +90,19 @@ def _planned(event: RunPlanned, recorded: Recorded) -> RunView:
     return replace(view, planned_rounds=view.asked("algorithm").get("rounds", 0))
 
 
-class _Fold:
-    """A run as far as its events have been taken; rounds and sites are kept apart, because they change most."""
+class RunFold:
+    """A run as far as its events have been taken; rounds and sites are kept apart, because they change most.
+
+    Parameters
+    ----------
+    planned
+        The run as it was planned.
+    """
+
+    @classmethod
+    def of(cls, event: RunPlanned, recorded: Recorded) -> Self:
+        """Begin with the event that planned a run, as it was recorded."""
+        return cls(_planned(event, recorded))
 
     def __init__(self, planned: RunView) -> None:
         self.view = planned
@@ -143,7 +154,9 @@ class _Fold:
 
     def result(self, *, alive: bool) -> RunView:
         """Return the view of what was taken."""
-        view = replace(self.view, sites=self.sites, table=tuple(self.rounds[number] for number in sorted(self.rounds)))
+        view = replace(
+            self.view, sites=dict(self.sites), table=tuple(self.rounds[number] for number in sorted(self.rounds))
+        )
         if view.status == "finished":
             return view
         status = "interrupted" if view.status == "running" and not alive else view.status
