@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "enrolment": {"spec", "errors"},
     "tunnel": {"enrolment", "private", "errors"},
     "services": {"errors"},
+    "loopback": {"errors"},
+    "serving": {"errors"},
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
@@ -28,7 +30,7 @@ MAY_IMPORT = {
     "site": {"spec", "learn", "privacy", "events", "messages", "enrolment", "tunnel", "private", "seeds", "errors"},
     "publish": {"spec", "events", "store", "errors"},
     "doctor": {"enrolment", "errors"},
-    "hub": {"spec", "events", "store", "publish", "enrolment", "tunnel", "private", "errors"},
+    "hub": {"spec", "events", "store", "publish", "enrolment", "tunnel", "private", "loopback", "serving", "errors"},
 }
 FRONT_DOORS = {
     "cli_flower",
@@ -40,12 +42,14 @@ FRONT_DOORS = {
     "__main__",
     "aligned",
     "cli",
+    "cli_app",
     "cli_enrol",
     "cli_hub",
     "cli_services",
     "cli_site",
     "cli_vpn",
     "console",
+    "console_app",
     "console_datasets",
     "console_enrol",
     "console_hub",
@@ -66,6 +70,7 @@ FRONT_DOORS = {
     "policing",
     "rehearsal",
     "simulate",
+    "workbench",
     "testing",
 }
 BROAD = {("site/answer.py", "answer"), ("site/supernode.py", "answered")}

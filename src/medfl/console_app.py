@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -24,4 +25,6 @@ def serve(home: Path | None, *, port: int, browser: bool) -> None:
             if browser:
                 webbrowser.open(link)
 
-        bench.run(ready)
+        # Ctrl-C is how it is ended, and no interruption.
+        with suppress(KeyboardInterrupt):
+            bench.run(ready)

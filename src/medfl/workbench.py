@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from medfl.errors import EngineError, MissingExtraError
+from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
 from medfl.inspection import inspect
@@ -24,6 +23,7 @@ try:
 
     from medfl.hub.pages.application import application
     from medfl.loopback import Sessions
+    from medfl.serving import Server, ending_well, listening
 except ImportError as missing:
     raise MissingExtraError(
         "the application is not installed", received=str(missing), remedy="pip install 'medfl[app]'"
@@ -64,7 +64,7 @@ class Workers:
         command = (sys.executable, "-m", "medfl", "resume", first, "--home", str(self._home.folder))
         with (self._home.folder / "studies.log").open("ab") as log:
             # A session of its own: Ctrl-C at the terminal ends the pages, which then end their studies in order.
-            self._processes[execution] = subprocess.Popen(
+            self._processes[execution] = subprocess.Popen(  # noqa: S603 - our own program, and an id of ours
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
             )
 
@@ -106,19 +106,17 @@ class Workbench:
 
     def __init__(self, home: Home, folder: Path, *, port: int = 0) -> None:
         self._home, self.workers, self._sessions = home, Workers(home, folder), Sessions()
-        self._socket = _listening(port)
+        self._socket = listening(HERE, port, who="the application")
         self.port = int(self._socket.getsockname()[1])
         bench = Bench(home, self._looked, self.workers, self._busy)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                application(bench, self._sessions, port=self.port),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                ws="websockets-sansio",
-                timeout_graceful_shutdown=2,
-            )
+        self._config = uvicorn.Config(
+            application(bench, self._sessions, port=self.port),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=2,
         )
 
     def link(self) -> str:
@@ -127,12 +125,8 @@ class Workbench:
 
     def run(self, ready: Callable[[], Any]) -> None:
         """Serve until Ctrl-C or TERM; `ready` is called once it listens."""
-        ready()
-        self._server.run(sockets=[self._socket])
-
-    def end(self) -> None:
-        """Have :meth:`run` return."""
-        self._server.should_exit = True
+        with ending_well():
+            Server(self._config, ready).run(sockets=[self._socket])
 
     def _busy(self, execution: str) -> bool:
         return self.workers.working(execution) or self._home.is_busy(execution)
@@ -147,20 +141,3 @@ class Workbench:
     def __exit__(self, *_: object) -> None:
         self.workers.close()
         self._socket.close()
-
-
-def _listening(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HERE, port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise EngineError(
-            "the port cannot be opened",
-            where=f"{HERE}:{port}",
-            received=str(error),
-            remedy="choose another with --port, or leave it out",
-        ) from error
-    return listener

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import signal
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging import Formatter
-from types import FrameType
 from typing import Any
 
-from medfl.enrolment import address
-from medfl.errors import EngineError, MissingExtraError
+from medfl.errors import MissingExtraError
 from medfl.hub.bell import hang
 from medfl.hub.place import HubPlace
 from medfl.private import PrivateLog
@@ -25,6 +21,7 @@ try:
     from medfl.hub.fleet import Fleet
     from medfl.hub.waking import LARGEST
     from medfl.hub.web import application
+    from medfl.serving import Server, ending_well, listening
 except ImportError as missing:
     raise MissingExtraError(
         "the hub's service is not installed",
@@ -60,7 +57,7 @@ class Service:
     def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None, fleet: Fleet | None = None) -> None:
         hub.renew()
         hang(hub.folder)
-        self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
+        self._hub, self._socket = hub, listening(bind, hub.about.port if port is None else port, who="the hub")
         config = uvicorn.Config(
             application(hub, fleet=fleet),
             http="auto",
@@ -84,7 +81,8 @@ class Service:
         config.load()
         if config.ssl is not None:
             config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._server = _Server(config)
+        self._config = config
+        self._server: Server | None = None
 
     @property
     def port(self) -> int:
@@ -99,60 +97,14 @@ class Service:
         ready
             Is called once, when it listens.
         """
-        self._server.ready = ready
-        with self._socket, _logged(self._hub), _ending_well():
+        self._server = Server(self._config, ready)
+        with self._socket, _logged(self._hub), ending_well():
             self._server.run(sockets=[self._socket])
 
     def end(self) -> None:
         """End it, from another thread."""
-        self._server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    ready: Callable[[], Any]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.ready()
-
-
-def _listening(bind: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Raises
-    ------
-    EngineError
-        If the machine does not let it.
-    """
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    try:
-        return socket.create_server((bind, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise EngineError(
-            "the hub cannot listen here",
-            where=address(bind, port),
-            received=getattr(error, "strerror", None) or str(error),
-            remedy="end what listens there (ss -ltnp shows it), or choose another port with --port",
-        ) from error
-
-
-@contextmanager
-def _ending_well() -> Iterator[None]:
-    """End with code 0 on TERM: the server ends in order and then raises the signal once more."""
-
-    def nothing(signum: int, frame: FrameType | None) -> None:
-        pass
-
-    try:
-        before = signal.signal(signal.SIGTERM, nothing)
-    except ValueError:  # Not the main thread, where no signals arrive.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        if self._server is not None:
+            self._server.should_exit = True
 
 
 @contextmanager

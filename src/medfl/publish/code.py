@@ -111,8 +111,11 @@ def _inline(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    """Spell a string in double quotes; JSON's escapes are Python's."""
-    return json.dumps(text, ensure_ascii=False)
+    """Spell a string as a formatter would: in double quotes, unless that takes escapes; JSON's are Python's."""
+    spelled = json.dumps(text, ensure_ascii=False)
+    if '"' in text and "'" not in text:
+        return "'" + spelled[1:-1].replace('\\"', '"') + "'"
+    return spelled
 
 
 def _in_docstring(text: str) -> str:

@@ -128,6 +128,9 @@ function forest(numbers) {
   const rows = [...numbers.rows, { ...numbers.pooled, site: "all sites" }].reverse();
   const ways = numbers.pooled.estimates.map(([mark]) => mark);
   const gap = 0.62 / Math.max(ways.length, 1);
+  const ends = rows.flatMap((row) => row.estimates.flatMap(([, found]) => (found ? [found.low ?? found.mean, found.high ?? found.mean] : [])));
+  const [lowest, highest] = [Math.floor(Math.min(...ends) * 50) / 50, numbers.metric === "rmse" || numbers.metric === "mae" ? Math.max(...ends) : Math.min(1, Math.max(...ends))];
+  const within = (value) => Math.min(highest, Math.max(lowest, value));
   const series = ways.map((mark, place) => {
     const points = rows.map((row, at) => [row.estimates[place][1], at + (ways.length / 2 - place - 0.5) * gap]).filter(([found]) => found);
     return {
@@ -136,14 +139,13 @@ function forest(numbers) {
       symbolSize: 9,
       data: points.map(([found, y]) => [found.mean, y]),
       itemStyle: { color: look(mark).color },
-      markLine: { symbol: "none", silent: true, label: { show: false }, lineStyle: { color: look(mark).color, type: "solid", width: 1.4 }, data: points.filter(([found]) => found.low !== null).map(([found, y]) => [{ coord: [found.low, y] }, { coord: [found.high, y] }]) },
+      markLine: { symbol: "none", silent: true, label: { show: false }, lineStyle: { color: look(mark).color, type: "solid", width: 1.4 }, data: points.filter(([found]) => found.low !== null).map(([found, y]) => [{ coord: [within(found.low), y] }, { coord: [within(found.high), y] }]) },
     };
   });
-  const ends = rows.flatMap((row) => row.estimates.flatMap(([, found]) => (found ? [found.low ?? found.mean, found.high ?? found.mean] : [])));
   return plain({
     grid: { left: 130, right: 24, top: 36, bottom: 40 },
     tooltip: { show: false },
-    xAxis: axis(numbers.metric.toUpperCase(), { scale: true, min: () => Math.floor(Math.min(...ends) * 50) / 50, max: () => Math.min(1, Math.ceil(Math.max(...ends) * 50) / 50) }),
+    xAxis: axis(numbers.metric.toUpperCase(), { scale: true, min: lowest, max: highest }),
     yAxis: axis("", { min: -0.6, max: rows.length - 0.4, interval: 1, axisLabel: { color: colour("ink"), formatter: (value) => rows[Math.round(value)]?.site ?? "", customValues: rows.map((_, at) => at) }, axisTick: { show: false }, splitLine: { show: false } }),
     series,
   });
