@@ -13,6 +13,8 @@ from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
 from medfl.inspection import inspect
+from medfl.run.explain import explain
+from medfl.run.plan import compile
 from medfl.site.sources import Sources
 from medfl.spec.study import Study
 from medfl.store.home import Home
@@ -108,7 +110,7 @@ class Workbench:
         self._home, self.workers, self._sessions = home, Workers(home, folder), Sessions()
         self._socket = listening(HERE, port, who="the application")
         self.port = int(self._socket.getsockname()[1])
-        bench = Bench(home, self._looked, self.workers, self._busy)
+        bench = Bench(home, _read, self._looked, self.workers, self._busy)
         self._config = uvicorn.Config(
             application(bench, self._sessions, port=self.port),
             log_config=None,
@@ -141,3 +143,8 @@ class Workbench:
     def __exit__(self, *_: object) -> None:
         self.workers.close()
         self._socket.close()
+
+
+def _read(study: Study) -> Sequence[Told]:
+    """Say what a study would do, as far as its text tells."""
+    return [Told(section.title, tuple(section.sentences)) for section in explain(study, compile(study))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,20 +54,52 @@ def test_a_study_that_is_stopped_goes_on(page: Page) -> None:
     expect(page.locator("#standing.finished")).to_be_visible(timeout=SOON)
 
 
-def test_a_broken_study_says_what_is_wrong(page: Page, screenshots: Path) -> None:
+def test_a_study_is_designed_by_clicks_alone(page: Page, screenshots: Path) -> None:
     page.goto("/")
     page.get_by_role("link", name="New study").first.click()
-    page.get_by_label("Change anything here").fill('[study]\nname = "x"\n[data]\ntarget = "y"\nsitess = {}\n')
-    page.get_by_role("button", name="Look at it").click()
-    expect(page.get_by_role("heading", name="This study cannot run yet")).to_be_visible()
-    expect(page.locator(".complaints")).to_contain_text("sitess is not a key here")
-    pictured(page, "plan-broken", screenshots)
+    pictured(page, "new", screenshots)
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict")).to_contain_text("to mend")
+    pictured(page, "design-empty", screenshots)
+    put(page, "study.name", "tumours")
+    put(page, "study.question", "Is this tumour malignant?")
+    put(page, "data.target", "diagnosis")
+    put(page, "data.positive", "malignant")
+    page.locator("#step-data").get_by_role("button", name="Add").click()
+    page.locator('[id="data.simulate.bundled"]').select_option("breast-cancer")
+    put(page, "data.simulate.sites", "3")
+    put(page, "algorithm.rounds", "two")
+    expect(page.locator("#step-algorithm .wrong")).to_be_visible()
+    put(page, "algorithm.rounds", "2")
+    expect(page.locator("#verdict")).to_contain_text("This study is sound")
+    page.locator("#step-algorithm").get_by_role("button", name="Compare another way here").click()
+    page.locator('[id="arm.1.algorithm.kind"]').select_option("fedyogi")
+    expect(page.locator("#picture svg")).to_be_visible()
+    page.get_by_role("tab", name="Spec").click()
+    expect(page.locator("#text")).to_have_value(re.compile(r'kind = "fedyogi"'))
+    text = page.locator("#text").input_value()
+    page.locator("#text").fill(text.replace("rounds = 2", "rounds = 3"))
+    expect(page.locator('[id="algorithm.rounds"]')).to_have_value("3")
+    expect(page.locator("#text")).to_be_focused()
+    pictured(page, "design", screenshots)
+    page.get_by_role("button", name="Look at the plan").click()
+    page.get_by_role("button", name="Start the study").click()
+    page.get_by_role("link", name="See the results").click(timeout=SOON)
+    expect(page.get_by_role("table").filter(has_text="algorithm-2").first).to_be_visible()
+
+
+def test_a_broken_text_says_what_is_wrong(page: Page, screenshots: Path) -> None:
+    page.goto("/new")
+    page.get_by_label("Paste a study").fill('[study]\nname = "x"\n[data]\ntarget = "y"\nsitess = {}\n')
+    page.get_by_role("button", name="Open it").click()
+    expect(page.locator("#verdict")).to_contain_text("sitess is not a key here")
+    pictured(page, "design-broken", screenshots)
 
 
 @pytest.mark.parametrize("width", [820, 390])
 def test_no_page_is_wider_than_its_window(width: int, page: Page) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    for path in ("/", "/new", "/start/breast-cancer"):
+    for path in ("/", "/new", "/start/breast-cancer", "/start/breast-cancer-arms"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -80,6 +113,13 @@ def pictured(page: Page, name: str, folder: Path, *, checked: bool = True) -> No
             found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
             assert found.violations_count == 0, found.generate_report()
     page.emulate_media(color_scheme="light")
+
+
+def put(page: Page, path: str, value: str) -> None:
+    """Fill a field and leave it, and wait until the draft has taken it in."""
+    with page.expect_response(re.compile("/drafts/[0-9a-f]+/set")):
+        page.locator(f'[id="{path}"]').fill(value)
+        page.locator(f'[id="{path}"]').blur()
 
 
 def moved(page: Page) -> None:

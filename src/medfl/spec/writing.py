@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import tomli_w
+import tomlkit
 from pydantic import ValidationError
 
 from medfl.spec.study import Study
@@ -55,7 +55,7 @@ def _blocks(table: Mapping[str, Any], name: str, *, head: str = "") -> Iterator[
 
 
 def _key(name: str) -> str:
-    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
+    return tomlkit.dumps({name: 0}).removesuffix(" = 0\n")
 
 
 def _value(value: object) -> str:
@@ -64,7 +64,10 @@ def _value(value: object) -> str:
         line = f"[{', '.join(map(_value, value))}]"
         if len(line) <= WIDEST:
             return line
-    return tomli_w.dumps({"k": value}).removeprefix("k = ").removesuffix("\n")
+        return "[\n" + "".join(f"    {_value(inner)},\n" for inner in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_value(inner)}" for key, inner in value.items()) + " }"
+    return tomlkit.item(value).as_string()
 
 
 def _paths(tables: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -32,7 +32,7 @@ def served(home: tuple[Home, str]) -> Iterator[tuple[Sessions, Carriers, int]]:
     sessions, carries = Sessions(), Carriers(place)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
-        with serving(application(Bench(place, looked, carries, place.is_busy), sessions, port=port), listener):
+        with serving(application(Bench(place, looked, looked, carries, place.is_busy), sessions, port=port), listener):
             yield sessions, carries, port
 
 

@@ -87,27 +87,27 @@ def test_what_is_not_there_is_said_on_a_page_and_as_json(path: str, status: int,
     assert twin.json()["error"][0]["what"]
 
 
-def test_a_study_is_looked_at_and_launched(visitor: Visitor) -> None:
-    token = visitor.token
-    page = visitor.client.post("/new", data={"csrf": token, "text": STUDY}).text
-    assert "What is asked" in page
-    assert "Start the study" in page
-    answer = visitor.client.post("/studies", data={"csrf": token, "text": STUDY}, follow_redirects=False)
+def test_a_study_is_launched(visitor: Visitor) -> None:
+    answer = visitor.client.post("/studies", data={"csrf": visitor.token, "text": STUDY}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/studies/12345678/watch")
     assert visitor.carries.asked == ["launch tumours"]
 
 
 def test_a_broken_study_opens_with_all_that_is_wrong(visitor: Visitor) -> None:
     text = STUDY.replace('kind = "fedavg"', 'kind = "fedavgg"').replace("rounds = 2", "rounds = -1")
-    for path in ("/new", "/studies"):
-        page = visitor.client.post(path, data={"csrf": visitor.token, "text": text}).text
-        assert "fedavgg" in page
-        assert "cannot run yet" in page
-        assert "Start the study" not in page
+    page = visitor.client.post("/studies", data={"csrf": visitor.token, "text": text}).text
+    assert "fedavgg" in page
+    assert "cannot run yet" in page
+    assert "Start the study" not in page
+    page = visitor.client.post("/drafts", data={"csrf": visitor.token, "text": text}).text
+    assert "fedavgg" in page
+    assert "Two things to mend" in page
     assert not visitor.carries.asked
 
 
-@pytest.mark.parametrize("path", ["/new", "/studies", "/studies/1/stop", "/studies/1/go-on"])
+@pytest.mark.parametrize(
+    "path", ["/drafts", "/studies", "/studies/1/stop", "/studies/1/go-on", "/drafts/0123456789ab/remove"]
+)
 @pytest.mark.parametrize("token", [None, "", "0" * 64])
 def test_nothing_changes_without_the_sessions_token(path: str, token: str | None, visitor: Visitor) -> None:
     sent = {"text": STUDY} | ({} if token is None else {"csrf": token})
@@ -133,9 +133,9 @@ def test_every_address_is_behind_the_guard(visitor: Visitor) -> None:
     before=st.sampled_from(["[study]\n", STUDY, ""]),
 )
 def test_nothing_that_is_typed_breaks_the_page(text: str, before: str, visitor: Visitor) -> None:
-    answer = visitor.client.post("/new", data={"csrf": visitor.token, "text": before + text})
+    answer = visitor.client.post("/drafts", data={"csrf": visitor.token, "text": before + text})
     assert answer.status_code == 200
-    shown = answer.text.partition("<textarea")[2].partition(">")[2].partition("</textarea>")[0]
+    shown = answer.text.partition('<textarea id="text"')[2].partition(">")[2].partition("</textarea>")[0]
     assert "<" not in shown
 
 

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.design import routes as design
+from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, downloads, pages, sockets, twins
@@ -43,12 +45,16 @@ def application(bench: Bench, sessions: Sessions, *, port: int) -> ASGIApp:
         return drawn.part("watch-parts", watch_page(view, bench.busy))
 
     live = Live(bench.home, bench.busy, changing)
+    drafts = Drafts(bench.home.folder / "drafts")
     app = FastAPI(title="MEDfl", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
-    app.include_router(twins(bench), prefix=API)
-    app.include_router(pages(bench, drawn))
+    app.include_router(twins(bench, drafts), prefix=API)
+    app.include_router(pages(bench, drafts, drawn))
     app.include_router(downloads(bench))
     app.include_router(changes(bench, drawn, sessions))
     app.include_router(sockets(live))
+    app.include_router(design.twin(bench, drafts), prefix=API)
+    app.include_router(design.page(bench, drafts, drawn))
+    app.include_router(design.edits(bench, drafts, drawn, sessions))
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     told = _Told(drawn)
     app.add_exception_handler(MedflError, told.ours)

@@ -56,13 +56,16 @@ class Bench:
     ----------
     home
         The store.
-    looks, carries
-        They look at studies, and carry them out.
+    reads, looks
+        They say what a study would do: at once and as far as its text tells, and with its tables opened.
+    carries
+        Carries studies out.
     busy
         Says whether somebody works on an execution, or is about to.
     """
 
     home: Home
+    reads: Looks
     looks: Looks
     carries: Carries
     busy: Callable[[str], bool]

@@ -36,9 +36,9 @@ class Drawn:
             template.render(page=context, csrf=self._token(request), path=request.url.path), status_code=status
         )
 
-    def part(self, name: str, context: Any) -> str:
+    def part(self, name: str, context: Any, **more: object) -> str:
         """Return a part of a page, which replaces the one with the same ids."""
-        return self._templates.get_template(f"{name}.html.j2").render(page=context)
+        return self._templates.get_template(f"{name}.html.j2").render(page=context, **more)
 
     @cached_property
     def _templates(self) -> Environment:

@@ -22,8 +22,8 @@ class PlanPage:
 
     Parameters
     ----------
-    text
-        The study as it was typed.
+    text, draft
+        The study as it was typed, and the draft that it is in; empty where it is in none.
     complaints
         All that is wrong with it; then what follows is empty.
     name, question, digest
@@ -35,6 +35,7 @@ class PlanPage:
     """
 
     text: str
+    draft: str = ""
     complaints: tuple[Complaint, ...] = ()
     name: str = ""
     question: str = ""
@@ -44,15 +45,16 @@ class PlanPage:
     code: str = ""
 
 
-def plan_page(bench: Bench, text: str) -> PlanPage:
+def plan_page(bench: Bench, text: str, *, draft: str = "") -> PlanPage:
     """Return what a study's text means, whatever is in it."""
     try:
         study = parse(text[:LONGEST], source=SOURCE)
         sections = tuple(bench.looks(study))
     except MedflError as error:
-        return PlanPage(text=text, complaints=error.complaints)
+        return PlanPage(text=text, draft=draft, complaints=error.complaints)
     return PlanPage(
         text=text,
+        draft=draft,
         name=study.study.name,
         question=study.study.question,
         digest=study.digest,

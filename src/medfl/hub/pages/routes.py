@@ -15,12 +15,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from medfl.errors import MedflError, NotFoundError
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.coded import FORMS, CodePage, code_page, written
+from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.judged import ResultsPage, results_page
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.plan import LONGEST, PlanPage, launched, plan_page
 from medfl.hub.pages.shelf import HomePage, home_page
-from medfl.hub.pages.starters import starting_text
+from medfl.hub.pages.starters import starters, starting_text
 from medfl.hub.pages.watching import WatchPage, watch_page
 from medfl.loopback import Sessions
 from medfl.publish.report import report
@@ -30,14 +31,14 @@ from medfl.store.views import ExecutionView
 Text = Annotated[str, Form(max_length=LONGEST)]
 
 
-def twins(bench: Bench) -> APIRouter:
+def twins(bench: Bench, drafts: Drafts) -> APIRouter:
     """Return the pages for programs."""
     api = APIRouter()
 
     @api.get("/home")
     def home() -> HomePage:
         """Tell what runs, what waits for somebody and what is done."""
-        return home_page(bench)
+        return home_page(bench, drafts)
 
     @api.get("/start/{name}")
     def start(name: str) -> PlanPage:
@@ -62,17 +63,17 @@ def twins(bench: Bench) -> APIRouter:
     return api
 
 
-def pages(bench: Bench, drawn: Drawn) -> APIRouter:
+def pages(bench: Bench, drafts: Drafts, drawn: Drawn) -> APIRouter:
     """Return the pages for people."""
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
     @routes.get("/")
     def home(request: Request) -> Response:
-        return drawn.page(request, "home", home_page(bench))
+        return drawn.page(request, "home", home_page(bench, drafts))
 
     @routes.get("/new")
     def new(request: Request) -> Response:
-        return drawn.page(request, "plan", PlanPage(text=""))
+        return drawn.page(request, "new", starters())
 
     @routes.get("/start/{name}")
     def start(request: Request, name: str) -> Response:
@@ -121,10 +122,6 @@ def downloads(bench: Bench) -> APIRouter:
 def changes(bench: Bench, drawn: Drawn, sessions: Sessions) -> APIRouter:
     """Return what changes something: only what comes from a page of the session does."""
     routes = APIRouter(include_in_schema=False, dependencies=[Depends(sessions.require_token)])
-
-    @routes.post("/new")
-    def look(request: Request, text: Text = "") -> Response:
-        return drawn.page(request, "plan", plan_page(bench, text))
 
     @routes.post("/studies")
     def launch(request: Request, text: Text = "") -> Response:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.design.drafts import Draft, Drafts
+from medfl.hub.pages.design.page import title_of
 from medfl.hub.pages.standing import State, done, planned, state_of, stopped_for
 from medfl.hub.pages.starters import Starter, starters
 from medfl.store.shelf import outlines
@@ -45,6 +47,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DraftLine:
+    """A study that is being written."""
+
+    name: str
+    title: str
+    changed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HomePage:
     """Everything on the home page."""
 
@@ -52,15 +63,16 @@ class HomePage:
     waiting: tuple[Line, ...]
     finished: tuple[Line, ...]
     more: int
+    drafts: tuple[DraftLine, ...]
     starters: tuple[Starter, ...]
 
     @property
     def empty(self) -> bool:
         """Whether nothing was ever run."""
-        return not (self.running or self.waiting or self.finished)
+        return not (self.drafts or self.running or self.waiting or self.finished)
 
 
-def home_page(bench: Bench) -> HomePage:
+def home_page(bench: Bench, drafts: Drafts) -> HomePage:
     """Return the home page, newest first."""
     lines = list(_lines(outlines(bench.home), bench.busy))
     finished = [line for line in lines if line.state == "finished"]
@@ -69,6 +81,7 @@ def home_page(bench: Bench) -> HomePage:
         waiting=tuple(line for line in lines if line.state == "waiting"),
         finished=tuple(finished[:SHOWN]),
         more=max(0, len(finished) - SHOWN),
+        drafts=tuple(map(_draft_line, drafts.every())),
         starters=starters(),
     )
 
@@ -91,3 +104,7 @@ def _lines(runs: Sequence[RunView], busy: Callable[[str], bool]) -> Iterable[Lin
 
 def _why(every: Sequence[RunView]) -> str:
     return next(filter(None, map(stopped_for, every)), "")
+
+
+def _draft_line(draft: Draft) -> DraftLine:
+    return DraftLine(name=draft.name, title=title_of(draft.text), changed=draft.changed)
