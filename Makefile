@@ -6,7 +6,7 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
-.PHONY: demo federation test fuzz check ray kill-matrix bench bench-round reference supernodes proof-of-concept clean
+.PHONY: demo federation test fuzz check ray kill-matrix bench bench-round browser reference supernodes proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
@@ -54,6 +54,10 @@ proof-of-concept: .venv/dev.stamp
 # The exported Flower app under flwr run, on a SuperLink with two and three stock SuperNodes; about five minutes.
 supernodes: .venv/dev.stamp
 	MEDFL_SUPERNODES=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest tests/run/flower/test_supernodes.py -s
+
+# The pages in a real browser (Chromium); pictures of each are left in build/screenshots.
+browser: .venv/dev.stamp
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest tests/browser
 
 reference: .venv/dev.stamp
 	$(BIN)/python tools/reference.py

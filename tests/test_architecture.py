@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "tunnel": {"enrolment", "private", "errors"},
     "services": {"errors"},
     "loopback": {"errors", "private"},
-    "announced": set(),
+    "announced": {"errors"},
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "publish": {"spec", "events", "store", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
     "hub": {"spec", "events", "store", "publish", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback", "announced", "versions", "channel"},
+    | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel"},
 }
 FRONT_DOORS = {
     "cli_flower",
@@ -47,12 +47,14 @@ FRONT_DOORS = {
     "__main__",
     "aligned",
     "cli",
+    "cli_app",
     "cli_enrol",
     "cli_hub",
     "cli_services",
     "cli_site",
     "cli_vpn",
     "console",
+    "console_app",
     "console_datasets",
     "console_enrol",
     "console_hub",
@@ -82,6 +84,7 @@ FRONT_DOORS = {
     "site_page",
     "looks",
     "stopping",
+    "workbench",
     "testing",
 }
 BROAD = {("site/answer.py", "answer"), ("site/supernode.py", "answered")}

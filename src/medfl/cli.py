@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from medfl.cli_app import app
 from medfl.cli_enrol import ENROLMENT
 from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
@@ -254,6 +255,7 @@ def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_jso
 
 
 hub.add_command(service_of_hub)
+main.add_command(app)
 main.add_command(hub)
 main.add_command(submit)
 main.add_command(flower)

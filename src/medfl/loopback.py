@@ -104,8 +104,16 @@ class Sessions:
             If it does not.
         """
         sent = request.headers.get(HEADER)
-        if sent is None:
-            sent = (await fields(request)).get(FIELD, "")
+        self.require(request, (await fields(request)).get(FIELD, "") if sent is None else sent)
+
+    def require(self, request: Request, sent: str) -> None:
+        """Refuse a change with which something else was sent than the session's token.
+
+        Raises
+        ------
+        RefusedError
+            If it was.
+        """
         if not hmac.compare_digest(sent.encode(), self.token(request).encode()):
             raise RefusedError(
                 "this change did not come from a page of this session",

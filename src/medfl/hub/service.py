@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
 from typing import Any, cast
 
 from medfl.channel import LARGEST
-from medfl.enrolment import address
-from medfl.errors import EngineError, MissingExtraError
+from medfl.errors import MissingExtraError
 from medfl.hub.bell import hang
 from medfl.hub.noting import Printable, Sparing
 from medfl.hub.place import HubPlace
@@ -23,7 +19,7 @@ try:
     import uvicorn
     import websockets  # noqa: F401 - the server needs it to wake sites, and would say so only at its start
 
-    from medfl.announced import Announced
+    from medfl.announced import Announced, ending_well, listening
     from medfl.hub.door import Doors, Patient, strict
     from medfl.hub.fleet import Fleet
     from medfl.hub.web import application
@@ -62,7 +58,7 @@ class Service:
     def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None, fleet: Fleet | None = None) -> None:
         hub.renew()
         hang(hub.folder)
-        self._hub, self._socket = hub, _listening(bind, hub.about.port if port is None else port)
+        self._hub, self._socket = hub, listening(bind, hub.about.port if port is None else port, who="the hub")
         config = uvicorn.Config(
             application(hub, fleet=fleet),
             http=Patient,
@@ -99,7 +95,7 @@ class Service:
             Is called once, when it listens.
         """
         self._server.ready = ready
-        with self._socket, _logged(self._hub), _ending_well():
+        with self._socket, _logged(self._hub), ending_well():
             self._server.run(sockets=[self._socket])
 
     def end(self) -> None:
@@ -119,47 +115,6 @@ def _behind_a_door(config: uvicorn.Config) -> uvicorn.Config:
 
         config.http_protocol_class = cast(type[asyncio.Protocol], door)
     return config
-
-
-def _listening(bind: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Raises
-    ------
-    EngineError
-        If the machine does not let it.
-    """
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    try:
-        found = socket.create_server((bind, port), family=family, backlog=2048)
-        # Head and body of an answer are written apart: without this, each waits 40 ms for the other end's sign.
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return found
-    except (OSError, OverflowError) as error:
-        raise EngineError(
-            "the hub cannot listen here",
-            where=address(bind, port),
-            received=getattr(error, "strerror", None) or str(error),
-            remedy="end what listens there (ss -ltnp shows it), or choose another port with --port",
-        ) from error
-
-
-@contextmanager
-def _ending_well() -> Iterator[None]:
-    """End with code 0 on TERM: the server ends in order and then raises the signal once more."""
-
-    def nothing(signum: int, frame: FrameType | None) -> None:
-        pass
-
-    try:
-        before = signal.signal(signal.SIGTERM, nothing)
-    except ValueError:  # Not the main thread, where no signals arrive.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -7,5 +7,13 @@ from importlib.resources import files
 
 def stylesheet() -> str:
     """Return the stylesheet of pages that are served: the palette, and what is laid out with it."""
-    folder = files(__name__)
-    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("palette.css", "pages.css"))
+    return palette() + _sheet("pages.css")
+
+
+def palette() -> str:
+    """Return the colours for light and dark."""
+    return _sheet("palette.css")
+
+
+def _sheet(name: str) -> str:
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")

@@ -129,7 +129,7 @@ _GLYPHS = "●■▲▼✚✖"
 _OPEN_GLYPHS = "○□△▽✛✕"
 
 
-def _glyph(mark: Mark) -> Markup:
+def glyph(mark: Mark) -> Markup:
     """Return the mark of a way of learning as it stands in the figures, as a coloured character."""
     if mark.role == "arm":
         glyphs = _OPEN_GLYPHS if mark.personal else _GLYPHS
@@ -137,7 +137,7 @@ def _glyph(mark: Mark) -> Markup:
     return Markup('<i class="{}">{}</i>').format(*(("alone", "○") if mark.role == "local-only" else ("central", "◇")))
 
 
-def _unbroken(text: str) -> str:
+def unbroken(text: str) -> str:
     """Keep a number and its unit, and p and its value, on one line."""
     return text.replace(" %", "\u00a0%").replace("p = ", "p\u00a0=\u00a0").replace("p < ", "p\u00a0<\u00a0")
 
@@ -151,5 +151,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"glyph": _glyph, "drawing": Markup, "counted": counted, "prose": _unbroken}
+    environment.filters |= {"glyph": glyph, "drawing": Markup, "counted": counted, "prose": unbroken}
     return environment.get_template("report.html.j2")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any
 
-from medfl.errors import EngineError, MissingExtraError
+from medfl.errors import MissingExtraError
 from medfl.loopback import Sessions
 from medfl.site.enrolled import SiteHome
 
 try:
     import uvicorn
 
-    from medfl.announced import Announced
+    from medfl.announced import Announced, listening
     from medfl.site_page.app import application
 except ImportError as missing:
     raise MissingExtraError(
@@ -40,15 +39,7 @@ class Page:
     """
 
     def __init__(self, home: SiteHome, *, port: int = 0) -> None:
-        try:
-            self._socket = socket.create_server((LOOPBACK, port))
-        except OSError as error:
-            raise EngineError(
-                "the page cannot be served here",
-                where=f"{LOOPBACK}:{port}",
-                received=error.strerror or str(error),
-                remedy="choose another port with --port, or leave it out",
-            ) from error
+        self._socket = listening(LOOPBACK, port, who="the page")
         self._sessions = Sessions()
         self.port = int(self._socket.getsockname()[1])
         self._server = Announced(

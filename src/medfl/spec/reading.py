@@ -74,15 +74,21 @@ def parse(text: str, *, source: str) -> Study:
         With everything that is wrong at once.
     """
     data = data_of(text, source)
+    study, found = findings(data)
+    if found or study is None:
+        raise refusal(found, data, source=source, lines=lines(text))
+    return study
+
+
+def findings(data: Mapping[str, Any]) -> tuple[Study | None, list[Finding]]:
+    """Return the study that tables ask for, mended where it must be, and all that is wrong with them."""
     if problem := _version_problem(data):
-        raise refusal([problem], data, source=source, lines=lines(text))
+        return None, [problem]
     study, found = examined(data)
     if study is not None:
         told = {finding.path for finding in found}
         found = [*found, *(finding for finding in contradictions(study) if finding.path not in told)]
-    if found or study is None:
-        raise refusal(found, data, source=source, lines=lines(text))
-    return study
+    return study, found
 
 
 def _version_problem(data: Mapping[str, Any]) -> Finding | None:

@@ -1,0 +1,115 @@
+"""The application: every page in two forms, HTML for people and JSON for programs, from one context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
+from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.design import routes as design
+from medfl.hub.pages.design.drafts import Drafts
+from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.live import Live
+from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
+from medfl.hub.pages.watching import watch_page
+from medfl.looks import palette
+from medfl.loopback import Guard, Sessions
+from medfl.store.views import ExecutionView
+
+API = "/api"
+STATIC = "/static"
+
+
+def application(bench: Bench, sessions: Sessions, *, port: int) -> ASGIApp:
+    """Return the application for one person on this machine.
+
+    Parameters
+    ----------
+    bench
+        The store, and who carries studies out.
+    sessions
+        Who was let in.
+    port
+        The port of 127.0.0.1 that it will be reached at.
+    """
+    drawn = Drawn(sessions.token)
+
+    def parts(view: ExecutionView) -> str:
+        return drawn.part("watch-parts", watch_page(view, bench.busy))
+
+    live = Live(bench.home, bench.busy, parts)
+    drafts = Drafts(bench.home.folder / "drafts")
+    app = FastAPI(title="MEDfl", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
+    app.include_router(twins(bench, drafts), prefix=API)
+    app.include_router(pages(bench, drafts, drawn))
+    app.include_router(downloads(bench))
+    app.include_router(changes(bench, drawn, sessions))
+    app.include_router(sockets(live))
+    app.include_router(design.twin(bench, drafts), prefix=API)
+    app.include_router(design.page(bench, drafts, drawn))
+    app.include_router(design.edits(bench, drafts, drawn, Depends(changing(sessions))))
+    app.add_route(f"{STATIC}/palette.css", _palette)
+    app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
+    told = _Told(drawn)
+    app.add_exception_handler(MedflError, told.ours)
+    app.add_exception_handler(404, told.nothing)
+    app.add_exception_handler(Exception, told.unforeseen)
+    app.user_middleware.append(Middleware(Guard, sessions=sessions, port=port, open_to_all=(f"{STATIC}/",)))
+    return app
+
+
+async def _palette(request: Request) -> Response:
+    """Give the colours that all of our pages have in common."""
+    return Response(palette(), media_type="text/css")
+
+
+class _Told:
+    """Tells what went wrong, as a page or as JSON."""
+
+    def __init__(self, drawn: Drawn) -> None:
+        self._drawn = drawn
+
+    async def ours(self, request: Request, error: Exception) -> Response:
+        """Tell an error that has words of its own."""
+        complaints = error.complaints if isinstance(error, MedflError) else ()
+        return self._said(request, _status(error), complaints)
+
+    async def nothing(self, request: Request, error: Exception) -> Response:
+        """Tell that an address leads nowhere."""
+        where = request.url.path[:120]
+        return self._said(request, 404, (Complaint("there is nothing here", where, "", "begin at page /"),))
+
+    async def unforeseen(self, request: Request, error: Exception) -> Response:
+        """Tell that the fault is ours; the trace is in the log."""
+        what = Complaint("MEDfl made a mistake", remedy="the log has the trace; nothing that was finished is lost")
+        return self._said(request, 500, (what,))
+
+    def _said(self, request: Request, status: int, complaints: tuple[Complaint, ...]) -> Response:
+        if request.url.path.startswith(f"{API}/"):
+            said: list[Mapping[str, Any]] = [
+                {"what": one.what, "where": one.where, "received": one.received, "remedy": one.remedy}
+                for one in complaints
+            ]
+            return JSONResponse({"error": said}, status_code=status)
+        return self._drawn.page(request, "error", complaints, status=status)
+
+
+def _status(error: Exception) -> int:
+    match error:
+        case NotFoundError():
+            return 404
+        case RefusedError():
+            return 403
+        case BusyError():
+            return 409
+        case UserError():
+            return 400
+    return 500

@@ -1,0 +1,71 @@
+"""What the pages stand on: a store to read, and somebody who looks at studies and carries them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from medfl.spec.study import Study
+from medfl.store.home import Home
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Plain sentences under a title."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+class Looks(Protocol):
+    """Looks at a study before it is run."""
+
+    def __call__(self, study: Study) -> Sequence[Told]:
+        """Return what it would do, in plain words.
+
+        Raises
+        ------
+        MedflError
+            With all that is wrong with it.
+        """
+        ...
+
+
+class Carries(Protocol):
+    """Carries studies out, beside the pages."""
+
+    def launch(self, study: Study) -> str:
+        """Lay a study down, begin with it, and return its execution's id."""
+        ...
+
+    def stop(self, execution: str) -> None:
+        """Have an execution stop; what it finished stays."""
+        ...
+
+    def go_on(self, execution: str) -> None:
+        """Go on with an execution where it stopped."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a page's function is given.
+
+    Parameters
+    ----------
+    home
+        The store.
+    reads, looks
+        They say what a study would do: at once and as far as its text tells, and with its tables opened.
+    carries
+        Carries studies out.
+    busy
+        Says whether somebody works on an execution, or is about to.
+    """
+
+    home: Home
+    reads: Looks
+    looks: Looks
+    carries: Carries
+    busy: Callable[[str], bool]

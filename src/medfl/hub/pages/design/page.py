@@ -1,0 +1,101 @@
+"""The page on which a study is designed: form, text, code and plain words, always of the same study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medfl.errors import Complaint, MedflError
+from medfl.hub.pages.bench import Bench, Told
+from medfl.hub.pages.design.drafts import Draft
+from medfl.hub.pages.design.form import ArmForm, Step, arms_of, steps_of, unplaced
+from medfl.hub.pages.design.picture import Picture, picture_of
+from medfl.publish.code import script
+from medfl.spec.reading import data_of, findings
+from medfl.spec.study import Study
+
+SOURCE = "study.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesignPage:
+    """A draft, in all its forms.
+
+    Parameters
+    ----------
+    draft
+        Its text and revision.
+    unreadable
+        Why the text is no TOML; then the form is that of nothing.
+    title
+        The study's name; empty where it has none.
+    steps, arms, picture
+        The form.
+    wrong
+        What is wrong and stands at no field.
+    faults
+        How many things are wrong; 0 where the study can be looked at.
+    digest, sections, code
+        Of a study that is sound: its digest, what it would do, and the script.
+    """
+
+    draft: Draft
+    unreadable: tuple[Complaint, ...]
+    title: str
+    steps: tuple[Step, ...]
+    arms: tuple[ArmForm, ...]
+    picture: Picture
+    wrong: tuple[str, ...]
+    faults: int
+    digest: str = ""
+    sections: tuple[Told, ...] = ()
+    code: str = ""
+
+
+def design_page(bench: Bench, draft: Draft) -> DesignPage:
+    """Return a draft in all its forms, whatever is written in it."""
+    unreadable: tuple[Complaint, ...] = ()
+    try:
+        tables = data_of(draft.text, SOURCE)
+    except MedflError as error:
+        tables, unreadable = {}, error.complaints
+    study, found = findings(tables) if not unreadable else (None, [])
+    steps, arms = steps_of(tables, found), arms_of(tables, found)
+    sound = study if not found else None
+    return DesignPage(
+        draft=draft,
+        unreadable=unreadable,
+        title=_title(tables),
+        steps=steps,
+        arms=arms,
+        picture=picture_of(arms),
+        wrong=tuple(unplaced(found, steps, arms)),
+        faults=len(found) + len(unreadable),
+        digest=sound.digest if sound else "",
+        sections=_sections(bench, sound),
+        code=script(sound) if sound else "",
+    )
+
+
+def _sections(bench: Bench, study: Study | None) -> tuple[Told, ...]:
+    """Return what a sound study would do, as far as can be said without opening a table."""
+    if study is None:
+        return ()
+    try:
+        return tuple(bench.reads(study))
+    except MedflError as error:
+        return (Told("It cannot be carried out yet", tuple(map(str, error.complaints))),)
+
+
+def title_of(text: str) -> str:
+    """Return the name of the study that a text is about; empty where it says none."""
+    try:
+        return _title(data_of(text, SOURCE))
+    except MedflError:
+        return ""
+
+
+def _title(tables: Mapping[str, Any]) -> str:
+    info = tables.get("study")
+    return str(info.get("name", "")) if isinstance(info, Mapping) else ""

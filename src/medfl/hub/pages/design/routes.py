@@ -1,0 +1,118 @@
+"""The addresses of the design page: what is changed in one form of a draft shows in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, params
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from medfl.errors import MedflError
+from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.design.drafts import Drafts
+from medfl.hub.pages.design.editing import changed, forked, with_table, without_arm
+from medfl.hub.pages.design.page import DesignPage, design_page
+from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.plan import LONGEST, plan_page
+
+Text = Annotated[str, Form(max_length=LONGEST)]
+Word = Annotated[str, Form(max_length=200)]
+Words = Annotated[list[str], Form()]
+Number = Annotated[int, Form()]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a page knew of a draft when it changed it: the revision, and which page it is."""
+
+    revision: int
+    by: str
+
+
+def _seen(revision: Annotated[int, Form()], by: Word = "") -> Seen:
+    return Seen(revision, by)
+
+
+State = Annotated[Seen, Depends(_seen)]
+
+
+def twin(bench: Bench, drafts: Drafts) -> APIRouter:
+    """Return the design page for programs."""
+    api = APIRouter()
+
+    @api.get("/drafts/{name}")
+    def design(name: str) -> DesignPage:
+        """Tell a draft in all its forms."""
+        return design_page(bench, drafts.read(name))
+
+    return api
+
+
+def page(bench: Bench, drafts: Drafts, drawn: Drawn) -> APIRouter:
+    """Return the design page for people."""
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+    @routes.get("/drafts/{name}")
+    def design(request: Request, name: str) -> Response:
+        return drawn.page(request, "design", design_page(bench, drafts.read(name)))
+
+    return routes
+
+
+def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -> APIRouter:
+    """Return what changes a draft; `guarded` stands before each of them."""
+    routes = APIRouter(include_in_schema=False, dependencies=[guarded])
+
+    def edited(name: str, change: Callable[[str], str], seen: Seen, *, typed: bool = False) -> Response:
+        try:
+            draft = drafts.change(name, change, seen=seen.revision, by=seen.by)
+        except MedflError as error:
+            # Told beside the form, which stays as it is; htmx takes in only answers that went well.
+            return HTMLResponse(drawn.part("said", error.complaints))
+        return HTMLResponse(drawn.part("design-parts", design_page(bench, draft), typed=typed))
+
+    @routes.post("/drafts")
+    def begin(text: Text = "") -> Response:
+        return _at(drafts.begin(text).name)
+
+    @routes.post("/drafts/{name}/set")
+    def set_key(name: str, path: Word, seen: State, value: Words) -> Response:
+        return edited(name, lambda text: changed(text, path, "\n".join(filter(None, value))), seen)
+
+    @routes.post("/drafts/{name}/table")
+    def set_table(name: str, path: Word, seen: State, there: Word = "") -> Response:
+        return edited(name, lambda text: with_table(text, path, there=bool(there)), seen)
+
+    @routes.post("/drafts/{name}/text")
+    def set_text(name: str, seen: State, text: Text = "") -> Response:
+        return edited(name, lambda _: text.replace("\r\n", "\n"), seen, typed=True)
+
+    @routes.post("/drafts/{name}/fork")
+    def fork(name: str, part: Word, seen: State) -> Response:
+        return edited(name, lambda text: forked(text, part), seen)
+
+    @routes.post("/drafts/{name}/unfork")
+    def unfork(name: str, number: Number, seen: State) -> Response:
+        return edited(name, lambda text: without_arm(text, number), seen)
+
+    @routes.post("/drafts/{name}/copy")
+    def copy(name: str) -> Response:
+        return _at(drafts.begin(drafts.read(name).text).name)
+
+    @routes.post("/drafts/{name}/remove")
+    def remove(name: str) -> Response:
+        drafts.remove(name)
+        return RedirectResponse("/", status_code=303)
+
+    @routes.post("/drafts/{name}/look")
+    def look(request: Request, name: str) -> Response:
+        return drawn.page(request, "plan", plan_page(bench, drafts.read(name).text, draft=name))
+
+    return routes
+
+
+def _at(name: str) -> Response:
+    return RedirectResponse(f"/drafts/{name}", status_code=303)

@@ -1,0 +1,101 @@
+"""How a key is entered, how a value is spelled in its field, and what a field's text means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Literal, TypeAlias, get_origin
+
+from pydantic.fields import FieldInfo
+
+from medfl.spec.anatomy import bare, element_of, members, parts_of, words_of
+from medfl.spec.part import Part
+from medfl.spec.study import Study
+
+Widget: TypeAlias = Literal["word", "words", "switch", "number", "text", "list", "lines", "elsewhere"]
+"""A word or some of a few, yes or no, a number, a line, one a line, "name = value" lines, or only in the text."""
+OPTIONAL = "left out"
+
+
+def widget_of(field: FieldInfo) -> Widget:
+    """Return how a key is entered."""
+    if parts_of(field):
+        return "elsewhere"
+    kinds = tuple(map(bare, members(field.annotation)))
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return "words" if words_of(element_of(field.annotation)) else "list"
+    if any(get_origin(kind) is dict or kind is dict for kind in kinds):
+        return "lines"
+    if words_of(field.annotation) and all(get_origin(kind) is Literal for kind in kinds):
+        return "word"
+    if bool in kinds:
+        return "switch"
+    return "number" if kinds and all(kind in (int, float) for kind in kinds) else "text"
+
+
+def spelled(value: object) -> str:
+    """Spell a value as its field shows it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case Mapping():
+            return "\n".join(f"{name} = {spelled(inner)}" for name, inner in value.items())
+        case Part():
+            return ""
+        case list() | tuple():
+            return "\n".join(map(spelled, value))
+    return str(value)
+
+
+def meant(path: tuple[str | int, ...], text: str) -> Any:
+    """Return what a field's text means as a value of the spec; None where it is empty, and so is to be left out.
+
+    What cannot be meant stays text: the study's own complaint is better than one of the form's.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    field = field_at(path)
+    match widget_of(field) if field is not None else "text":
+        case "switch":
+            return {"yes": True, "no": False}.get(text, text)
+        case "number":
+            return _number(text)
+        case "list" | "words":
+            return [_plain(field, line.strip()) for line in text.replace(",", "\n").splitlines() if line.strip()]
+        case "lines" if "=" in text:
+            pairs = (line.partition("=") for line in text.splitlines() if line.strip())
+            return {name.strip(): _number(value.strip()) for name, _, value in pairs}
+        case "text" if field is not None and {int, float} & set(map(bare, members(field.annotation))):
+            return _number(text)
+    return text
+
+
+def field_at(path: tuple[str | int, ...]) -> FieldInfo | None:
+    """Return the key of the language that a path leads to, in any of the kinds that a table can be."""
+    steps = [step for step in (path[2:] if path[:1] == ("arm",) else path) if isinstance(step, str)]
+    parts: tuple[type[Part], ...] = (Study,)
+    field: FieldInfo | None = None
+    for step in steps:
+        field = next((part.model_fields[step] for part in parts if step in part.model_fields), None)
+        if field is None:
+            return None
+        parts = parts_of(field)
+    return field
+
+
+def _number(text: str) -> object:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _plain(field: FieldInfo | None, text: str) -> object:
+    """Return an entry of a list: a number where the list holds numbers."""
+    if field is None:
+        return text
+    inside = [inner for kind in map(bare, members(field.annotation)) for inner in getattr(kind, "__args__", ())]
+    return _number(text) if inside and all(bare(one) in (int, float, ...) for one in inside) else text

@@ -1,0 +1,71 @@
+"""Contexts as HTML: the templates, and the few words that they share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse
+
+from medfl.publish.report import glyph, unbroken
+from medfl.publish.wording import counted, moment
+
+
+class Drawn:
+    """Draws pages.
+
+    Parameters
+    ----------
+    token
+        Gives what a form of this session has to send along.
+    """
+
+    def __init__(self, token: Callable[[HTTPConnection], str]) -> None:
+        self._token = token
+
+    def page(self, request: Request, name: str, context: Any, *, status: int = 200) -> HTMLResponse:
+        """Return a whole page."""
+        template = self._templates.get_template(f"{name}.html.j2")
+        return HTMLResponse(
+            template.render(page=context, csrf=self._token(request), path=request.url.path), status_code=status
+        )
+
+    def part(self, name: str, context: Any, **more: object) -> str:
+        """Return a part of a page, which replaces the one with the same ids."""
+        return self._templates.get_template(f"{name}.html.j2").render(page=context, **more)
+
+    @cached_property
+    def _templates(self) -> Environment:
+        environment = Environment(
+            loader=PackageLoader("medfl.hub.pages"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {
+            "glyph": glyph,
+            "counted": counted,
+            "prose": unbroken,
+            "moment": moment,
+            "clock": _clock,
+            "numbers": _numbers,
+        }
+        return environment
+
+
+def _clock(at: str) -> Markup:
+    """Return a time that the browser writes as its reader is used to; without scripts it is UTC."""
+    return Markup('<time datetime="{}">{}</time>').format(at, moment(at))
+
+
+def _numbers(found: Any) -> Markup:
+    """Return a context as JSON for a chart, safe within a script element: no "<" is left in it."""
+    plain = [asdict(one) for one in found] if isinstance(found, tuple) else asdict(found)
+    return Markup(json.dumps(plain, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704

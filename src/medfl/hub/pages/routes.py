@@ -1,0 +1,196 @@
+"""Which address shows what. Every page has a twin under ``/api`` that gives its context as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from medfl.errors import MedflError, NotFoundError
+from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.coded import FORMS, CodePage, code_page, written
+from medfl.hub.pages.design.drafts import Drafts
+from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.judged import ResultsPage, results_page
+from medfl.hub.pages.live import Live
+from medfl.hub.pages.plan import LONGEST, PlanPage, launched, plan_page
+from medfl.hub.pages.shelf import HomePage, home_page
+from medfl.hub.pages.starters import starters, starting_text
+from medfl.hub.pages.watching import WatchPage, watch_page
+from medfl.loopback import FIELD, HEADER, Sessions
+from medfl.publish.report import report
+from medfl.store.shelf import whole_execution
+from medfl.store.views import ExecutionView
+
+Text = Annotated[str, Form(max_length=LONGEST)]
+
+
+def twins(bench: Bench, drafts: Drafts) -> APIRouter:
+    """Return the pages for programs."""
+    api = APIRouter()
+
+    @api.get("/home")
+    def home() -> HomePage:
+        """Tell what runs, what waits for somebody and what is done."""
+        return home_page(bench, drafts)
+
+    @api.get("/start/{name}")
+    def start(name: str) -> PlanPage:
+        """Tell what a study to begin with would do."""
+        return plan_page(bench, starting_text(name))
+
+    @api.get("/studies/{execution}/watch")
+    def watch(execution: str) -> WatchPage:
+        """Tell how an execution stands."""
+        return watch_page(_whole(bench, execution), bench.busy)
+
+    @api.get("/studies/{execution}/results")
+    def results(execution: str) -> ResultsPage:
+        """Tell what came out of an execution."""
+        return results_page(_whole(bench, execution))
+
+    @api.get("/studies/{execution}/code")
+    def code(execution: str) -> CodePage:
+        """Give an execution's study as code."""
+        return code_page(_whole(bench, execution))
+
+    return api
+
+
+def pages(bench: Bench, drafts: Drafts, drawn: Drawn) -> APIRouter:
+    """Return the pages for people."""
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+    @routes.get("/")
+    def home(request: Request) -> Response:
+        return drawn.page(request, "home", home_page(bench, drafts))
+
+    @routes.get("/new")
+    def new(request: Request) -> Response:
+        return drawn.page(request, "new", starters())
+
+    @routes.get("/start/{name}")
+    def start(request: Request, name: str) -> Response:
+        return drawn.page(request, "plan", plan_page(bench, starting_text(name)))
+
+    @routes.get("/studies/{execution}")
+    def study(execution: str) -> Response:
+        done = watch_page(_whole(bench, execution), bench.busy).state == "finished"
+        return RedirectResponse(f"/studies/{execution}/{'results' if done else 'watch'}", status_code=303)
+
+    @routes.get("/studies/{execution}/watch")
+    def watch(request: Request, execution: str) -> Response:
+        return drawn.page(request, "watch", watch_page(_whole(bench, execution), bench.busy))
+
+    @routes.get("/studies/{execution}/results")
+    def results(request: Request, execution: str) -> Response:
+        return drawn.page(request, "results", results_page(_whole(bench, execution)))
+
+    @routes.get("/studies/{execution}/code")
+    def code(request: Request, execution: str) -> Response:
+        return drawn.page(request, "code", code_page(_whole(bench, execution)))
+
+    return routes
+
+
+def downloads(bench: Bench) -> APIRouter:
+    """Return what can be taken along."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/studies/{execution}/report.html")
+    def whole_report(execution: str) -> Response:
+        # Written by MEDfl alone and without scripts; its styles are within it.
+        policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+        return HTMLResponse(report(_whole(bench, execution)), headers={"Content-Security-Policy": policy})
+
+    @routes.get("/studies/{execution}/files/{name}")
+    def file(execution: str, name: str) -> Response:
+        if name not in FORMS:
+            raise NotFoundError("there is no such file", received=name[:80], remedy=f"take one of {', '.join(FORMS)}")
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return PlainTextResponse(written(_whole(bench, execution), name), headers=headers)
+
+    return routes
+
+
+def changes(bench: Bench, drawn: Drawn, sessions: Sessions) -> APIRouter:
+    """Return what changes something: only what comes from a page of the session does."""
+    routes = APIRouter(include_in_schema=False, dependencies=[Depends(changing(sessions))])
+
+    @routes.post("/studies")
+    def launch(request: Request, text: Text = "") -> Response:
+        try:
+            execution = launched(bench, text)
+        except MedflError as error:
+            return drawn.page(request, "plan", PlanPage(text=text, complaints=error.complaints), status=400)
+        return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
+
+    @routes.post("/studies/{execution}/stop")
+    def stop(execution: str) -> Response:
+        bench.carries.stop(execution)
+        return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
+
+    @routes.post("/studies/{execution}/go-on")
+    def go_on(execution: str) -> Response:
+        bench.carries.go_on(execution)
+        return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
+
+    return routes
+
+
+def sockets(live: Live) -> APIRouter:
+    """Return what tells pages of changes."""
+    routes = APIRouter()
+
+    @routes.websocket("/live/{execution}")
+    async def watch(socket: WebSocket, execution: str) -> None:
+        await socket.accept()
+        try:
+            async with live.watching(execution) as shown:
+                await _sent(socket, shown)
+        except NotFoundError:
+            await socket.close(code=4404)
+
+    return routes
+
+
+async def _sent(socket: WebSocket, shown: AsyncIterator[str]) -> None:
+    """Send what there is to show until the reader has gone."""
+
+    async def send() -> None:
+        with suppress(WebSocketDisconnect):
+            async for page in shown:
+                await socket.send_text(page)
+
+    async def gone() -> None:
+        with suppress(WebSocketDisconnect):
+            while True:
+                await socket.receive_text()
+
+    tasks = [asyncio.create_task(send()), asyncio.create_task(gone())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def changing(sessions: Sessions) -> Callable[[Request], Awaitable[None]]:
+    """Return what stands before every change: it must come from a page of the session."""
+
+    async def require(request: Request) -> None:
+        form = await request.form()
+        sessions.require(request, request.headers.get(HEADER) or str(form.get(FIELD, "")))
+
+    return require
+
+
+def _whole(bench: Bench, execution: str) -> ExecutionView:
+    return whole_execution(bench.home, execution)

@@ -1,0 +1,110 @@
+"""The home page: what runs, what waits for somebody, what is done, and where to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.design.drafts import Draft, Drafts
+from medfl.hub.pages.design.page import title_of
+from medfl.hub.pages.standing import State, done, planned, state_of, stopped_for
+from medfl.hub.pages.starters import Starter, starters
+from medfl.store.shelf import outlines
+from medfl.store.views import RunView
+
+SHOWN = 50
+"""Finished studies on the page; all are in its JSON twin's list and under "medfl runs"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One execution of a study.
+
+    Parameters
+    ----------
+    execution, study, question
+        Its id, and what it is about.
+    state
+        Whether it runs, waits for somebody to go on with it, or is done.
+    why
+        Of one that waits: what it stopped for.
+    done, planned
+        Rounds, over all runs; a baseline counts as one.
+    began
+        UTC, ISO 8601.
+    """
+
+    execution: str
+    study: str
+    question: str
+    state: State
+    why: str = ""
+    done: int
+    planned: int
+    began: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftLine:
+    """A study that is being written."""
+
+    name: str
+    title: str
+    changed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomePage:
+    """Everything on the home page."""
+
+    running: tuple[Line, ...]
+    waiting: tuple[Line, ...]
+    finished: tuple[Line, ...]
+    more: int
+    drafts: tuple[DraftLine, ...]
+    starters: tuple[Starter, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever run."""
+        return not (self.drafts or self.running or self.waiting or self.finished)
+
+
+def home_page(bench: Bench, drafts: Drafts) -> HomePage:
+    """Return the home page, newest first."""
+    lines = list(_lines(outlines(bench.home), bench.busy))
+    finished = [line for line in lines if line.state == "finished"]
+    return HomePage(
+        running=tuple(line for line in lines if line.state == "running"),
+        waiting=tuple(line for line in lines if line.state == "waiting"),
+        finished=tuple(finished[:SHOWN]),
+        more=max(0, len(finished) - SHOWN),
+        drafts=tuple(map(_draft_line, drafts.every())),
+        starters=starters(),
+    )
+
+
+def _lines(runs: Sequence[RunView], busy: Callable[[str], bool]) -> Iterable[Line]:
+    for execution, found in groupby(runs, key=lambda run: run.execution):
+        every = sorted(found, key=lambda run: run.place)
+        first, state = every[0], state_of(every, busy)
+        yield Line(
+            execution=execution,
+            study=first.study,
+            question=first.spec.get("study", {}).get("question", ""),
+            state=state,
+            why=_why(every) if state == "waiting" else "",
+            done=done(every),
+            planned=planned(every),
+            began=first.planned,
+        )
+
+
+def _why(every: Sequence[RunView]) -> str:
+    return next(filter(None, map(stopped_for, every)), "")
+
+
+def _draft_line(draft: Draft) -> DraftLine:
+    return DraftLine(name=draft.name, title=title_of(draft.text), changed=draft.changed)

@@ -1,0 +1,58 @@
+// What every page needs: times as the reader writes them.
+"use strict";
+
+function local_times(root) {
+  const spelled = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    time.title = time.textContent;
+    time.textContent = spelled.format(new Date(time.dateTime));
+  }
+}
+
+local_times(document);
+document.addEventListener("htmx:oobAfterSwap", (event) => local_times(event.target));
+
+// The forms of a draft: which of them is shown beside the fields.
+for (const tab of document.querySelectorAll('[role="tab"]')) {
+  const tabs = [...tab.parentElement.querySelectorAll('[role="tab"]')];
+  tab.addEventListener("click", () => {
+    for (const one of tabs) {
+      one.setAttribute("aria-selected", String(one === tab));
+      one.tabIndex = one === tab ? 0 : -1;
+      document.getElementById(one.getAttribute("aria-controls")).hidden = one !== tab;
+    }
+  });
+  tab.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
+    next.focus();
+    next.click();
+  });
+}
+
+// A part that is replaced while somebody is in it: where they are, what they have typed and what they opened stay.
+let kept = null;
+document.addEventListener("htmx:beforeOnLoad", () => {
+  const here = document.activeElement;
+  kept = { id: here?.id, value: here?.value, at: here?.selectionStart, open: [...document.querySelectorAll("details[open][id]")].map((one) => one.id) };
+});
+document.addEventListener("htmx:afterOnLoad", () => {
+  if (!kept) return;
+  for (const id of kept.open) document.getElementById(id)?.setAttribute("open", "");
+  const again = kept.id && document.getElementById(kept.id);
+  if (again && again !== document.activeElement) {
+    again.focus({ preventScroll: true });
+    if ("value" in again && kept.value !== undefined && again.tagName !== "SELECT" && again.type !== "checkbox" && again.value !== kept.value) {
+      again.value = kept.value;
+      // The browser does not see this as typed, and would not say that it changed.
+      again.addEventListener("blur", () => again.dispatchEvent(new Event("change", { bubbles: true })), { once: true });
+    }
+    if (typeof kept.at === "number" && again.setSelectionRange) try { again.setSelectionRange(kept.at, kept.at); } catch { /* not a text field */ }
+  }
+  kept = null;
+});
+
+// Each page that is open has a name of its own, so that a draft knows whether it is changed from two of them.
+const by = document.getElementById("by");
+if (by) by.value = crypto.randomUUID();

@@ -1,0 +1,152 @@
+"""The application for one person on this machine: the pages on 127.0.0.1, and a process for each study that runs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from medfl.errors import MissingExtraError
+from medfl.execution import lay_down
+from medfl.hub.pages.bench import Bench, Told
+from medfl.inspection import inspect
+from medfl.run.explain import explain
+from medfl.run.plan import compile
+from medfl.site.sources import Sources
+from medfl.spec.study import Study
+from medfl.store.home import Home
+from medfl.store.shelf import whole_execution
+
+try:
+    import uvicorn
+
+    from medfl.announced import Announced, ending_well, listening
+    from medfl.hub.pages.application import application
+    from medfl.loopback import Sessions
+except ImportError as missing:
+    raise MissingExtraError(
+        "the application is not installed", received=str(missing), remedy="pip install 'medfl[app]'"
+    ) from missing
+
+HERE = "127.0.0.1"
+PATIENCE = 20.0
+"""Seconds in which a study that is told to end writes down where it stands."""
+
+
+class Workers:
+    """Carries studies out in processes of their own, so that a page never waits and one study cannot harm another.
+
+    Parameters
+    ----------
+    home
+        Where they are stored.
+    folder
+        Where the paths in a study start from.
+    """
+
+    def __init__(self, home: Home, folder: Path) -> None:
+        self._home, self._folder = home, folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def launch(self, study: Study) -> str:
+        """Lay a study down, begin with it, and return its execution's id."""
+        sources = Sources(self._folder, self._home.folder / "sites")
+        execution = lay_down(study, self._home, sources=sources, engine="in-process", arm=None)
+        self.go_on(execution)
+        return execution
+
+    def go_on(self, execution: str) -> None:
+        """Go on with an execution, unless a process of ours is at it."""
+        if self.working(execution):
+            return
+        first = whole_execution(self._home, execution).every[0].run
+        command = (sys.executable, "-m", "medfl", "resume", first, "--home", str(self._home.folder))
+        with (self._home.folder / "studies.log").open("ab") as log:
+            # A session of its own: Ctrl-C at the terminal ends the pages, which then end their studies in order.
+            self._processes[execution] = subprocess.Popen(  # noqa: S603 - our own program, and an id of ours
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+            )
+
+    def working(self, execution: str) -> bool:
+        """Say whether a process of ours is at an execution."""
+        process = self._processes.get(execution)
+        return process is not None and process.poll() is None
+
+    def stop(self, execution: str) -> None:
+        """Have an execution stop; what it finished stays."""
+        if self.working(execution):
+            self._processes[execution].send_signal(signal.SIGINT)
+
+    def close(self) -> None:
+        """End all processes; each writes down where it stands."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in self._processes.values():
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class Workbench:
+    """Serves the pages until it is told to end.
+
+    Parameters
+    ----------
+    home
+        The store.
+    folder
+        Where the paths in a study start from.
+    port
+        A free one where 0.
+    """
+
+    def __init__(self, home: Home, folder: Path, *, port: int = 0) -> None:
+        self._home, self.workers, self._sessions = home, Workers(home, folder), Sessions()
+        self._socket = listening(HERE, port, who="the application")
+        self.port = int(self._socket.getsockname()[1])
+        bench = Bench(home, _read, self._looked, self.workers, self._busy)
+        self._config = uvicorn.Config(
+            application(bench, self._sessions, port=self.port),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=2,
+        )
+
+    def link(self) -> str:
+        """Return an address that lets one browser in, once."""
+        return f"http://{HERE}:{self.port}{self._sessions.link()}"
+
+    def run(self, ready: Callable[[], Any]) -> None:
+        """Serve until Ctrl-C or TERM; `ready` is called once it listens."""
+        server = Announced(self._config)
+        server.ready = ready
+        with ending_well():
+            server.run(sockets=[self._socket])
+
+    def _busy(self, execution: str) -> bool:
+        return self.workers.working(execution) or self._home.is_busy(execution)
+
+    def _looked(self, study: Study) -> Sequence[Told]:
+        found = inspect(study, home=self._home.folder)
+        return [Told(section.title, tuple(section.sentences)) for section in found.sections]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.workers.close()
+        self._socket.close()
+
+
+def _read(study: Study) -> Sequence[Told]:
+    """Say what a study would do, as far as its text tells."""
+    return [Told(section.title, tuple(section.sentences)) for section in explain(study, compile(study))]

@@ -1,0 +1,140 @@
+"""A first study by somebody who knows no code: three clicks, and results; each page accessible, in light and dark."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+SOON = 120_000
+"""Milliseconds for a study; it takes five seconds on a quiet machine."""
+
+
+def test_three_clicks_lead_to_results(page: Page, screenshots: Path, tmp_path: Path) -> None:
+    page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("without moving a patient’s row")
+    pictured(page, "home-empty", screenshots)
+    page.get_by_role("link", name="Do four hospitals learn more together than alone?").click()
+    expect(page.get_by_role("heading", name="What leaves a site")).to_be_visible()
+    pictured(page, "plan", screenshots)
+    page.get_by_role("button", name="Start the study").click()
+    expect(page.get_by_role("heading", name="Who takes part")).to_be_visible(timeout=SOON)
+    pictured(page, "watch", screenshots, checked=False)
+    page.get_by_role("link", name="See the results").click(timeout=SOON)
+    expect(page.get_by_role("heading", name="Where to draw the line")).to_be_visible()
+    moved(page)
+    pictured(page, "results", screenshots)
+    page.get_by_role("link", name="Code", exact=True).first.click()
+    pictured(page, "code", screenshots)
+    with page.expect_download() as taken:
+        page.get_by_role("link", name="Script").click()
+    script = tmp_path / "study.py"
+    taken.value.save_as(script)
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+    assert "The models are those of the study, to the bit." in done.stdout, done.stderr
+    page.get_by_role("link", name="Studies").first.click()
+    expect(page.get_by_role("heading", name="Finished")).to_be_visible()
+    pictured(page, "home", screenshots)
+
+
+def test_a_study_that_is_stopped_goes_on(page: Page) -> None:
+    page.goto("/start/breast-cancer-arms")
+    page.get_by_role("button", name="Start the study").click()
+    expect(page.locator("#runs .tag.running").first).to_be_visible(timeout=SOON)
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.locator("#standing.waiting")).to_be_visible(timeout=SOON)
+    expect(page.locator("#standing")).to_contain_text("it can go on")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#standing.finished")).to_be_visible(timeout=SOON)
+
+
+def test_a_study_is_designed_by_clicks_alone(page: Page, screenshots: Path) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="New study").first.click()
+    pictured(page, "new", screenshots)
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict")).to_contain_text("to mend")
+    pictured(page, "design-empty", screenshots)
+    put(page, "study.name", "tumours")
+    put(page, "study.question", "Is this tumour malignant?")
+    put(page, "data.target", "diagnosis")
+    put(page, "data.positive", "malignant")
+    page.locator("#step-data").get_by_role("button", name="Add").click()
+    page.locator('[id="data.simulate.bundled"]').select_option("breast-cancer")
+    put(page, "data.simulate.sites", "3")
+    put(page, "algorithm.rounds", "two")
+    expect(page.locator("#step-algorithm .wrong")).to_be_visible()
+    put(page, "algorithm.rounds", "2")
+    expect(page.locator("#verdict")).to_contain_text("This study is sound")
+    page.locator("#step-algorithm").get_by_role("button", name="Compare another way here").click()
+    page.locator('[id="arm.1.algorithm.kind"]').select_option("fedyogi")
+    expect(page.locator("#picture svg")).to_be_visible()
+    page.get_by_role("tab", name="Spec").click()
+    expect(page.locator("#text")).to_have_value(re.compile(r'kind = "fedyogi"'))
+    text = page.locator("#text").input_value()
+    page.locator("#text").fill(text.replace("rounds = 2", "rounds = 3"))
+    expect(page.locator('[id="algorithm.rounds"]')).to_have_value("3")
+    expect(page.locator("#text")).to_be_focused()
+    pictured(page, "design", screenshots)
+    page.get_by_role("button", name="Look at the plan").click()
+    page.get_by_role("button", name="Start the study").click()
+    page.get_by_role("link", name="See the results").click(timeout=SOON)
+    expect(page.get_by_role("table").filter(has_text="algorithm-2").first).to_be_visible()
+
+
+def test_a_broken_text_says_what_is_wrong(page: Page, screenshots: Path) -> None:
+    page.goto("/new")
+    page.get_by_label("Paste a study").fill('[study]\nname = "x"\n[data]\ntarget = "y"\nsitess = {}\n')
+    page.get_by_role("button", name="Open it").click()
+    expect(page.locator("#verdict")).to_contain_text("sitess is not a key here")
+    pictured(page, "design-broken", screenshots)
+
+
+@pytest.mark.parametrize("width", [820, 390])
+def test_no_page_is_wider_than_its_window(width: int, page: Page) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in ("/", "/new", "/start/breast-cancer", "/start/breast-cancer-arms"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def pictured(page: Page, name: str, folder: Path, *, checked: bool = True) -> None:
+    """Leave pictures of a page in light and dark, and hold it to WCAG 2.2 AA in both."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
+        if checked:
+            found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+            assert found.violations_count == 0, found.generate_report()
+    page.emulate_media(color_scheme="light")
+
+
+def put(page: Page, path: str, value: str) -> None:
+    """Fill a field and leave it, and wait until the draft has taken it in."""
+    with page.expect_response(re.compile("/drafts/[0-9a-f]+/set")):
+        page.locator(f'[id="{path}"]').fill(value)
+        page.locator(f'[id="{path}"]').blur()
+
+
+def moved(page: Page) -> None:
+    """Move the threshold to its end: nobody is called positive, and the four cells still add up to the same rows."""
+    expect(page.locator("#tp")).not_to_have_text("–")
+    before = cells(page)
+    cut = page.get_by_role("slider", name="Threshold")
+    cut.focus()
+    cut.press("End")
+    after = cells(page)
+    assert (after["tp"], after["fp"]) == (0, 0) or after["tp"] + after["fp"] < before["tp"] + before["fp"]
+    assert sum(after.values()) == sum(before.values())
+    assert after["tp"] + after["fn"] == before["tp"] + before["fn"]
+
+
+def cells(page: Page) -> dict[str, int]:
+    """Return the confusion matrix that is shown."""
+    return {name: int(page.locator(f"#{name}").inner_text().replace(",", "")) for name in ("tp", "fn", "fp", "tn")}
