@@ -28,22 +28,12 @@ from medfl.over_hub import keys_of
 from medfl.run.flower.wire import letter
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.enrolled import SiteHome
-from medfl.site.rules_template import template
 from medfl.testing.command import MEDFL, typed
+from medfl.testing.consortium import POLICY
 from medfl.testing.federation import NAMES, tables
 from medfl.testing.hub import LOOPBACK, enrolled, invited, made, proof
 from medfl.testing.upstream import Line, Upstream
 
-POLICY = (
-    template()
-    .replace('mode = "each"', 'mode = "within-policy"')
-    .replace('ranges = "rounded"', 'ranges = "exact"')
-    .replace("minimum_rows = 50", "minimum_rows = 40")
-    .replace("minimum = 5", "minimum = 1")
-    .replace("minimum_test_rows = 20", "minimum_test_rows = 1")
-    .replace("minimum_difference = 5", "minimum_difference = 1")
-    .replace("studies = []", 'studies = "any"')
-)
 STUDY = """
 [study]
 name = "tiny"

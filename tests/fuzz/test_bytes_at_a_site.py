@@ -66,9 +66,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteHome]:
 
 
 def saying(said: object) -> Any:
-    """Have the hub say something, whatever it is asked."""
-    words = said if isinstance(said, dict) else {}
-    return patch.object(reaching, "asked", lambda *_, **__: words)
+    """Have the hub say something, whatever it is asked, as it comes over the wire."""
+    return patch.object(reaching, "asked", lambda *_, **__: json_of(json.dumps(said).encode()))
 
 
 # -- the hub's answers

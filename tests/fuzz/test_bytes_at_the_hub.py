@@ -34,6 +34,7 @@ from medfl.enrolment import (
     Directory,
     Signed,
     certificate_digest,
+    json_of,
     status_statement,
 )
 from medfl.errors import EngineError, MedflError, WireError
@@ -47,6 +48,7 @@ from medfl.hub.pace import Pace
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import Presence
 from medfl.hub.queue import Queue
+from medfl.hub.told import Told
 from medfl.hub.waking import Waking
 from medfl.hub.web import application as web
 from medfl.over_hub import keys_of
@@ -55,6 +57,7 @@ from medfl.testing.fuzzing import CHANGES, EDITS, JSON, WORDS, altered, damaged,
 from medfl.testing.hub import LOOPBACK, application, enrolled, invited, made, proof, served
 from medfl.testing.upstream import Upstream, raw
 from medfl.tunnel import VPN, Offer
+from medfl.versions import Speaks
 
 ROUTES = [AUTHORITY, APPLY, STATUS, SITES, VPN, WAKE, *(f"/v1/fleet/{call}" for call in sorted(CALLS))]
 NEVER = Pace(most=10**9)
@@ -230,7 +233,9 @@ def raw_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubPlace]:
         served(made(tmp_path_factory.mktemp("raw") / "hub")) as hub,
     ):
         yield hub
-        assert raw(hub, b"GET /v1/authority HTTP/1.1\r\nHost: hub\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        honest = b"GET /v1/authority HTTP/1.1\r\nHost: hub\r\n\r\n"
+        # More than once: on a busy machine even that may not come in a tenth of a second.
+        assert any(raw(hub, honest).startswith(b"HTTP/1.1 200 ") for _ in range(20))
         assert "Traceback" not in hub.log.read_text(encoding="utf-8")
 
 
@@ -255,6 +260,36 @@ def test_any_websocket_is_closed_with_a_reason(hub: Hub, sent: list[bytes | str]
     asyncio.run(serve())
     assert said[-1]["type"] == "websocket.close"
     assert said[-1]["code"] in (waking.UNREADABLE, waking.NOT_ENROLLED)
+
+
+TELLS: list[dict[str, Any]] = [
+    {
+        "tell": "state",
+        "state": {"doing": "training", "run": "r", "task": "train", "round": 1, "rounds": 2, "since": 1.0},
+    },
+    {"tell": "lines", "lines": [{"at": 1.0, "text": "x"}]},
+    {"tell": "catalogue", "all": ["ward"]},
+    {"tell": "catalogue", "dataset": "ward", "entry": {"withheld": "no"}},
+    {
+        "tell": "catalogue",
+        "dataset": "ward",
+        "entry": {"target": "sick", "rows": 3, "columns": [{"name": "age", "kind": "numeric", "minimum": 1.0}]},
+    },
+]
+
+
+@fuzzed(120)
+@given(which=st.integers(0, len(TELLS) - 1), changes=CHANGES, other=JSON)
+def test_whatever_a_site_tells_is_kept_or_refused(which: int, changes: Any, other: Any) -> None:
+    told = Told()
+    told.hear(TELLS[2])
+    for said in (altered(TELLS[which], changes), other):
+        with suppress(WireError):
+            told.hear(json_of(json.dumps(said).encode()))
+        with suppress(WireError):
+            Speaks.read(said)
+    assert Told.read(json_of(told.to_bytes())) == told
+    assert "\x1b" not in json.dumps(told.shown(), ensure_ascii=False)
 
 
 @fuzzed(40)
