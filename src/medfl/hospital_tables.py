@@ -8,6 +8,7 @@ from typing import Any
 from medfl.errors import listed
 from medfl.hospital import moment
 from medfl.learn.data.schema import Column, Schema
+from medfl.messages import SITTING
 from medfl.site.dictionary import Meaning
 
 LOG = ("LINE", "TIME (UTC)", "STUDY", "RUN", "ROUND", "WHAT", "VERDICT", "WHY")
@@ -66,7 +67,8 @@ def _why(line: Mapping[str, Any]) -> str:
         return "; ".join(map(str, reasons))
     if line.get("is") == "decision":
         return ": ".join(filter(None, [f"by {line.get('by', '')}", str(line.get("reason", ""))]))
-    left = dict.fromkeys(str(name).partition("/")[0] for name in (*line.get("words", ()), *line.get("numbers", ())))
+    words = (word for word in line.get("words", ()) if word != SITTING)  # Which process answered is no one's data.
+    left = dict.fromkeys(str(name).partition("/")[0] for name in (*words, *line.get("numbers", ())))
     held = len(line.get("held_back", ()))
     rules = f"; held back by {held} rule{'s' * (held > 1)}" if held else ""
     return f"left: {', '.join(left) or 'nothing'}{rules}"

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
+from medfl.announced import listening as opened
 from medfl.enrolment import APPLY, AUTHORITY, PROTOCOL, SITES, STATUS, WAKE
 from medfl.errors import EngineError
 from medfl.hub.door import strict
 from medfl.hub.pace import Pace
 from medfl.hub.place import About, HubPlace
-from medfl.hub.service import Service, _listening
+from medfl.hub.service import Service
 from medfl.testing.command import MEDFL, typed
 from medfl.testing.hub import LOOPBACK, free_port, invited, made, served
 
@@ -47,7 +48,7 @@ def ask(
 
 def test_no_answer_waits_for_the_other_ends_acknowledgement() -> None:
     """Connections have what their socket has; with Nagle's algorithm on, each answer took 40 ms more."""
-    listening = _listening(LOOPBACK, 0)
+    listening = opened(LOOPBACK, 0, who="the hub")
     with listening, socket.create_connection(listening.getsockname()) as calling:
         taken, _ = listening.accept()
         with taken:

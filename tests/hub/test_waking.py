@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import ssl
@@ -10,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
+from unittest.mock import Mock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidState, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from medfl.channel import LARGEST, State
@@ -22,6 +24,7 @@ from medfl.errors import StoreError, VersionError
 from medfl.hub import bell, waking
 from medfl.hub.authority import certificate_at
 from medfl.hub.bell import ring
+from medfl.hub.door import Parting
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import NAME, STALE, Presence
 from medfl.hub.service import Service
@@ -121,6 +124,17 @@ def test_what_is_no_proof_is_refused(hub: HubPlace, said: str | bytes) -> None:
         line.send(said)
         assert code(line) == waking.UNREADABLE
     assert "a WebSocket" in hub.log.read_text(encoding="utf-8")
+
+
+def test_a_hub_that_ends_does_not_stumble_over_who_is_leaving() -> None:
+    """It would say so to everybody who is connected, and some have just been parted from."""
+    leaving = Parting.__new__(Parting)
+    leaving.ping_timer = leaving.pong_timer = None
+    leaving.handshake_complete, leaving.queue = True, asyncio.Queue()
+    leaving.conn, leaving.transport = Mock(), Mock()
+    leaving.conn.send_close.side_effect = InvalidState("connection is closing")
+    leaving.shutdown()
+    leaving.transport.abort.assert_called_once_with()
 
 
 def test_what_is_too_large_is_not_read(hub: HubPlace) -> None:

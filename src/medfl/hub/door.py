@@ -12,6 +12,8 @@ import ssl
 from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 log = logging.getLogger(__name__)
 HANDSHAKE = 10.0
@@ -195,6 +197,17 @@ class Patient(HttpToolsProtocol):
         log.warning("refused %s: %s", self._who, why)
         self._no_longer_late()
         self.transport.abort()
+
+
+class Parting(WebSocketsSansIOProtocol):
+    """A WebSocket that the hub's end does not stumble over where it is being closed already."""
+
+    def shutdown(self) -> None:
+        """Part, whatever the other end has or has not said."""
+        try:
+            super().shutdown()
+        except InvalidState:
+            self.transport.abort()
 
 
 def _host(transport: asyncio.Transport) -> str:

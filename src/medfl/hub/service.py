@@ -20,7 +20,7 @@ try:
     import websockets  # noqa: F401 - the server needs it to wake sites, and would say so only at its start
 
     from medfl.announced import Announced, ending_well, listening
-    from medfl.hub.door import Doors, Patient, strict
+    from medfl.hub.door import Doors, Parting, Patient, strict
     from medfl.hub.fleet import Fleet
     from medfl.hub.web import application
 except ImportError as missing:
@@ -62,7 +62,7 @@ class Service:
         config = uvicorn.Config(
             application(hub, fleet=fleet),
             http=Patient,
-            ws="websockets-sansio",
+            ws=Parting,
             ws_max_size=LARGEST,
             ws_per_message_deflate=False,
             ws_ping_interval=SIGN,
