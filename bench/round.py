@@ -92,8 +92,11 @@ def idle(there: Consortium, counting: Counting, seconds: float) -> list[str]:
     rate = (counting.bytes - before) / seconds / 1e3
     parts = there.parts()
     fresh = megabytes_of(parts["idle"])
-    worked = max(megabytes_of(pids) for name, pids in parts.items() if name.startswith("site-"))
-    print(f"idle: {rate:.2f} kB/s a site; its agent {fresh:.0f} MB before any work, {worked:.0f} MB after it")
+    # The first process of a site is its agent; its worker ends after ten minutes without a request.
+    sites = [pids for name, pids in parts.items() if name.startswith("site-")]
+    worked, worker = max(megabytes_of(pids[:1]) for pids in sites), max(megabytes_of(pids[1:]) for pids in sites)
+    print(f"idle: {rate:.2f} kB/s a site; its agent {fresh:.0f} MB before any work, {worked:.0f} MB after it", end="")
+    print(f", and {worker:.0f} MB its worker until that ends")
     missed = [f"{rate:.2f} kB/s of an idle site; at most {QUIET:g}"] if rate > QUIET else []
     return missed + [f"{mb:.0f} MB of an idle agent; at most {LIGHT:g}" for mb in (fresh, worked) if mb > LIGHT]
 

@@ -71,7 +71,7 @@ def test_only_a_run_that_has_begun_goes_on_without_a_site(
         yield SimpleNamespace(wait=lambda seconds, *, logs, least: waited.append(least))
 
     monkeypatch.setattr(coordinating, "reached", reached)
-    coordinating._wait(tmp_path, three(least), begun=begun)
+    coordinating._wait(tmp_path, three(least), begun=begun, stopped=lambda: False)
     assert waited == [waits]
 
 

@@ -26,6 +26,7 @@ from medfl.events import (
     RunPlanned,
     RunResumed,
     RunStarted,
+    RunStopped,
     SiteAnswered,
     SiteFailed,
     WeightsTaken,
@@ -76,6 +77,7 @@ EXAMPLES: list[Event] = [
     RunFinished(run="a-1", rounds=2, model="", seconds=1.5),
     RunFailed(run="a-1", code="diverged", message="site east, round 2: …"),
     RunInterrupted(run="a-1"),
+    RunStopped(run="a-1"),
 ]
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -22,6 +23,7 @@ from medfl.hosting import submit
 from medfl.hub.place import HubPlace
 from medfl.hub.told import Told
 from medfl.inspection import opened
+from medfl.site.audit import AuditLog
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.enrolled import SiteHome
 from medfl.site.place import Place
@@ -164,6 +166,11 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]
         yield consortium
 
 
+def heard(log: Path) -> bool:
+    """Say whether a site's log ends with what it was told of a run that was stopped."""
+    return bool(list(AuditLog(log).read())[-1].get("task") == "stopped")
+
+
 def in_process(study: Path) -> str:
     """Return the digest of the model that one process makes of a study."""
     said = typed("run", study, "--home", study.parent / "in one process", "--json")
@@ -215,6 +222,49 @@ def test_a_hub_that_is_killed_goes_on_by_itself_and_so_does_a_runs_process(conso
     assert {one["version"] for one in told} == {version("medfl")}
     lines = typed("hub", "log", "--site", "east", "--home", consortium.hub.folder).out
     assert f"train of run {execution}"[:24] in lines and "answered in" in lines
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_that_is_stopped_tells_its_sites_and_resumes_to_the_same_model(consortium: Consortium) -> None:
+    study, home = consortium.study("halted", rounds="8"), consortium.hub.folder
+    execution, _ = submit(consortium.hub, study)
+    until(lambda: consortium.rounds(execution) >= 1)
+    said = typed("stop", execution, "--home", home, "--json")
+    assert said.code == 0, said.err
+    assert said.json["status"] == "stopped"
+    assert said.json["rounds"] == consortium.rounds(execution) < 8
+    assert execution not in consortium.hub.queue.waiting()
+    for place in consortium.homes.values():
+        until(partial(heard, place.folder / "log"))
+    assert typed("stop", execution, "--home", home).code == 0, "once more changes nothing"
+    assert typed("resume", f"{execution}-1", "--home", home).code == 0
+    found = consortium.results(execution)
+    assert (found["status"], found["model"]) == ("finished", in_process(study))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_hub_that_is_restored_from_an_older_backup_goes_on_to_the_same_model(consortium: Consortium) -> None:
+    """Rounds done since are asked for again; sites need no enrolment, and answer with the replies that they keep."""
+    study, home, file = consortium.study("restored", rounds="5"), consortium.hub.folder, consortium.folder / "hub.tar"
+    execution, _ = submit(consortium.hub, study)
+    until(lambda: consortium.rounds(execution) >= 1)
+    assert typed("hub", "backup", file, "--home", home).code == 0
+    copied = consortium.rounds(execution)
+    until(lambda: consortium.rounds(execution) >= copied + 2)
+    assert consortium.serving is not None
+    os.kill(consortium.serving.pid, signal.SIGKILL)
+    consortium.serving.wait()
+    home.rename(consortium.folder / "lost")
+    said = typed("hub", "restore", file, "--home", home)
+    assert said.code == 0, said.err
+    assert consortium.rounds(execution) <= copied
+    assert execution in consortium.hub.queue.waiting()
+    consortium.start()
+    found = consortium.results(execution)
+    assert (found["status"], found["model"]) == ("finished", in_process(study))
+    assert {site.status for site in consortium.hub.register.sites()} == {"approved"}
 
 
 @pytest.mark.parametrize(

@@ -114,14 +114,30 @@ def resume(run: str, home: Path | None, address: str | None, plugin: tuple[Path,
 
 
 @main.command()
+@RUN
+@HOME
+@click.option("--now", is_flag=True, help="Do not wait for the round that is going on; it is asked for again later.")
+@JSON
+def stop(run: str, home: Path | None, now: bool, as_json: bool) -> None:
+    """Stop a run that another process carries out, and all that was started together with it."""
+    from medfl import console_stop
+
+    console_stop.stop(run, home, now=now, as_json=as_json)
+
+
+@main.command()
 @HOME
 @click.option("--baselines", is_flag=True, help="List the runs of baselines too.")
+@click.option("--watch", is_flag=True, help="Go on showing them as they change, until Ctrl-C; with --json a line each.")
 @JSON
-def runs(home: Path | None, baselines: bool, as_json: bool) -> None:
+def runs(home: Path | None, baselines: bool, watch: bool, as_json: bool) -> None:
     """List the runs, newest first."""
-    from medfl import console
+    from medfl import console, console_watch
 
-    console.runs(home, baselines=baselines, as_json=as_json)
+    if watch:
+        console_watch.watch(home, baselines=baselines, as_json=as_json)
+    else:
+        console.runs(home, baselines=baselines, as_json=as_json)
 
 
 @main.command()

@@ -53,5 +53,16 @@ def start_site(memory: str | None, cores: int | None, home: Path | None) -> None
     console_enrol.start(home, memory=memory, cores=cores)
 
 
-ENROLMENT: tuple[click.Command, ...] = (enrol_site, status_of_site, start_site)
+@click.command("page")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1 [default: a free one].")
+@click.option("--browser", is_flag=True, help="Open a browser, too.")
+@HOME
+def page_of_site(port: int, browser: bool, home: Path | None) -> None:
+    """Serve a page for this machine's browser that does what "medfl site" does; prints a link that is good once."""
+    from medfl import console_page
+
+    console_page.page(home, port=port, browser=browser)
+
+
+ENROLMENT: tuple[click.Command, ...] = (enrol_site, status_of_site, start_site, page_of_site)
 """What belongs to the group ``medfl site`` and is about the hub."""

@@ -40,16 +40,17 @@ def init_hub(
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Only say whether it fits what its sites have told of their data sets.")
+@click.option("--watch", is_flag=True, help="Show how far it is until its end; Ctrl-C ends only that.")
 @HUB_HOME
 @JSON
-def submit(study: Path, check: bool, home: Path | None, as_json: bool) -> None:
+def submit(study: Path, check: bool, watch: bool, home: Path | None, as_json: bool) -> None:
     """Queue a study at the hub on this machine: it is run over the enrolled sites that it names."""
     from medfl import console_hub
 
     if check:
         console_hub.fits(home, study, as_json=as_json)
     else:
-        console_hub.submit(home, study, as_json=as_json)
+        console_hub.submit(home, study, watch=watch, as_json=as_json)
 
 
 @hub.command("start")
@@ -61,6 +62,28 @@ def start_hub(bind: str | None, port: int | None, home: Path | None) -> None:
     from medfl import console_hub
 
     console_hub.start(home, bind=bind, port=port)
+
+
+@hub.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@HUB_HOME
+@JSON
+def back_up_hub(file: Path, home: Path | None, as_json: bool) -> None:
+    """Copy the hub into one file, also while it runs; whoever has the file is the hub."""
+    from medfl import console_backup
+
+    console_backup.back_up(home, file, as_json=as_json)
+
+
+@hub.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@HUB_HOME
+@JSON
+def restore_hub(file: Path, home: Path | None, as_json: bool) -> None:
+    """Make the hub of a backup, in a folder where there is nothing yet."""
+    from medfl import console_backup
+
+    console_backup.restore(home, file, as_json=as_json)
 
 
 @hub.command("certificate")

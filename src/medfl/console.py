@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from medfl.errors import BusyError, DivergedError, MedflError, SiteError, UserError
+from medfl.errors import BusyError, DivergedError, MedflError, SiteError, StoppedError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -81,9 +81,9 @@ def _leave(pipe: IO[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
 
 
-def print_json(value: object) -> None:
-    """Write a value for programs."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def print_json(value: object, *, line: bool = False) -> None:
+    """Write a value for programs; on one line where others follow."""
+    click.echo(json.dumps(value, indent=None if line else 2, ensure_ascii=False))
 
 
 def _error_json(error: MedflError) -> dict[str, Any]:
@@ -191,6 +191,7 @@ def resume(run: str, home: Path | None, *, address: str | None, plugins: tuple[P
         known = whole_run(place, run)
         if address is not None:
             chosen(known.engine, address)
+        place.let_go_on(known.execution)
     _carry_on(known.execution, home, plugins=plugins, as_json=as_json, address=address)
 
 
@@ -212,7 +213,7 @@ def _carry_on(
 
     place, option = _home(home), home_option(home)
     with failing_in_json(as_json):
-        display = progress(whole_execution(place, execution), _console(err=True))
+        display = progress(whole_execution(place, execution), console_of(err=True))
     try:
         with placing(study), logged(place.folder / "sites") as log, display as shown:
             carry_on(place, execution, display=shown, plugins=plugins, address=address)
@@ -249,7 +250,7 @@ def _advice(view: ExecutionView, error: MedflError, option: str) -> str:
     """Say what can be done with what is stored."""
     run = _unfinished(view)
     match error:
-        case BusyError():
+        case BusyError() | StoppedError():
             return ""
         case DivergedError():
             kept = [one.run for one in view.runs if one.status == "failed" and one.model]
@@ -378,14 +379,15 @@ def _show(renderable: RenderableType) -> None:
     """Write a result for people on standard output; into a pipe as plain text."""
     from medfl.publish.terminal import plain
 
-    console = _console()
+    console = console_of()
     if console.is_terminal:
         console.print(renderable)
     else:
         click.echo(plain(renderable))
 
 
-def _console(*, err: bool = False) -> Console:
+def console_of(*, err: bool = False) -> Console:
+    """Return what writes for people, on standard output or on standard error."""
     from rich.console import Console
 
     class Patient(Console):

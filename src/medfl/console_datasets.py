@@ -14,7 +14,7 @@ from medfl.console import failing_in_json, home_option, print_json, say
 
 if TYPE_CHECKING:
     from medfl.errors import Complaint, MedflError
-    from medfl.learn.data.schema import Column, Schema
+    from medfl.learn.data.schema import Schema
     from medfl.site.datasets import DataSet
     from medfl.site.dictionary import Meaning
 
@@ -55,6 +55,7 @@ def listed(home: Path | None, *, as_json: bool) -> None:
 
 def show(name: str, home: Path | None, *, as_hub: bool, as_json: bool) -> None:
     """Show what a table is like, to its owner or as the hub may see it."""
+    from medfl.hospital_tables import COLUMNS, column_rows
     from medfl.site.catalogue import catalogue
     from medfl.site.datasets import Datasets
     from medfl.site.place import Place
@@ -80,8 +81,7 @@ def show(name: str, home: Path | None, *, as_hub: bool, as_json: bool) -> None:
     if dataset.query is not None:
         click.echo(f"  {shown(dataset.query)}")
     click.echo()
-    head = ("COLUMN", "KIND", "UNIT", "VALUES", "MISSING", "DESCRIPTION")
-    click.echo(aligned(head, [_line(column, meanings.get(column.name)) for column in schema.columns]))
+    click.echo(aligned(COLUMNS, [*column_rows(schema, meanings)]))
     _unusable(unusable)
     _complain(_strange(dataset, schema, unusable))
 
@@ -179,27 +179,6 @@ def _columns_json(schema: Schema, meanings: Mapping[str, Meaning]) -> Iterator[d
         yield words | more
 
 
-def _line(column: Column, meaning: Meaning | None) -> tuple[str, ...]:
-    return (
-        column.name,
-        column.kind,
-        column.unit,
-        _values(column, meaning),
-        str(column.missing) if column.missing else "",
-        "" if meaning is None else meaning.description,
-    )
-
-
-def _values(column: Column, meaning: Meaning | None) -> str:
-    """Return the categories with what they stand for, or the range."""
-    from medfl.errors import listed
-
-    codes = {} if meaning is None else meaning.codes
-    if column.categories:
-        return listed([f"{one} = {codes[one]}" if one in codes else one for one in column.categories], 4)
-    return "" if column.minimum is None else f"{column.minimum:g} to {column.maximum:g}"
-
-
 def _unusable(unusable: Mapping[str, Complaint]) -> None:
     for name, complaint in unusable.items():
         click.echo(f"  Not for studies: {shown(name)}: {complaint.what}")
@@ -227,33 +206,17 @@ def _complain(sentences: list[str]) -> None:
 
 def _show_told(name: str, told: Mapping[str, Any], home: Path | None) -> None:
     """Show what leaves."""
+    from medfl.hospital_tables import COLUMNS, told_rows
+
     if "withheld" in told:
         click.echo(f"Nothing of {name} may be told: {told['withheld']}.")
         say(f"Write a policy: medfl policy init {_policy(home)}", dim=True)
         return
     rows = f"{told['rows']} rows" if "rows" in told else "rows not told"
     click.echo(click.style(name, bold=True) + f"  {rows}, target {shown(told['target'])}")
-    head = ("COLUMN", "KIND", "UNIT", "VALUES", "MISSING", "DESCRIPTION")
-    click.echo(aligned(head, [_told_line(column) for column in told["columns"]]))
+    click.echo(aligned(COLUMNS, [*told_rows(told)]))
     for sentence in told["policy"]:
         click.echo(f"  Held back: {sentence}")
-
-
-def _told_line(column: Mapping[str, Any]) -> tuple[str, ...]:
-    from medfl.errors import listed
-
-    codes = column.get("codes", {})
-    names = [f"{one} = {codes[one]}" if one in codes else one for one in column.get("categories", ())]
-    span = f"{column['minimum']:g} to {column['maximum']:g}" if "minimum" in column else ""
-    missing = str(column["missing"]) if column.get("missing") else ""
-    return (
-        column["name"],
-        column["kind"],
-        column.get("unit", ""),
-        listed(names, 4) if names else span,
-        missing,
-        column.get("description", ""),
-    )
 
 
 def _policy(home: Path | None) -> Path:

@@ -67,14 +67,14 @@ def start(home: Path | None, *, memory: str | None, cores: int | None) -> None:
         raise MissingExtraError("Flower is not installed", remedy="pip install 'medfl[flower]'")
     from medfl.site.agent import serve
 
-    with _ended_by_term():
+    with ended_by_term():
         click.echo(f"{found.site} answers {found.hub} ({found.way}:{found.port}). Ctrl-C ends it.")
         keep_private()
         serve(place, limits)
 
 
 @contextmanager
-def _ended_by_term() -> Iterator[None]:
+def ended_by_term() -> Iterator[None]:
     """End with code 0 on TERM: all that has to be kept is on the disk at any moment."""
 
     class Ended(BaseException):

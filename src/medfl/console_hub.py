@@ -61,7 +61,7 @@ def start(home: Path | None, *, bind: str | None, port: int | None) -> None:
     host(hub, bind=bind, port=port, ready=ready)
 
 
-def submit(home: Path | None, study: Path, *, as_json: bool) -> None:
+def submit(home: Path | None, study: Path, *, watch: bool, as_json: bool) -> None:
     """Queue a study."""
     from medfl.hosting import submit as submitted
 
@@ -69,10 +69,17 @@ def submit(home: Path | None, study: Path, *, as_json: bool) -> None:
         hub = _hub(home)
         execution, asked = submitted(hub, study)
     if as_json:
-        print_json({"execution": execution, "study": asked.study.name, "digest": asked.digest})
-        return
-    click.echo(f"{asked.study.name} is queued as {execution}; it begins when all its sites are there.")
-    say(f"See how far it is: medfl runs --home {hub.folder}", dim=True)
+        queued = {"execution": execution, "study": asked.study.name, "digest": asked.digest}
+        print_json(queued, line=watch)
+    else:
+        click.echo(f"{asked.study.name} is queued as {execution}; it begins when all its sites are there.")
+    if watch:
+        from medfl.console_watch import watch_execution
+
+        queue = hub.queue
+        watch_execution(hub.folder, execution, over=lambda: execution not in queue.waiting(), as_json=as_json)
+    elif not as_json:
+        say(f"See how far it is: medfl runs --watch --home {hub.folder}", dim=True)
 
 
 def certificate(home: Path | None, certificate: Path, key: Path) -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from medfl.spec.study import Study
 
 SHORT = 12
-_WIDEST = 40
-"""Letters that are shown of a word that came from elsewhere."""
 
 
 def studies(home: Path | None, *, as_json: bool) -> None:
@@ -100,6 +98,8 @@ def go_on(home: Path | None) -> None:
 
 def log(home: Path | None, *, study: str | None, last: int, as_json: bool) -> None:
     """Show the newest lines of the log."""
+    from medfl.hospital_tables import LOG, log_rows
+
     with failing_in_json(as_json):
         about = (line for line in _hospital(home).log.read() if study is None or _is_about(line, study))
         lines = list(deque(about, maxlen=last))
@@ -110,7 +110,7 @@ def log(home: Path | None, *, study: str | None, last: int, as_json: bool) -> No
         about_it = f" about {shown(study)}" if study is not None else ""
         click.echo(f"Nothing in the log{about_it} yet: whatever the site is asked will be there.")
         return
-    click.echo(aligned(("LINE", "TIME (UTC)", "STUDY", "RUN", "ROUND", "WHAT", "VERDICT", "WHY"), _rows(lines)))
+    click.echo(aligned(LOG, log_rows(lines)))
 
 
 def verify(home: Path | None, remembered: str | None, *, as_json: bool) -> None:
@@ -145,12 +145,8 @@ def verify(home: Path | None, remembered: str | None, *, as_json: bool) -> None:
 
 def budget(home: Path | None, delta: float, *, as_json: bool) -> None:
     """Show what the site's ledger says."""
-    from medfl.inspection import spent
-    from medfl.site.purse import hospital_ledger
-
     with failing_in_json(as_json):
-        folder = _hospital(home).place.folder
-        found = list(spent(hospital_ledger(folder), delta=delta)) if (folder / "ledger").is_dir() else []
+        found = _hospital(home).spent(delta)
     show_spendings(found, as_json=as_json)
 
 
@@ -192,33 +188,3 @@ def _as_json(known: Known) -> dict[str, Any]:
 
 def _is_about(line: Mapping[str, Any], study: str) -> bool:
     return line.get("study") == study or (len(study) >= 4 and str(line.get("digest", "")).startswith(study))
-
-
-def _rows(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    from medfl.hospital import moment
-
-    return [
-        (
-            str(line["line"]),
-            moment(str(line["at"])),
-            str(line.get("study", ""))[:_WIDEST],
-            str(line.get("run", ""))[:_WIDEST],
-            str(line.get("round", "")),
-            str(line.get("task", "decision")),
-            str(line.get("verdict", "")),
-            _why(line),
-        )
-        for line in lines
-    ]
-
-
-def _why(line: Mapping[str, Any]) -> str:
-    """Return the reason of a no, who decided, or what left."""
-    if reasons := line.get("reasons"):
-        return "; ".join(map(str, reasons))
-    if line.get("is") == "decision":
-        return ": ".join(filter(None, [f"by {line.get('by', '')}", str(line.get("reason", ""))]))
-    left = dict.fromkeys(str(name).partition("/")[0] for name in (*line.get("words", ()), *line.get("numbers", ())))
-    held = len(line.get("held_back", ()))
-    rules = f"; held back by {held} rule{'s' * (held > 1)}" if held else ""
-    return f"left: {', '.join(left) or 'nothing'}{rules}"

@@ -7,22 +7,31 @@ done, or when only a person can go on; if it is still in the queue when the proc
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
-from medfl.errors import EngineError, MedflError, UserError
+from medfl.errors import EngineError, MedflError, StoppedError, UserError
 from medfl.events import Event, RoundFinished
 from medfl.execution import carry_on
 from medfl.hub.place import HubPlace
+from medfl.messages import Request
 from medfl.over_hub import reached, sites_of
 from medfl.run.flower.orphans import end_with
 from medfl.spec.study import Study
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
+from medfl.store.views import ExecutionView
 
 log = logging.getLogger("medfl.hub")
+LOOK = 1.0
+"""Seconds between two looks whether somebody has stopped what still waits for its sites."""
+HEARD = 5.0
+"""Seconds that sites have to hear that a run was stopped."""
 COMING = 60.0
 """Seconds after which it is said again which sites are missing."""
 
@@ -35,14 +44,35 @@ def coordinate(folder: Path, execution: str) -> None:
         try:
             # That a site speaks another version is told by the run itself, in the journal.
             with suppress(UserError):
-                _wait(folder, study, begun=any(run.rounds for run in runs))
+                begun = any(run.rounds for run in runs)
+                _wait(folder, study, begun=begun, stopped=lambda: bool(home.asked_to_stop(execution)))
             carry_on(home, execution, display=_Progress(folder, execution))
+        except StoppedError as error:
+            log.warning("%s", error.complaints[0].what)
+            with suppress(MedflError):
+                tell_stopped(folder, whole_execution(home, execution))
         except UserError as error:
             log.error("%s", error)
         except MedflError as error:
             log.error("%s", error)
             return
         HubPlace(folder).queue.done(execution)
+
+
+def tell_stopped(folder: Path, execution: ExecutionView) -> None:
+    """Tell the sites of a run that it was stopped, those that are there; whoever is not misses nothing."""
+    for run in execution.every:
+        if run.status == "stopped" and run.sites:
+            study = Study.model_validate(run.spec)
+            study = study.arms.get(run.arm) or study.overridden({})
+            with reached(folder, tuple(run.sites)) as engine:
+                asked = [
+                    Request(
+                        run=run.run, round=run.rounds, site=site, task="stopped", study=study.canonical, seed=run.seed
+                    )
+                    for site in run.sites
+                ]
+                list(engine.exchange(asked, timeout=HEARD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +88,29 @@ class _Progress:
             HubPlace(self.folder).queue.went_on(self.execution)
 
 
-def _wait(folder: Path, study: Study, *, begun: bool) -> None:
-    """Return when all sites are there, however long that takes; for a run that had begun, when enough of them are."""
+def _wait(folder: Path, study: Study, *, begun: bool, stopped: Callable[[], bool]) -> None:
+    """Return when all sites are there, however long that takes; for a run that had begun, when enough of them are.
+
+    It returns, too, when nobody wants them any more.
+    """
     sites = sites_of(study)
     quorum = max(arm.algorithm.min_sites or len(sites) for arm in study.arms.values())
+    told = monotonic()
     with reached(folder, sites) as engine:
-        while True:
+        while not stopped():
             try:
-                engine.wait(COMING, logs=lambda site: "nothing yet", least=quorum if begun else None)
+                engine.wait(LOOK, logs=lambda site: "nothing yet", least=quorum if begun else None)
             except EngineError as error:
-                log.warning("%s", error.complaints[0].received)
+                if monotonic() - told > COMING:
+                    log.warning("%s", error.complaints[0].received)
+                    told = monotonic()
             else:
                 return
 
 
 if __name__ == "__main__":
+    # However the hub was started: what is to stop at once is interrupted so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     # Unbuffered: a thread that waits in a buffer would keep Python from ending.
     end_with(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))  # noqa: SIM115

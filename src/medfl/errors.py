@@ -12,6 +12,7 @@
     │   ├── NotFoundError           no such run, study, file or artefact
     │   ├── BlockedError            something stands between a site and its hub
     │   ├── BusyError               another process is already on it
+    │   ├── StoppedError            somebody stopped the run
     │   ├── OutOfMemoryError        a site needs more memory than it may use
     │   ├── ModelFileError          an exported model cannot be read or used
     │   ├── EnrolmentError          hub and site do not come together: invitation, keys, approval
@@ -151,6 +152,12 @@ class BusyError(UserError):
     """Another process is already working on the same run."""
 
     code = "busy"
+
+
+class StoppedError(UserError):
+    """Somebody stopped the run with ``medfl stop``; what was finished is kept, and it can be resumed."""
+
+    code = "stopped"
 
 
 class OutOfMemoryError(UserError):

@@ -23,8 +23,17 @@ from medfl.deploying import (
     over_hub,
     require_engine,
 )
-from medfl.errors import BusyError, Complaint, DataError, DivergedError, MedflError, PlanError, UserError, listed
-from medfl.events import Event, RunFailed, RunInterrupted, RunPlanned, RunResumed
+from medfl.errors import (
+    BusyError,
+    Complaint,
+    DataError,
+    DivergedError,
+    PlanError,
+    StoppedError,
+    UserError,
+    listed,
+)
+from medfl.events import RunPlanned, RunResumed
 from medfl.kept_policies import keep_policy, policy_of
 from medfl.learn.transfer.source import Source, from_export, from_file, from_run
 from medfl.run.checkpoint import Checkpoint
@@ -37,6 +46,7 @@ from medfl.run.processes import Processes
 from medfl.run.provenance import machine, versions
 from medfl.run.starting import Find
 from medfl.same_data import alike, reads_alike, refuse_other_data
+from medfl.scribe import Display, Scribe, require_going_on
 from medfl.site import worker
 from medfl.site.pooled import pooled
 from medfl.site.sources import Sources, require_own_files
@@ -52,14 +62,6 @@ if TYPE_CHECKING:
 
 OVER_GRID = "flower-app"
 """The engine of a run that a Flower app carries out, over whatever SuperLink it is started on."""
-
-
-class Display(Protocol):
-    """Shows what happens while it happens."""
-
-    def on(self, event: Event) -> None:
-        """Take notice of one event."""
-        ...
 
 
 def lay_down(study: Study, home: Home, *, sources: Sources, engine: Chosen, arm: str | None) -> str:
@@ -188,7 +190,7 @@ def carry_all(home: Home, runs: Sequence[RunView], *, engines: Carriers, display
                 known = whole_run(home, run.run)
                 if known.status != "finished":
                     _carry_out(home, known, engines=engines, before=alike(known, runs), display=display)
-        except BusyError:
+        except (BusyError, StoppedError):
             raise
         except UserError as error:
             mendable.append((run, error))
@@ -260,8 +262,8 @@ def _carry_out(home: Home, run: RunView, *, engines: Carriers, before: RunView |
     """Carry out one run, writing down what happens before anything else is asked for."""
     plan = _plan(run)
     start = _checkpoint(home, run)
-    scribe = _Scribe(home, display)
-    try:
+    with Scribe(home, run, display) as scribe:
+        require_going_on(home, run)
         if start is not None:
             told = versions(plan.study.model.kind)
             scribe.on(RunResumed(run=run.run, after_round=start.round, versions=told, platform=machine()))
@@ -270,30 +272,6 @@ def _carry_out(home: Home, run: RunView, *, engines: Carriers, before: RunView |
             if before is not None:
                 refuse_other_data(before, run, event)
             scribe.on(event)
-    except MedflError as error:
-        scribe.on(RunFailed(run=run.run, code=error.code, message=str(error)))
-        raise
-    except KeyboardInterrupt:
-        scribe.on(RunInterrupted(run=run.run))
-        raise
-
-
-class _Scribe:
-    """Writes events down in batches; each batch ends where something durable was reached."""
-
-    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated", "PrivacySpent")
-
-    def __init__(self, home: Home, display: Display | None) -> None:
-        self._journal, self._display = home.journal, display
-        self._pending: list[Event] = []
-
-    def on(self, event: Event) -> None:
-        self._pending.append(event)
-        if type(event).__name__ not in self._ride_along:
-            self._journal.append(self._pending)
-            self._pending = []
-        if self._display is not None:
-            self._display.on(event)
 
 
 class Engines:

@@ -91,6 +91,8 @@ def coordinate(study: Path, grid: Grid, config: Mapping[str, Any]) -> None:
     with placing(study), Home(told.home) as home:
         plans = () if told.resume else _plans(asked, home, base=base, told=told)
         execution = _begun(home, told.resume, asked) if told.resume else secrets.token_hex(4)
+        if told.resume:
+            home.let_go_on(execution)
         engine = GridEngine(grid, told.sites, seconds=told.wait)
         if plans:
             home.journal.append(planned(asked, plans, execution=execution, base="", engine=OVER_GRID))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medfl.errors import MedflError, NotFoundError, PlanError, listed
+from medfl.inspection import Spending, spent
 from medfl.learn.data.schema import described
 from medfl.learn.data.sheet import Sheet
 from medfl.policing import asked_of
@@ -19,6 +20,7 @@ from medfl.site.approvals import Approvals, Asked, require_short
 from medfl.site.audit import AuditLog
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.place import Place
+from medfl.site.purse import hospital_ledger
 from medfl.site.reception import SHORT, dataset_for, decision, require_accepted
 from medfl.site.rules import ANY
 from medfl.site.rules_reading import read as read_rules
@@ -103,6 +105,12 @@ class Hospital:
             Section("At this site", tuple(self._fits(whole))),
         )
 
+    def fitting(self, whole: Study) -> list[str]:
+        """Return the data sets that a study may be given, the one that it most likely means first."""
+        known = self.datasets.all()
+        meant = dataset_for(whole, self.place.name, known)
+        return sorted(known, key=lambda name: (name != meant, known[name].target != whole.data.target, name))
+
     def approve(self, known: Known, dataset: str | None) -> str:
         """Let a study use a data set, and return its name.
 
@@ -138,6 +146,11 @@ class Hospital:
         require_short(reason)
         self.log.append(decision("refused", known.study, by="person", reason=reason))
         self.approvals.refuse(known.study, reason=reason)
+
+    def spent(self, delta: float) -> list[Spending]:
+        """Return what each data set has spent of its patients' privacy, over all runs, told at this δ."""
+        folder = self.place.folder
+        return list(spent(hospital_ledger(folder), delta=delta)) if (folder / "ledger").is_dir() else []
 
     def pause(self) -> bool:
         """Answer nobody from now on; say whether that is new."""

@@ -421,3 +421,14 @@ def test_baselines_and_repeats_pass_once_each_is_approved(tmp_path: Path) -> Non
         assert isinstance(again, Reply), again.reason
         assert isinstance(answer, Reply)
         assert all(np.array_equal(again.arrays[name], array) for name, array in answer.arrays.items())
+
+
+def test_that_a_run_was_stopped_is_noted_and_looks_at_nothing(place: Place) -> None:
+    place.pause.touch()
+    told = Request(run="r-1", round=3, site="east", task="stopped", study=study().canonical, seed=7)
+    answer = Reception(place, "east").answer(told)
+    assert isinstance(answer, Reply)
+    assert (answer.content, answer.arrays) == ({}, {})
+    (line,) = lines(place)
+    assert (line["task"], line["verdict"], line["run"], line["round"]) == ("stopped", "answered", "r-1", 3)
+    assert Approvals(place).all() == {}, "nobody is asked to decide on it"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medfl.errors import WireError
+from medfl.errors import RefusedError, WireError
 from medfl.learn.algorithm import Memory
 from medfl.messages import Refusal
 from medfl.site.answer import Site
@@ -54,9 +54,18 @@ def test_only_the_last_two_rounds_are_kept(vault: FolderVault, tmp_path: Path) -
     """The last round's, and the one before: it answers the last request again."""
     for round in range(1, 6):
         vault.keep("a-1", round, {"round": np.array(float(round))})
-    assert [path.name for path in files(tmp_path)] == ["4.safetensors", "5.safetensors"]
+    assert [path.name for path in files(tmp_path)] == ["4.safetensors", "5.safetensors", "forgotten"]
     assert vault.recall("a-1", 4)["round"] == 4.0
-    assert vault.recall("a-1", 3) == {}
+    assert vault.recall("a-1", 0) == {}, "the first round begins from nothing"
+    with pytest.raises(RefusedError, match="forgotten"):
+        vault.recall("a-1", 3)
+
+
+def test_who_was_asked_late_for_the_first_time_has_forgotten_nothing(vault: FolderVault) -> None:
+    vault.keep("a-1", 5, MEMORY)
+    assert vault.recall("a-1", 4) == {}
+    vault.keep("a-1", 7, MEMORY)
+    assert vault.recall("a-1", 4) == {}
 
 
 def test_a_round_goes_on_from_the_newest_before_it(vault: FolderVault, tmp_path: Path) -> None:
@@ -67,7 +76,7 @@ def test_a_round_goes_on_from_the_newest_before_it(vault: FolderVault, tmp_path:
             assert recalled.get("round") == before
             vault.keep("a-1", round, {"round": np.array(float(round))})
     assert vault.recall("a-1", 30)["round"] == 9.0
-    assert [path.name for path in files(tmp_path)] == ["5.safetensors", "9.safetensors"]
+    assert [path.name for path in files(tmp_path)] == ["5.safetensors", "9.safetensors", "forgotten"]
 
 
 def test_to_keep_nothing_any_more_is_remembered(vault: FolderVault, tmp_path: Path) -> None:

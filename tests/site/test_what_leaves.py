@@ -96,6 +96,7 @@ def test_each_task_sends_its_own_kind_only(heard: Heard, asked: Study) -> None:
         "fine-tune": set(),
         "keys": set(),
         "unmask": set(),
+        "stopped": set(),
     }
 
 

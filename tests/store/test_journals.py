@@ -33,6 +33,21 @@ for number in count() if batches == 0 else range(batches):
 """
 
 
+TWICE = """
+import sys
+from medfl.events import Noticed
+from medfl.store.sql import SqlJournal
+
+place = sys.argv[1]
+journal = SqlJournal.open(place)
+journal.append([Noticed(run="a", text="before")])
+list(SqlJournal.open(place).read())
+for _ in sys.stdin:
+    journal.append([Noticed(run="a", text="after")])
+    print("appended", flush=True)
+"""
+
+
 class SqlContract(JournalContract):
     """What holds for any database: more than one process, and one that is killed."""
 
@@ -56,6 +71,24 @@ class SqlContract(JournalContract):
         for name in names:
             events = [entry.event for entry in self.journal().read(run=name)]
             assert [event.text for event in events if isinstance(event, Noticed)] == texts
+
+    def test_who_opens_it_twice_loses_nothing_to_who_looks_at_it_meanwhile(self) -> None:
+        """SQLite's log must not be taken for one that nobody uses any more."""
+        command = [sys.executable, "-c", TWICE, self.place]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as twice:
+            try:
+                assert twice.stdin is not None
+                assert twice.stdout is not None
+                for _ in range(3):
+                    twice.stdin.write("\n")
+                    twice.stdin.flush()
+                    assert twice.stdout.readline() == "appended\n"
+                    with SqlJournal.open(self.place) as looking:
+                        list(looking.read())
+            finally:
+                os.kill(twice.pid, signal.SIGKILL)
+        events = [entry.event for entry in self.journal().read()]
+        assert [event.text for event in events if isinstance(event, Noticed)] == ["before", *["after"] * 3]
 
     def test_what_was_acknowledged_survives_a_kill(self) -> None:
         acknowledged = -1

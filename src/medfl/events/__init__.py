@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from medfl.events.event import Event as Event
 from medfl.events.privacy import PrivacySpent as PrivacySpent
+from medfl.events.stopping import RunStopped as RunStopped
 
 Role = Literal["arm", "centralised", "local-only", "coalition"]
 Metrics: TypeAlias = Mapping[str, float | None]
@@ -371,7 +372,7 @@ KINDS: Mapping[str, type[Event]] = {
     for kind in (
         RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, RoundStarted,
         SiteAnswered, SiteFailed, PrivacySpent, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed,
-        RunInterrupted,
+        RunInterrupted, RunStopped,
     )
 }  # fmt: skip
 

@@ -32,6 +32,9 @@ def strict(context: ssl.SSLContext) -> ssl.SSLContext:
     """Return what proves who the hub is; to nobody who speaks less than TLS 1.2, or with old ciphers."""
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
+    # A ticket comes after the handshake, and nobody here resumes by one: a site that reads it in one thread while it
+    # writes in another can lose what it writes (CPython's gh-124984: one connection of a thousand then waits in vain).
+    context.num_tickets = 0
     return context
 
 

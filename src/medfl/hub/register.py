@@ -23,10 +23,13 @@ from medfl.enrolment import DIRECTORY, SECRET, Application, Directory, Invitatio
 from medfl.errors import EnrolmentError, RefusedError, StoreError, did_you_mean
 from medfl.hub.applying import Applicant, checked
 from medfl.hub.authority import Authority, pem_of
+from medfl.hub.schema import require_readable
 
 Status = Literal["invited", "waiting", "approved", "revoked"]
 PATIENCE = 10.0
 """Seconds to wait for another process that writes."""
+AHEAD = 1_000_000
+"""By how much the directory's number grows when a backup is put back: sites take up no number below one they know."""
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE sites (
@@ -268,6 +271,11 @@ class Register:
             _publish(database, authority)
             return revoked
 
+    def advance(self, authority: Authority) -> None:
+        """Sign the directory under a number that none before it had, also none that this register has forgotten."""
+        with self._opened(writing=True) as database:
+            _publish(database, authority, ahead=AHEAD)
+
     @contextmanager
     def _opened(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
         """Open the file; a writer has it for itself, and leaves it as it was if it fails."""
@@ -276,6 +284,7 @@ class Register:
                 database.isolation_level = None
                 database.execute("PRAGMA synchronous = FULL")
                 database.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+                require_readable(database, self._path)
                 yield database
                 database.execute("COMMIT")
         except sqlite3.Error as error:
@@ -326,11 +335,11 @@ def _require_new_keys(database: sqlite3.Connection, applicant: Applicant) -> Non
             )
 
 
-def _publish(database: sqlite3.Connection, authority: Authority) -> None:
-    """Sign the directory as it is now."""
+def _publish(database: sqlite3.Connection, authority: Authority, *, ahead: int = 1) -> None:
+    """Sign the directory as it is now, under a number that is so much higher."""
     approved = [record for record in _all(database) if record.status == "approved"]
     sequence = database.execute("SELECT value FROM facts WHERE name = 'sequence'").fetchone()
-    number = int(sequence[0]) + 1 if sequence else 0
+    number = int(sequence[0]) + ahead if sequence else 0
     peers = {one.name: Peer(one.title, bytes.fromhex(one.identity), one.fingerprint) for one in approved}
     text = Directory(_fact(database, "hub"), number, peers).text()
     signed = authority.signed(text, purpose=DIRECTORY)

@@ -23,6 +23,7 @@ try:
     import uvicorn
     import websockets  # noqa: F401 - the server needs it to wake sites, and would say so only at its start
 
+    from medfl.announced import Announced
     from medfl.hub.door import Doors, Parting, Patient, strict
     from medfl.hub.fleet import Fleet
     from medfl.hub.web import application
@@ -82,7 +83,7 @@ class Service:
             ssl_certfile=hub.certificate,
             ssl_keyfile=hub.key,
         )
-        self._server = _Server(_behind_a_door(config))
+        self._server = Announced(_behind_a_door(config))
 
     @property
     def port(self) -> int:
@@ -104,15 +105,6 @@ class Service:
     def end(self) -> None:
         """End it, from another thread."""
         self._server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    ready: Callable[[], Any]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.ready()
 
 
 def _behind_a_door(config: uvicorn.Config) -> uvicorn.Config:

@@ -22,6 +22,7 @@ from medfl.events import (
     RunInterrupted,
     RunResumed,
     RunStarted,
+    RunStopped,
     SiteFailed,
 )
 from medfl.publish.ways import name_of
@@ -212,6 +213,8 @@ class PlainDisplay:
                 self._say(f"{following.name}: failed: {_first_line(message)}")
             case RunInterrupted():
                 self._say(f"{following.name}: interrupted")
+            case RunStopped():
+                self._say(f"{following.name}: stopped")
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from medfl.publish.glance import glance
@@ -80,7 +80,7 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
 
 def _status(execution: ExecutionView) -> str:
     states = {run.status for run in execution.every}
-    for state in ("failed", "interrupted", "running"):
+    for state in ("failed", "interrupted", "stopped", "running"):
         if state in states:
             return state
     return "finished" if states == {"finished"} else "planned" if states == {"planned"} else "interrupted"
@@ -145,7 +145,7 @@ def _unbroken(text: str) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("medfl.publish"),
+        loader=ChoiceLoader([PackageLoader("medfl.publish"), PackageLoader("medfl.looks", ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

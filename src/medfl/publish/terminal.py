@@ -33,8 +33,9 @@ WIDTH = 100
 FEW_SITES = 12
 """More sites than this are named in the report only."""
 _FIRST, _COLUMN = 18, 19
-_STATUS = MappingProxyType(
-    {"finished": "green", "failed": "bold red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
+STATUS = MappingProxyType(
+    {"finished": "green", "failed": "bold red", "interrupted": "yellow", "stopped": "yellow"}
+    | {"running": "cyan", "planned": "dim"}
 )
 _ARMS = ("blue", "yellow", "green", "magenta", "cyan", "bright_blue")
 
@@ -80,14 +81,14 @@ def results(execution: ExecutionView) -> RenderableType:
 
 def runs_table(entries: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return the list of runs; `entries` are what ``medfl runs --json`` prints."""
-    table = _plain_table("Run", "Study", "Arm", "Seed", "Status", "Rounds")
+    table = plain_table("Run", "Study", "Arm", "Seed", "Status", "Rounds")
     for entry in entries:
         table.add_row(
             Text(str(entry["run"]), overflow="fold"),
             Text(shortened(str(entry["study"]))),
             Text(shortened(str(entry["arm"]), 18)),
             str(entry["seed"]),
-            Text(str(entry["status"]), style=_STATUS.get(str(entry["status"]), "")),
+            Text(str(entry["status"]), style=STATUS.get(str(entry["status"]), "")),
             str(entry["rounds"]),
         )
     return Constrain(table, WIDTH)
@@ -99,7 +100,7 @@ def run_details(view: RunView) -> RenderableType:
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for name, value in _facts(view):
-        facts.add_row(name, Text(value, style=_STATUS.get(value, "") if name == "Status" else ""))
+        facts.add_row(name, Text(value, style=STATUS.get(value, "") if name == "Status" else ""))
     parts: list[RenderableType] = [Text(view.run, style="bold"), facts]
     if view.error:
         parts += [Text(), Text(view.error.message, style="red")]
@@ -193,9 +194,9 @@ def _said(execution: ExecutionView) -> Iterator[RenderableType]:
 
 def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
     for run in execution.every:
-        if run.status in ("failed", "interrupted"):
+        if run.status in ("failed", "interrupted", "stopped"):
             name = name_of(execution, run)
-            yield Text(f"{name}, seed {run.seed}: {run.status}", style=_STATUS[run.status])
+            yield Text(f"{name}, seed {run.seed}: {run.status}", style=STATUS[run.status])
             if run.error:
                 # The first line names the place; the rest is for medfl show.
                 yield Padding(Text(run.error.message.partition("\n")[0]), (0, 0, 0, 2))
@@ -235,7 +236,7 @@ def _metric_texts(metrics: Mapping[str, float | None]) -> Iterator[str]:
 def _sites_table(view: RunView) -> RenderableType:
     judged = [site.metrics for site in view.sites.values()]
     names = [name for name in ("auc", "accuracy", "rmse", "r2") if any(name in metrics for metrics in judged)]
-    table = _plain_table("Site", "Rows", "Train", "Test", *map(label, names))
+    table = plain_table("Site", "Rows", "Train", "Test", *map(label, names))
     sites = sorted(view.sites.values(), key=lambda site: (-(site.train_rows or 0), site.name))
     for site in sites[:FEW_SITES]:
         counts = [whole(count) if count is not None else "–" for count in (site.rows, site.train_rows, site.test_rows)]
@@ -247,10 +248,11 @@ def _sites_table(view: RunView) -> RenderableType:
     return Group(table, Text(f"and {rest}", style="dim"))
 
 
-def _plain_table(*heads: str) -> Table:
+def plain_table(*heads: str) -> Table:
+    """Return an empty table without lines."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for place, head in enumerate(heads):
-        counts = head in ("Seed", "Rounds", "Rows", "Train", "Test")
+        counts = head in ("Seed", "Rounds", "Round", "Rows", "Train", "Test")
         table.add_column(head, justify="right" if counts else "left", no_wrap=place > 0)
     return table
 

@@ -164,6 +164,8 @@ class Site:
                 return self._fine_tuned(study, request)
             case "keys" | "unmask":
                 raise WireError("a step of secure aggregation is no work of its own", where=request.id)
+            case "stopped":
+                raise WireError("that a run was stopped is told to a site's reception", where=request.id)
 
     def _train(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the incoming model, where asked to, and train from it."""

@@ -12,16 +12,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationError
 
 from medfl.errors import NotFoundError, PlanError, RefusedError, StoreError, did_you_mean, listed
 from medfl.privacy.durable import write_durably
-from medfl.site.datasets import DataSet
 from medfl.site.place import Place
 from medfl.spec.part import Part
 from medfl.spec.study import Study
+
+if TYPE_CHECKING:
+    # The agent asks whether a study is approved, and has no need of what reads tables.
+    from medfl.site.datasets import DataSet
 
 MOST_WAITING = 200
 """Studies that wait at once: whoever runs a hub must not fill a hospital's disk."""

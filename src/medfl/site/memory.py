@@ -14,9 +14,11 @@ from typing import Protocol
 import numpy as np
 from safetensors.numpy import load, save
 
-from medfl.errors import WireError
+from medfl.errors import RefusedError, WireError
 from medfl.learn.algorithm import Memory
 
+FORGOTTEN = "forgotten"
+"""A file that says that what was kept after some round is gone."""
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
@@ -53,10 +55,21 @@ class FolderVault:
         """Read the newest file up to that round, if there is one.
 
         Most algorithms keep nothing; then none is looked for.
+
+        Raises
+        ------
+        RefusedError
+            If there was one that is forgotten: the round would begin from something else than it did.
         """
         if run == self._nothing:
             return {}
         kept = [number for number in _rounds(self._of(run)) if number <= round]
+        if not kept and round > 0 and (self._of(run) / FORGOTTEN).exists():
+            raise RefusedError(
+                "what the site had kept before this round is forgotten: later rounds have been answered",
+                where=f"run {run}, round {round + 1}",
+                remedy="the hub has gone back too far, as from an old backup: start a new run",
+            )
         return load(_file(self._of(run), max(kept)).read_bytes()) if kept else {}
 
     def keep(self, run: str, round: int, memory: Memory) -> None:
@@ -76,6 +89,7 @@ class FolderVault:
         draft.replace(path)
         # This round may be asked again, and starts from the newest before it: what is older has had its day.
         for old in sorted(number for number in _rounds(folder) if number < round)[:-1]:
+            (folder / FORGOTTEN).touch(mode=0o600)
             _file(folder, old).unlink(missing_ok=True)
 
     def newest(self, run: str) -> int:

@@ -76,6 +76,9 @@ class Reception:
         try:
             study = _study(request)
             digest = study.digest
+            if request.task == "stopped":
+                # Whoever reads the log knows why no more is asked; nothing of a table is looked at.
+                return self._noted(request, Reply(request=request.id, site=self.name), digest=digest)
             rules, dataset, registered = self._admitted(study, request)
             answer = self._site(request, rules, dataset, registered).answer(request)
             if isinstance(answer, Reply):
@@ -84,7 +87,7 @@ class Reception:
             answer = self._refusal(request, error)
         return self._noted(request, answer, digest=digest, dataset=dataset)
 
-    def _noted(self, request: Request, answer: Reply | Refusal, *, digest: str, dataset: str) -> Reply | Refusal:
+    def _noted(self, request: Request, answer: Reply | Refusal, *, digest: str, dataset: str = "") -> Reply | Refusal:
         """Return the answer once it is in the log; without that, a refusal."""
         try:
             self._log.append(line_of(request, answer, digest=digest, dataset=dataset))

@@ -25,6 +25,7 @@ from medfl.events import (
     RunPlanned,
     RunResumed,
     RunStarted,
+    RunStopped,
     SiteAnswered,
     SiteFailed,
     WeightsTaken,
@@ -41,10 +42,10 @@ def view_run(events: Iterable[Recorded], *, alive: bool = False) -> RunView:
     NotFoundError
         If there is no event that planned the run.
     """
-    fold: _Fold | None = None
+    fold: Fold | None = None
     for recorded in events:
         if isinstance(recorded.event, RunPlanned):
-            fold = _Fold(_planned(recorded.event, recorded))
+            fold = Fold(planned(recorded.event, recorded))
         elif fold is not None:
             fold.take(recorded.event, recorded.at)
     if fold is None:
@@ -69,7 +70,8 @@ def view_execution(runs: Sequence[RunView]) -> ExecutionView:
     )
 
 
-def _planned(event: RunPlanned, recorded: Recorded) -> RunView:
+def planned(event: RunPlanned, recorded: Recorded) -> RunView:
+    """Return the view of a run that is planned and no more."""
     view = RunView(
         run=event.run,
         execution=event.execution,
@@ -90,7 +92,7 @@ def _planned(event: RunPlanned, recorded: Recorded) -> RunView:
     return replace(view, planned_rounds=view.asked("algorithm").get("rounds", 0))
 
 
-class _Fold:
+class Fold:
     """A run as far as its events have been taken; rounds and sites are kept apart, because they change most."""
 
     def __init__(self, planned: RunView) -> None:
@@ -110,9 +112,9 @@ class _Fold:
             case DataPrepared(sites=sites):
                 self._describe(sites, ("train_rows", "test_rows", "left_out", "train_classes", "test_classes"))
                 self.view = replace(self.view, recipe=event.recipe, explained=event.explained)
-            case RoundStarted(round=number):
+            case RoundStarted(round=number, sites=asked):
                 # A round that a crash cut short is asked for again: what came of the first attempt does not count.
-                self.rounds[number] = RoundView(round=number)
+                self.rounds[number] = RoundView(round=number, asked=tuple(asked), since=at)
             case SiteAnswered():
                 self._answer(event)
             case SiteFailed():
@@ -138,6 +140,8 @@ class _Fold:
                 self.view = replace(self.view, status="failed", ended=at, error=RunError(event.code, event.message))
             case RunInterrupted():
                 self.view = replace(self.view, status="interrupted", ended=at)
+            case RunStopped():
+                self.view = replace(self.view, status="stopped", ended=at)
         if self.spans:
             self.spans[-1] = (self.spans[-1][0], at)
 

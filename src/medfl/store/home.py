@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
@@ -86,6 +86,40 @@ class Home:
         lock.release()
         return False
 
+    def ask_to_stop(self, execution: str, *, now: bool = False) -> None:
+        """Ask whoever works on an execution to stop, and keep everybody from it until it is resumed.
+
+        Parameters
+        ----------
+        execution
+            What is to stop.
+        now
+            Whether the round that is going on is given up; else it is finished first.
+        """
+        path = self._stop_file(execution)
+        self._made(path.parent)
+        try:
+            path.touch(mode=0o600)
+            if now:
+                path.with_suffix(".now").touch(mode=0o600)
+        except OSError as error:
+            raise no_access(error, path) from error
+
+    def asked_to_stop(self, execution: str) -> Literal["", "after the round", "now"]:
+        """Say whether an execution is to stop, and when."""
+        path = self._stop_file(execution)
+        if not path.exists():
+            return ""
+        return "now" if path.with_suffix(".now").exists() else "after the round"
+
+    def let_go_on(self, execution: str) -> None:
+        """Let an execution that was stopped go on, unless it is only about to end."""
+        if self.is_busy(execution):
+            return
+        path = self._stop_file(execution)
+        for one in (path.with_suffix(".now"), path):
+            one.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close the journal; it opens again if it is used again."""
         if "journal" in self.__dict__:
@@ -96,6 +130,9 @@ class Home:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _stop_file(self, execution: str) -> Path:
+        return self.folder / "stops" / f"{quote(execution, safe='')}.stop"
 
     def _lock_file(self, run: str) -> Path:
         # Quoted, because a run's name may come from a command line or an address: it must not leave the folder.

@@ -18,13 +18,17 @@ from medfl.events import (
     RunPlanned,
     RunResumed,
     RunStarted,
+    RunStopped,
 )
 from medfl.store.folding import view_execution, view_run
 from medfl.store.home import Home
 from medfl.store.journal import Recorded
 from medfl.store.views import ExecutionView, RunView
 
-ENDS: tuple[type[Event], ...] = (RunPlanned, RunStarted, RunResumed, RunFinished, RunFailed, RunInterrupted)
+ENDS: tuple[type[Event], ...] = (
+    *(RunPlanned, RunStarted, RunResumed),
+    *(RunFinished, RunFailed, RunInterrupted, RunStopped),
+)
 """Kinds of event that say where a run stands; a few in each run, however long it is."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -221,10 +222,18 @@ def _postgres(url: URL, patience: float) -> Engine:
 
 
 def _make_file(path: Path) -> None:
-    """Make the file before SQLite does, to be read by its owner only; SQLite gives its side files the same mode."""
+    """Make the file before SQLite does, to be read by its owner only; SQLite gives its side files the same mode.
+
+    A file that is there is not opened: closing it would release the locks that this process holds on it, and another
+    process could take the log of what is not merged yet away from under it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            _require_usable(path)
+            return
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -232,6 +241,13 @@ def _make_file(path: Path) -> None:
             os.close(folder)
     except OSError as error:
         raise no_access(error, path) from error
+
+
+def _require_usable(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _durable(turn: FileLock, connection: sqlite3.Connection, _: object) -> None:

@@ -24,12 +24,7 @@ def summary(execution: ExecutionView) -> dict[str, Any]:
 
 
 def listing(views: Iterable[RunView], *, baselines: bool = False) -> list[dict[str, Any]]:
-    """Return what ``medfl runs --json`` prints: the arms' runs, the one planned last first; baselines if asked for.
-
-    A run that was begun and has no end is listed whatever it is for: it is what is to be resumed.
-    """
-    roles = ("arm", "centralised", "local-only") if baselines else ("arm",)
-    listed = [view for view in views if view.role in roles or view.status not in ("planned", "finished")]
+    """Return what ``medfl runs --json`` prints."""
     return [
         {
             "run": view.run,
@@ -39,8 +34,18 @@ def listing(views: Iterable[RunView], *, baselines: bool = False) -> list[dict[s
             "status": view.status,
             "rounds": view.rounds,
         }
-        for view in sorted(listed, key=lambda view: view.place, reverse=True)
+        for view in listed(views, baselines=baselines)
     ]
+
+
+def listed(views: Iterable[RunView], *, baselines: bool = False) -> list[RunView]:
+    """Return the runs that a list shows: the arms' runs, the one planned last first; baselines if asked for.
+
+    A run that was begun and has no end is listed whatever it is for: it is what is to be resumed.
+    """
+    roles = ("arm", "centralised", "local-only") if baselines else ("arm",)
+    found = [view for view in views if view.role in roles or view.status not in ("planned", "finished")]
+    return sorted(found, key=lambda view: view.place, reverse=True)
 
 
 def _run(run: RunView) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from medfl.spec.merging import merge
 
 FINE_TUNED = ", fine-tuned"
 """What is added to an arm's name where sites went on from its model by themselves."""
-Status = Literal["planned", "running", "interrupted", "failed", "finished"]
+Status = Literal["planned", "running", "interrupted", "stopped", "failed", "finished"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ class RoundView:
         Of the model this round ended with, pooled and by site; empty where it was not judged.
     site_loss, seconds
         By site: mean training loss, time it worked.
+    asked, since
+        Who was asked for a contribution, and when, UTC in ISO 8601; empty for what was not asked for.
     participants
         Who contributed; while the round is open, who has answered so far.
     failed
@@ -79,6 +81,8 @@ class RoundView:
     site_metrics: Mapping[str, Metrics] = field(default_factory=dict)
     site_loss: Mapping[str, float | None] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
+    since: str = field(default="", compare=False)
     participants: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     received: int = 0
@@ -140,6 +144,7 @@ class RunView:
         The study's canonical JSON, decoded; all arms included.
     status
         Where it stands; a run that began and did not end is running if some process works on it, else interrupted.
+        Stopped is one that somebody asked to end.
     planned, started, ended
         Times, UTC in ISO 8601; None for what has not happened. Ended by an end, a failure or an interruption.
     sittings

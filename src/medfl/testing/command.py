@@ -6,8 +6,8 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,17 @@ def typed(*words: object) -> Said:
     finally:
         sys.argv = before
     return Said(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """Start a command in a process of its own, whose outputs can be followed; it is ended with the block."""
+    command, pipe = [*MEDFL, *map(str, words)], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:  # noqa: S603 - our own command
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def typed_apart(*words: object, cwd: Path | None = None, before: Callable[[], None] | None = None) -> Said:

@@ -168,10 +168,12 @@ class Course:
         AssertionError
             If a site has spent privacy that is not written down.
         """
+        self.consortium.moments.begin()
         steps = [step for round, mishap in self.placed for step in self._steps(round, mishap)]
         rounds = sum(mishap.rounds for mishap in self.mishaps) + 1
         quorum = "min_sites = 3" if any(mishap.lost for mishap in self.mishaps) else ""
         self.execution = self.consortium.submit(STUDY.format(rounds=rounds, quorum=quorum, mode=MODES[self.mode]))
+        self.consortium.moments.of(f"{self.execution}-1")
         events: list[Event] | None = None
         try:
             for name, moment, act in steps:

@@ -76,6 +76,7 @@ class Moments:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._lock, self._wanted = folder, Lock(), list[Moment]()
+        self._run, self._known = "", Event()
         (folder / "sitecustomize.py").write_text(STARTUP, encoding="utf-8")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / "moments"))
@@ -95,8 +96,19 @@ class Moments:
             self._wanted.append(moment)
         return moment
 
+    def begin(self) -> None:
+        """Let whoever works on some run say where it is only once it is known which one is waited for."""
+        self.forget()
+        self._known.clear()
+
+    def of(self, run: str) -> None:
+        """Wait for moments of this run only: a site that was away may still work on an earlier one."""
+        self._run = run
+        self._known.set()
+
     def forget(self) -> None:
         """Wait for nothing any more, and let everybody go on."""
+        self.of("")
         with self._lock:
             gone, self._wanted = self._wanted, []
         for moment in gone:
@@ -123,6 +135,9 @@ class Moments:
     def _answer(self, line: socket.socket) -> None:
         with line, suppress(OSError):
             said = json.loads(line.makefile().readline() or "{}")
+            if "run" in said:
+                self._known.wait()
             with self._lock:
-                taken = next((moment for moment in self._wanted if moment.take(said)), None)
+                wanted = self._wanted if said.get("run", self._run) == self._run else []
+                taken = next((moment for moment in wanted if moment.take(said)), None)
             line.sendall(((taken.hold() if taken else "go") + "\n").encode())

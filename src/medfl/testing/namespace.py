@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -25,10 +26,12 @@ class Cable:
     """
 
     def __init__(self, port: int, stack: ExitStack) -> None:
-        self.name, line = f"medfl-{os.getpid()}", f"mk{os.getpid()}"
+        self.name, line = f"medfl-{os.getpid()}", f"mk{secrets.token_hex(4)}"
         ran("ip", "netns", "add", self.name)
         stack.callback(ran, "ip", "netns", "del", self.name)
         ran("ip", "link", "add", line, "type", "veth", "peer", "name", "cable", "netns", self.name)
+        # The namespace takes its end along only some time after it is gone.
+        stack.callback(ran, "ip", "link", "del", line)
         ran("ip", "address", "add", f"{HUB}/30", "dev", line)
         ran("ip", "link", "set", line, "up")
         for words in (

@@ -47,7 +47,7 @@ def _site(module: ModuleType) -> None:
 
     @wraps(answer)
     def held(site: Any, request: Any) -> Any:
-        about = {"site": site.name, "task": request.task, "round": request.round}
+        about = {"run": request.run, "site": site.name, "task": request.task, "round": request.round}
         reach("begun", **about)
         reply = answer(site, request)
         reach("worked", **about)
@@ -105,7 +105,7 @@ def _engine(module: ModuleType) -> None:
     @wraps(exchange)
     def exchanged(engine: Any, requests: Any, *, timeout: float | None = None) -> Iterator[Any]:
         asked = list(requests)
-        about = {"task": asked[0].task, "round": asked[0].round} if asked else {}
+        about = {"run": asked[0].run, "task": asked[0].task, "round": asked[0].round} if asked else {}
         reach("asking", **about)
         yield from exchange(engine, asked, timeout=timeout)
         reach("gathered", **about)
@@ -133,10 +133,10 @@ def _execution(module: ModuleType) -> None:
     def told(scribe: Any, event: Any) -> None:
         finished = type(event).__name__ == "RoundFinished"
         if finished:
-            reach("stored", round=event.round)
+            reach("stored", run=event.run, round=event.round)
         on(scribe, event)
         if finished:
-            reach("finished", round=event.round)
+            reach("finished", run=event.run, round=event.round)
 
     module._Scribe.on = told
 

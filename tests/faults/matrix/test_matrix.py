@@ -194,6 +194,8 @@ def test_what_else_goes_wrong(consortium: Consortium, through: Through, mode: st
     fake = ahead()
     with ExitStack() as stack:
         cable = None if missing_tools("ip") else Cable(consortium.road.port, stack)
+        # The last agent lives beyond the cable, or by another clock.
+        stack.callback(consortium.leave, AWAY)
         clock = Mishap("clock an hour ahead", WHEN["before a round"], partial(started, more=fake))
         disk = Mishap("disk full at the hub", WHEN["while aggregating"], full)
         events = through(

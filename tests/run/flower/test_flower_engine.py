@@ -21,7 +21,7 @@ from medfl.errors import Complaint, EngineError
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.engine import Engine
 from medfl.run.flower.coordinator import register
-from medfl.run.flower.engine import FlowerEngine, LineEngine
+from medfl.run.flower.engine import SLOW, FlowerEngine, LineEngine, _Asked
 from medfl.run.flower.rehearsal import Rehearsal, certificates, public_key
 from medfl.run.flower.superlink import HOST, SuperLink, free_port
 from medfl.testing.engine_contract import RemoteEngineContract, asked
@@ -213,6 +213,19 @@ def test_who_misses_the_deadline_is_named_with_the_stage() -> None:
     assert "the site gave no answer within 0.2 s at the stage" in answer.reason
     assert channel.away == 0
     assert time.monotonic() - began > 0.2
+
+
+@pytest.mark.parametrize(("size", "due"), [(1000, True), (100 * SLOW, False)])
+def test_what_is_still_on_its_way_is_not_sent_again(size: int, due: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    (request,) = asked(["east"])
+    waiting = _Asked(request, bytes(size))
+    assert waiting.due(30.0), "it was never sent"
+    waiting.sent("1")
+    assert not waiting.due(30.0)
+    waiting.last -= 60.0
+    assert waiting.due(30.0) == due
+    waiting.last -= 2 * 100
+    assert waiting.due(30.0)
 
 
 def test_a_superlink_that_does_not_come_back(

@@ -18,6 +18,8 @@ from medfl.run.flower.superlink import Link
 
 AGAIN = 30.0
 """Seconds after which a request is sent once more, in case a site died while it fetched it; doubled each time."""
+SLOW = 500_000
+"""Bytes a second that a line brings at least, before it is thought that a request or its answer was lost."""
 GONE = 600.0
 """Seconds without a SuperLink after which a run is given up; what is stored of it can be gone on with."""
 BROKEN = 3
@@ -283,7 +285,11 @@ class _Asked:
         return replace(reply, content={**reply.content, TROUBLE: (text,)})
 
     def due(self, after: float) -> bool:
-        """Say whether it is to be sent: never yet, or so many seconds ago, doubled for each time."""
+        """Say whether it is to be sent: never yet, or so many seconds ago, doubled for each time.
+
+        What is large is on its way for longer, and would be in its own way if it were sent again meanwhile.
+        """
+        after += 2 * len(self.body) / SLOW
         return not self.names or monotonic() - self.last > after * 2 ** (len(self.names) - 1)
 
     def sent(self, name: str) -> None:

@@ -1,0 +1,194 @@
+"""Somebody stops a run that another process carries out: it ends in order, says so, and goes on when it is resumed."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from medfl.coordinating import coordinate
+from medfl.events import RoundStarted, RunStopped, SiteAnswered
+from medfl.hosting import submit
+from medfl.store.home import Home
+from medfl.testing.command import started, typed
+from medfl.testing.hub import made
+
+HELD = """
+from pathlib import Path
+from threading import Event
+from medfl.site.answer import Site
+
+answer, held, go = Site.answer, Path({held!r}), Path({go!r})
+
+def patient(site, request):
+    if site.name == "north" and request.task == "train" and request.round == 2 and not go.exists():
+        held.touch()
+        while not go.exists():
+            Event().wait(0.02)
+    return answer(site, request)
+
+Site.answer = patient
+"""
+"""A plugin that keeps north busy in round 2 until a file is there."""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MEDFL_JOURNAL", raising=False)
+    monkeypatch.setenv("MEDFL_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+class Held:
+    """A run in another process that is in the midst of round 2."""
+
+    def __init__(self, process: subprocess.Popen[str], go: Path) -> None:
+        self.process, self.go = process, go
+        self.run = str(typed("runs", "--json").json[-1]["run"])
+
+    @property
+    def execution(self) -> str:
+        return self.run.partition("-")[0]
+
+    def ended(self) -> tuple[int, str]:
+        _, err = self.process.communicate(timeout=60)
+        return self.process.returncode, err
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it never was"
+        Event().wait(0.02)
+
+
+@contextmanager
+def held(study: Path) -> Iterator[Held]:
+    plugin, busy, go = (study.with_name(name) for name in ("held.py", "busy", "go"))
+    plugin.write_text(HELD.format(held=str(busy), go=str(go)))
+    with started("run", study, "--plugin", plugin) as process:
+        until(busy.exists)
+        yield Held(process, go)
+
+
+def events(home: Path, *kinds: type) -> list[Any]:
+    with Home(home) as place:
+        return [one.event for one in place.journal.read(kinds=[kind.__name__ for kind in kinds])]
+
+
+def test_a_run_ends_once_its_round_is_stored_and_resumes_to_the_same_model(tiny: Path, home: Path) -> None:
+    whole = typed("run", tiny, "--home", home.with_name("whole"), "--json").json["runs"][0]
+    with held(tiny) as one:
+        with started("stop", one.run, "--json") as stopping:
+            assert stopping.stderr is not None
+            assert "once the round that is going on is stored" in stopping.stderr.readline()
+            assert stopping.poll() is None, "it waits for the end of the round"
+            assert one.process.poll() is None
+            one.go.touch()
+            said = json.loads(stopping.communicate(timeout=60)[0])
+        code, err = one.ended()
+    assert said == {"run": one.run, "status": "stopped", "rounds": 2}
+    assert code == 2
+    assert "was stopped with medfl stop" in err
+    assert "Traceback" not in err
+    assert err.count("medfl resume") == 1
+    again = typed("stop", one.run)
+    assert (again.code, again.out) == (0, f"{one.run} is stopped after round 2 of 4.\n")
+    assert len(events(home, RunStopped)) == 1
+    assert "stopped" in typed("show", one.run).out
+    resumed = typed("resume", one.run, "--json").json["runs"][0]
+    assert {**resumed, "run": "", "wall_s": 0} == {**whole, "run": "", "wall_s": 0}
+    ended = typed("stop", one.run)
+    assert ended.code == 2
+    assert "has finished: there is nothing to stop" in ended.err
+
+
+def test_a_run_that_hangs_is_stopped_at_once_and_who_is_awaited_can_be_read_meanwhile(tiny: Path, home: Path) -> None:
+    with held(tiny) as one:
+        until(lambda: any(event.round == 2 for event in events(home, RoundStarted)))
+        assert [event.site for event in events(home, SiteAnswered) if event.round == 2] == ["east"]
+        said = typed("stop", one.run[:5], "--now")
+        assert said.code == 0, said.err
+        code, err = one.ended()
+    assert (code, said.out) == (2, f"{one.run} is stopped after round 1 of 4.\n")
+    assert "was stopped with medfl stop" in err
+    one.go.touch()
+    assert typed("resume", one.run, "--json").json["runs"][0]["rounds"] == 4
+
+
+def test_the_runs_that_were_to_follow_are_not_begun(edited: Callable[..., Path]) -> None:
+    with held(edited(("seed = 7", "seed = 7\nrepeats = 2"), ("rounds = 4", "rounds = 2"))) as one:
+        with Home() as place:
+            place.ask_to_stop(one.execution)
+        one.go.touch()
+        assert one.ended()[0] == 2
+    assert [entry["status"] for entry in typed("runs", "--json").json] == ["planned", "stopped"]
+
+
+def test_what_cannot_be_stopped_says_why(tiny: Path) -> None:
+    unknown = typed("stop", "nobody")
+    assert unknown.code == 2
+    assert "there is no such run" in unknown.err
+    tiny.with_name("east.csv").write_text("age,sick\n1,2\n")
+    assert typed("run", tiny).code == 2
+    (entry,) = typed("runs", "--json").json
+    failed = typed("stop", entry["run"], "--json")
+    assert failed.code == 2
+    assert "nobody is working on the run" in failed.json["error"]["complaints"][0]["what"]
+    assert typed("runs", "--json").json == [entry]
+
+
+def test_what_a_hub_has_queued_leaves_the_queue_and_no_process_takes_it_up(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = made(tmp_path / "hub")
+    monkeypatch.setattr("medfl.hosting.require_enrolled", lambda hub, study: ())
+    execution, _ = submit(hub, tiny)
+    said = typed("stop", f"{execution}-1", "--home", hub.folder)
+    assert (said.code, said.out) == (0, f"{execution}-1 is stopped before its first round ended.\n"), said.err
+    assert hub.queue.waiting() == []
+    # A process that the hub had started just before finds the mark.
+    monkeypatch.setattr("medfl.coordinating.sites_of", lambda study: ())
+    monkeypatch.setattr("medfl.coordinating._wait", lambda folder, study, begun, stopped: None)
+    coordinate(hub.folder, execution)
+    assert [type(event).__name__ for event in events(hub.folder, *(RunStopped, RoundStarted))] == ["RunStopped"]
+    assert typed("stop", f"{execution}-1", "--home", hub.folder).code == 0
+
+
+def test_a_run_is_watched_from_another_process_until_ctrl_c(tiny: Path) -> None:
+    with held(tiny) as one, started("runs", "--watch") as plain, started("runs", "--watch", "--json") as told:
+        assert plain.stdout is not None
+        assert told.stdout is not None
+        assert any("running, round 2 of 4, asked: north" in line for line in plain.stdout)
+        assert any(entry["awaited"] == ["north", "west"] for entry in map(json.loads, told.stdout))
+        one.go.touch()
+        assert any("finished, round 4 of 4" in line for line in plain.stdout)
+        assert one.ended()[0] == 0
+        last = next(entry for entry in map(json.loads, told.stdout) if entry["status"] == "finished")
+        assert (last["run"], last["round"], last["awaited"]) == (one.run, 4, [])
+        for watching in (plain, told):
+            watching.send_signal(signal.SIGINT)
+            _, err = watching.communicate(timeout=30)
+            assert watching.returncode == 0
+            assert "Traceback" not in err
+
+
+def test_a_submission_is_watched_to_its_end(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = made(tmp_path / "hub")
+    monkeypatch.setattr("medfl.hosting.require_enrolled", lambda hub, study: ())
+    monkeypatch.setattr("medfl.hub.queue.Queue.waiting", lambda queue: [])
+    said = typed("submit", tiny, "--watch", "--json", "--home", hub.folder)
+    queued, planned, error = (json.loads(text) for text in re.split(r"\n(?={)", said.out.strip()))
+    assert said.code == 2
+    assert planned["run"] == f"{queued['execution']}-1"
+    assert planned["status"] == "planned"
+    assert "did not come to its end" in error["error"]["complaints"][0]["what"]
