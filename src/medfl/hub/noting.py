@@ -44,10 +44,12 @@ class Sparing(logging.Filter):
             return True
         if self._clock() - self._began > MINUTE or len(self._counts) > KEPT:
             self._began, self._counts = self._clock(), {}
-        who, why = str(record.args[0]), f"{record.msg}{str(record.args[-1])[:40]}"
+        # As it was meant: the log of another hub in this process may have added to it.
+        meant = record.__dict__.setdefault("meant", record.msg)
+        who, why = str(record.args[0]), f"{meant}{str(record.args[-1])[:40]}"
         alike, all_of_them = self._counted(f"{who} {why}"), self._counted(who)
         if alike == ALIKE or all_of_them == MOST:
-            record.msg = f"{record.msg} (again and again; no more of that for a minute)"
+            record.msg = f"{meant} (again and again; no more of that for a minute)"
         return alike <= ALIKE and all_of_them <= MOST
 
     def _counted(self, what: str) -> int:
