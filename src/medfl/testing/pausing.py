@@ -125,9 +125,9 @@ def _loop(module: Any) -> None:
     module._next = following
 
 
-def _execution(module: ModuleType) -> None:
+def _scribe(module: ModuleType) -> None:
     """When a round's model is stored and the journal does not know it yet, and when it does."""
-    on = module._Scribe.on
+    on = module.Scribe.on
 
     @wraps(on)
     def told(scribe: Any, event: Any) -> None:
@@ -138,7 +138,7 @@ def _execution(module: ModuleType) -> None:
         if finished:
             reach("finished", run=event.run, round=event.round)
 
-    module._Scribe.on = told
+    module.Scribe.on = told
 
 
 _WRAPPED: MappingProxyType[str, Callable[[ModuleType], None]] = MappingProxyType(
@@ -148,7 +148,7 @@ _WRAPPED: MappingProxyType[str, Callable[[ModuleType], None]] = MappingProxyType
         "medfl.run.flower.coordinator": _channel,
         "medfl.run.flower.engine": _engine,
         "medfl.run.loop": _loop,
-        "medfl.execution": _execution,
+        "medfl.scribe": _scribe,
     }
 )
 
