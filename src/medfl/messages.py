@@ -28,7 +28,7 @@ LEDGERS = "ledgers"
 SITTING = "sitting"
 """Under this name a hospital's reply says, by a word drawn at its start, which process of its agent worked on it."""
 TROUBLE = "trouble"
-"""Under this name an engine tells, in sentences, what befell a reply on its way."""
+"""Under this name a site or an engine tells, in sentences, what befell a reply on its way."""
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Json: TypeAlias = Mapping[str, Any]
 

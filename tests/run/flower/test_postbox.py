@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flwr.proto.message_pb2 import Message, Metadata
 
-from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
+from medfl.messages import TROUBLE, Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower import serving
 from medfl.run.flower.postbox import REMEMBERED, Postbox
 from medfl.testing.engine_contract import asked
@@ -74,6 +74,20 @@ def test_a_request_that_killed_the_site_twice_is_refused(tmp_path: Path) -> None
     assert isinstance(refusal, Refusal)
     assert (refusal.request, refusal.code) == (request.id, "engine")
     assert "lost at the stage 'train', twice" in refusal.reason
+
+
+def test_a_reply_says_that_the_site_was_killed_over_its_request(tmp_path: Path) -> None:
+    (request,) = asked(["east"])
+    box = Postbox(tmp_path)
+    box.take(announced("hard"), to_bytes(request))
+    assert box.begun(announced("hard")) == 0
+    work(Postbox(tmp_path), [])
+    ((_, body),) = box.unsent()
+    reply = from_bytes(body)
+    assert isinstance(reply, Reply)
+    assert list(reply.content[TROUBLE]) == [
+        "the site's agent ended while it worked on the stage 'train', and was started again"
+    ]
 
 
 def test_what_was_sent_is_forgotten_and_old_answers_too(tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ class _Asked:
         text = (
             f"an answer or a request at the stage {self.request.task!r} did not arrive as it was sent, and was repeated"
         )
-        return replace(reply, content={**reply.content, TROUBLE: (text,)})
+        return replace(reply, content={**reply.content, TROUBLE: (*reply.content.get(TROUBLE, ()), text)})
 
     def due(self, after: float) -> bool:
         """Say whether it is to be sent: never yet, or so many seconds ago, doubled for each time.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -18,7 +18,7 @@ import httpx
 from flwr.proto.message_pb2 import Message as MessageProto
 
 from medfl.errors import Complaint, EngineError, MedflError, SiteError, WireError
-from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
+from medfl.messages import TROUBLE, Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.node import Address, NodeLine, key_of
 from medfl.run.flower.postbox import Postbox
 from medfl.run.flower.signing import Signing
@@ -175,10 +175,19 @@ def settle(box: Postbox, message: MessageProto, body: bytes, desk: Answering) ->
         refused = desk.house.once_more(request, given)
         box.answer(message, given if refused is None else to_bytes(refused), remember=None)
         return
+    before = box.begun(message)
     with single_threaded():
-        said = _lost(request) if box.begun(message) >= TRIES else desk.answer(request)
+        said = _lost(request) if before >= TRIES else desk.answer(request)
+    if before and isinstance(said, Reply):
+        said = _died(said, request)
     # A refusal costs nothing and may be another one tomorrow: only what was worked for is repeated.
     box.answer(message, to_bytes(said), remember=body if isinstance(said, Reply) else None)
+
+
+def _died(reply: Reply, request: Request) -> Reply:
+    """Say with a reply that the process before this one ended while it worked on the same request."""
+    text = f"the site's agent ended while it worked on the stage {request.task!r}, and was started again"
+    return replace(reply, content={**reply.content, TROUBLE: (text,)})
 
 
 def _lost(request: Request) -> Refusal:
