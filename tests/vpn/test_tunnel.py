@@ -37,9 +37,11 @@ from base64 import b64encode
 from pathlib import Path
 host, root, key = sys.argv[1], sys.argv[2], Path(sys.argv[3]).read_bytes()
 line = http.client.HTTPSConnection(host, 8443, context=ssl.create_default_context(cafile=root), timeout=20)
+line.connect()
+here = line.sock.getsockname()[0]
 line.request("POST", "/v1/fleet/pull-messages", body=b"", headers={"flwr-public-key": b64encode(key).decode()})
 answer = line.getresponse()
-print(json.dumps({"code": answer.status, "said": answer.read().decode("latin-1"), "from": line.sock.getsockname()[0]}))
+print(json.dumps({"code": answer.status, "said": answer.read().decode("latin-1"), "from": here}))
 """
 STUDY = """
 [study]

@@ -18,6 +18,8 @@ from medfl.hub.pages.design.page import DesignPage, design_page
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST, plan_page
 
+REVISION = "x-revision"
+"""Says of an answer which revision it shows: one that was overtaken by a newer answer is not taken in."""
 Text = Annotated[str, Form(max_length=LONGEST)]
 Word = Annotated[str, Form(max_length=200)]
 Words = Annotated[list[str], Form()]
@@ -72,7 +74,8 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         except MedflError as error:
             # Told beside the form, which stays as it is; htmx takes in only answers that went well.
             return HTMLResponse(drawn.part("said", error.complaints))
-        return HTMLResponse(drawn.part("design-parts", design_page(bench, draft), typed=typed))
+        body = drawn.part("design-parts", design_page(bench, draft), typed=typed)
+        return HTMLResponse(body, headers={REVISION: str(draft.revision)})
 
     @routes.post("/drafts")
     def begin(text: Text = "") -> Response:

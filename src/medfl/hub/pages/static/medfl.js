@@ -31,6 +31,13 @@ for (const tab of document.querySelectorAll('[role="tab"]')) {
   });
 }
 
+// Answers may overtake each other: what an older one shows is not taken in.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const shows = event.detail.xhr.getResponseHeader("x-revision");
+  const shown = document.getElementById("revision");
+  if (shows && shown && Number(shows) < Number(shown.value)) event.detail.shouldSwap = false;
+});
+
 // A part that is replaced while somebody is in it: where they are, what they have typed and what they opened stay.
 let kept = null;
 document.addEventListener("htmx:beforeOnLoad", () => {
@@ -41,9 +48,10 @@ document.addEventListener("htmx:afterOnLoad", () => {
   if (!kept) return;
   for (const id of kept.open) document.getElementById(id)?.setAttribute("open", "");
   const again = kept.id && document.getElementById(kept.id);
-  if (again && again !== document.activeElement) {
-    again.focus({ preventScroll: true });
-    if ("value" in again && kept.value !== undefined && again.tagName !== "SELECT" && again.type !== "checkbox" && again.value !== kept.value) {
+  if (again) {
+    if (again !== document.activeElement) again.focus({ preventScroll: true });
+    const typed = "value" in again && kept.value !== undefined && again.tagName !== "SELECT" && again.type !== "checkbox";
+    if (typed && again.value !== kept.value) {
       again.value = kept.value;
       // The browser does not see this as typed, and would not say that it changed.
       again.addEventListener("blur", () => again.dispatchEvent(new Event("change", { bubbles: true })), { once: true });
