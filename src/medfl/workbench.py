@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -64,11 +65,14 @@ class Workers:
             return
         first = whole_execution(self._home, execution).every[0].run
         command = (sys.executable, "-m", "medfl", "resume", first, "--home", str(self._home.folder))
-        with (self._home.folder / "studies.log").open("ab") as log:
+        log = os.open(self._home.folder / "studies.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
             # A session of its own: Ctrl-C at the terminal ends the pages, which then end their studies in order.
             self._processes[execution] = subprocess.Popen(  # noqa: S603 - our own program, and an id of ours
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
             )
+        finally:
+            os.close(log)
 
     def working(self, execution: str) -> bool:
         """Say whether a process of ours is at an execution."""
@@ -76,9 +80,9 @@ class Workers:
         return process is not None and process.poll() is None
 
     def stop(self, execution: str) -> None:
-        """Have an execution stop; what it finished stays."""
-        if self.working(execution):
-            self._processes[execution].send_signal(signal.SIGINT)
+        """Have an execution stop once its round is stored, whoever carries it out: a terminal may, too."""
+        if self.working(execution) or self._home.is_busy(execution):
+            self._home.ask_to_stop(execution)
 
     def close(self) -> None:
         """End all processes; each writes down where it stands."""

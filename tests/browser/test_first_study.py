@@ -47,7 +47,7 @@ def test_a_study_that_is_stopped_goes_on(page: Page) -> None:
     page.goto("/start/breast-cancer-arms")
     page.get_by_role("button", name="Start the study").click()
     expect(page.locator("#runs .tag.running").first).to_be_visible(timeout=SOON)
-    page.get_by_role("button", name="Stop it").click()
+    page.get_by_role("button", name="Stop after this round").click()
     expect(page.locator("#standing.waiting")).to_be_visible(timeout=SOON)
     expect(page.locator("#standing")).to_contain_text("it can go on")
     page.get_by_role("button", name="Go on").click()

@@ -40,6 +40,8 @@ def served(home: tuple[Home, str]) -> Iterator[tuple[Sessions, Carriers, int]]:
 def visitor(home: tuple[Home, str], served: tuple[Sessions, Carriers, int]) -> Iterator[Visitor]:
     sessions, carries, port = served
     carries.asked.clear()
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, trust_env=False) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", follow_redirects=True, trust_env=False, timeout=60
+    ) as client:
         client.get(sessions.link())
         yield Visitor(client, sessions, carries, home[1])

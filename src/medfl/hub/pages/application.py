@@ -19,6 +19,7 @@ from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
+from medfl.hub.pages.shelf import Everything
 from medfl.hub.pages.watching import watch_page
 from medfl.looks import palette
 from medfl.loopback import Guard, Sessions
@@ -46,10 +47,10 @@ def application(bench: Bench, sessions: Sessions, *, port: int) -> ASGIApp:
         return drawn.part("watch-parts", watch_page(view, bench.busy))
 
     live = Live(bench.home, bench.busy, parts)
-    drafts = Drafts(bench.home.folder / "drafts")
+    drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
     app = FastAPI(title="MEDfl", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
-    app.include_router(twins(bench, drafts), prefix=API)
-    app.include_router(pages(bench, drafts, drawn))
+    app.include_router(twins(bench, every, drafts), prefix=API)
+    app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
     app.include_router(changes(bench, drawn, sessions))
     app.include_router(sockets(live))

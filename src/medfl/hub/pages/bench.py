@@ -40,7 +40,7 @@ class Carries(Protocol):
         ...
 
     def stop(self, execution: str) -> None:
-        """Have an execution stop; what it finished stays."""
+        """Have an execution stop once its round is stored."""
         ...
 
     def go_on(self, execution: str) -> None:

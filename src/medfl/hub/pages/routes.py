@@ -20,7 +20,7 @@ from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.judged import ResultsPage, results_page
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.plan import LONGEST, PlanPage, launched, plan_page
-from medfl.hub.pages.shelf import HomePage, home_page
+from medfl.hub.pages.shelf import Everything, HomePage, home_page
 from medfl.hub.pages.starters import starters, starting_text
 from medfl.hub.pages.watching import WatchPage, watch_page
 from medfl.loopback import FIELD, HEADER, Sessions
@@ -31,14 +31,14 @@ from medfl.store.views import ExecutionView
 Text = Annotated[str, Form(max_length=LONGEST)]
 
 
-def twins(bench: Bench, drafts: Drafts) -> APIRouter:
+def twins(bench: Bench, every: Everything, drafts: Drafts) -> APIRouter:
     """Return the pages for programs."""
     api = APIRouter()
 
     @api.get("/home")
     def home() -> HomePage:
         """Tell what runs, what waits for somebody and what is done."""
-        return home_page(bench, drafts)
+        return home_page(bench, every, drafts)
 
     @api.get("/start/{name}")
     def start(name: str) -> PlanPage:
@@ -63,13 +63,13 @@ def twins(bench: Bench, drafts: Drafts) -> APIRouter:
     return api
 
 
-def pages(bench: Bench, drafts: Drafts, drawn: Drawn) -> APIRouter:
+def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIRouter:
     """Return the pages for people."""
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
     @routes.get("/")
     def home(request: Request) -> Response:
-        return drawn.page(request, "home", home_page(bench, drafts))
+        return drawn.page(request, "home", home_page(bench, every, drafts))
 
     @routes.get("/new")
     def new(request: Request) -> Response:

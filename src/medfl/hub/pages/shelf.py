@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from threading import Lock
 
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.drafts import Draft, Drafts
 from medfl.hub.pages.design.page import title_of
 from medfl.hub.pages.standing import State, done, planned, state_of, stopped_for
 from medfl.hub.pages.starters import Starter, starters
-from medfl.store.shelf import outlines
+from medfl.store.home import Home
 from medfl.store.views import RunView
+from medfl.store.watching import Watch
 
 SHOWN = 50
 """Finished studies on the page; all are in its JSON twin's list and under "medfl runs"."""
@@ -72,9 +74,30 @@ class HomePage:
         return not (self.drafts or self.running or self.waiting or self.finished)
 
 
-def home_page(bench: Bench, drafts: Drafts) -> HomePage:
+class Everything:
+    """Where all runs of a store stand: read once, and from then on only what was added.
+
+    Parameters
+    ----------
+    home
+        The store.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._turn = home, Lock()
+        self._watch: Watch | None = None
+
+    def __call__(self) -> list[RunView]:
+        """Return every run, newest first."""
+        with self._turn:
+            if self._watch is None:
+                self._watch = Watch(self._home)
+            return self._watch.look()
+
+
+def home_page(bench: Bench, every: Everything, drafts: Drafts) -> HomePage:
     """Return the home page, newest first."""
-    lines = list(_lines(outlines(bench.home), bench.busy))
+    lines = list(_lines(every(), bench.busy))
     finished = [line for line in lines if line.state == "finished"]
     return HomePage(
         running=tuple(line for line in lines if line.state == "running"),
