@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medfl.hub.pages.design.form import STEPS, ArmForm
 
-ACROSS, DOWN, EDGE = 104, 30, 20
+ACROSS, DOWN, EDGE = 120, 30, 20
 """Pixels from step to step, from arm to arm, and around the whole."""
 
 
