@@ -60,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     lines = ["| What | Mode | What happened | Round | Same model | Seconds |", "| --- | --- | --- | --: | --- | --: |"]
     lines += [
-        f"| {one.name} | {one.mode} | {one.happened} | {one.round} | {same} | {one.seconds:.0f} |"
+        f"| {one.name} | {one.mode} | {one.happened} | {one.round} | {same} | {max(0.0, one.seconds):.0f} |"
         for one in told
         for same in ("yes" if one.same else "NO",)
     ]
