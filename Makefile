@@ -32,8 +32,8 @@ fuzz: .venv/dev.stamp
 ray: .venv/dev.stamp
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -m ray tests/run/ray
 
-# Every process of a federation is killed at every stage, in three modes, and much else goes wrong; prints a table, and
-# writes it into build/kill-matrix.md; half an hour. As root it also mounts a small disk and pulls a cable.
+# The processes of a federation are killed at every stage in which they have work, in three modes, and much else goes wrong;
+# prints a table, and writes it into build/kill-matrix.md; twenty minutes. As root it also mounts a small disk and pulls a cable.
 kill-matrix: .venv/dev.stamp
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -m matrix tests/faults/matrix
 

@@ -17,8 +17,8 @@ from threading import Event, Thread
 import pytest
 
 from medfl.errors import EngineError, OutOfMemoryError, RefusedError
-from medfl.messages import LEDGERS, SITTING, Refusal, Reply, Request
-from medfl.site import workshop
+from medfl.messages import LEDGERS, SITTING, Refusal, Reply, Request, write_frame
+from medfl.site import agent_worker, workshop
 from medfl.site.agent import Agent, Describing
 from medfl.site.agent_worker import Hospital
 from medfl.site.approvals import Approvals
@@ -326,3 +326,14 @@ def test_what_starts_no_worker_is_a_loss(tmp_path: Path) -> None:
     with Workshop({}, Limits(), command=(str(tmp_path / "nothing"),)) as shop, pytest.raises(EngineError, match="died"):
         shop.answer(request())
     assert WORKER[1:] == ("-m", "medfl.site.agent_worker")
+
+
+def test_a_worker_ends_with_an_agent_that_dies_in_the_middle_of_a_word(home: SiteHome) -> None:
+    command = [sys.executable, "-m", agent_worker.__name__]
+    words = {"home": str(home.folder), "limits": ROOM.to_json(), "sitting": "one"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        write_frame(process.stdin, json.dumps(words).encode())
+        process.stdin.write((1000).to_bytes(8, "little") + b"half")
+        process.stdin.close()
+        assert process.wait(60) == -signal.SIGKILL

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 import sqlite3
 import tarfile
@@ -77,9 +78,9 @@ def back_up(hub: HubPlace, file: Path) -> Copied:
             where=str(target),
             remedy="name a file elsewhere, best on another machine",
         )
-    draft = target.with_name(f".{target.name}.draft")
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}.draft")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             with tarfile.open(fileobj=out, mode="w") as archive:
                 made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
                 copied = Copied(about.name, made, version("medfl"), _packed(hub.folder, archive))

@@ -91,8 +91,8 @@ class Fleet:
         except httpx.HTTPError as error:
             log.warning("the SuperLink did not answer %s: %s", call, type(error).__name__)
             return Response(status_code=503, headers={"Retry-After": "1"})
-        if answer.status_code in _NOT_LET_IN:
-            # A clock that is wrong, or a node's number that is another site's.
+        if 400 <= answer.status_code < 500:
+            # A clock that is wrong, a node's number that is another site's, or bytes that are no call.
             log.warning("refused site %s at %s: by the SuperLink, with status %d", site, call, answer.status_code)
         return _PassedOn(
             answer.aiter_raw(), answer.status_code, _passing(answer.headers), background=BackgroundTask(answer.aclose)
@@ -129,7 +129,6 @@ def _passing(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in meant.items() if (name + value).isascii()}
 
 
-_NOT_LET_IN = (401, 403)
 _HEADERS = frozenset({"content-type", "content-length", "content-encoding", "accept"})
 
 

@@ -55,14 +55,15 @@ class Between:
         """Return the aggregation rule, with a clip norm that follows the updates where that is asked for."""
         return following(algorithm, self._dp)
 
-    def summed(self, total: Statistic, shared: Mapping[str, Array], round: int) -> Statistic:
+    def summed(self, total: Statistic, shared: Mapping[str, Array], *, run: str, round: int) -> Statistic:
         """Return the sum of a round's updates, with noise where the hub is to add it."""
         dp = self._dp
         if dp is None or not dp.at_hub:
             return total
-        key = simulated(self.plan.seed, "") if self.secret is None else self.secret
-        # Made anew from the round's own name: a round that is done again after a crash meets the same noise.
-        noise = stream(key, self.plan.study.digest, str(self.plan.seed), str(round))
+        key, name = (simulated(self.plan.seed, ""), ()) if self.secret is None else (self.secret, (run,))
+        # Made anew from the round's own name: a round that is done again after a crash meets the same noise. Another
+        # run of the same study meets other noise: else the difference of two sums would have none.
+        noise = stream(key, self.plan.study.digest, str(self.plan.seed), *name, str(round))
         multiplier = between(dp, times=self._times(dp)).noise_multiplier
         return with_noise(total, norm=norm_of(shared, dp), multiplier=multiplier, noise=noise)
 

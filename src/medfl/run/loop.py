@@ -145,7 +145,7 @@ class _Course:
             yield from told(self.asking.run, "train", answers, round=number)
             if number > 1 and "judge" in self._content:
                 yield self.judge.during_training(number - 1, answers)
-            total = self._guarded.summed(answers.total.under("update"), state.shared, number)
+            total = self._guarded.summed(answers.total.under("update"), state.shared, run=self.asking.run, round=number)
             state = _next(algorithm, state, total, number=number)
             digest, rest = stored(state, self.model.layout, self.federation.keep)
             yield RoundFinished(

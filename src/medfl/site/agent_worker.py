@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, BinaryIO
 
-from medfl.errors import MedflError, SiteError
+from medfl.errors import MedflError, SiteError, WireError
 from medfl.messages import Refusal, Reply, Request, from_bytes, read_frame, to_bytes, write_frame
 from medfl.privacy.secure.member import Member
 from medfl.privacy.secure.unmasked import FolderUnmasked
@@ -91,10 +91,15 @@ def serve(requests: BinaryIO, answers: BinaryIO, *, ended: Callable[[], None]) -
     home, waiting = SiteHome(Path(words["home"])), SimpleQueue[bytes | None]()
 
     def listen() -> None:
-        while (body := read_frame(requests)) is not None:
-            waiting.put(body)
-        waiting.put(None)
-        ended()
+        try:
+            while (body := read_frame(requests)) is not None:
+                waiting.put(body)
+        except (WireError, MemoryError) as error:
+            # The agent waits for an answer, or for the end of this process; and half a frame is the end of the agent.
+            log.error("the worker cannot take what it is sent: %s", type(error).__name__)
+        finally:
+            waiting.put(None)
+            ended()
 
     Thread(target=listen, daemon=True).start()
     hospital = Hospital(home, words.get("sitting"))

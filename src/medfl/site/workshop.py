@@ -242,6 +242,8 @@ class _Watch:
                 self.stopped = error
                 process.kill()
                 return
+            except OSError:
+                continue  # What cannot be looked at now is looked at again.
 
     def _require_room(self, pid: int) -> None:
         """Refuse to go on beyond the limit, where the system has not done so by itself."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from threading import Thread
 from time import monotonic
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import httpx
 import numpy as np
@@ -18,6 +20,7 @@ import pytest
 from fastapi import FastAPI
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
 from flwr.proto.message_pb2 import Message as MessageProto
+from flwr.proto.message_pb2 import Metadata, ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.object_store import ObjectStoreFactory
@@ -297,3 +300,23 @@ def test_what_is_not_kept_is_not_brought_for_ever() -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         bring(objects, 10, call)
     assert calls == [3]
+
+
+@pytest.mark.parametrize(("code", "given_up"), [(403, True), (404, True), (500, True), (401, False), (503, False)])
+def test_a_request_in_parts_that_is_there_no_more_holds_nobody_up(code: int, given_up: bool, tmp_path: Path) -> None:
+    box = Postbox(tmp_path)
+    message = MessageProto(metadata=Metadata(message_id="large", run_id=7))
+    tree = ObjectTree(object_id="large")
+    box.expect(message, tree)
+
+    class Line(NodeLine):
+        def __init__(self) -> None:
+            self._box, self._node, self._unreadable = box, Node(node_id=1), {}
+
+        def _call(self, name: str, asked: object, kind: object) -> NoReturn:
+            request = httpx.Request("POST", f"https://hub/{name}")
+            raise httpx.HTTPStatusError("no", request=request, response=httpx.Response(code, request=request))
+
+    with nullcontext() if given_up else pytest.raises(httpx.HTTPStatusError):
+        assert Line()._rest(message, tree) is None
+    assert (box.coming() is None) is given_up

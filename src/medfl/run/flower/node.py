@@ -45,6 +45,8 @@ from medfl.run.flower.sober import sober
 from medfl.run.flower.wire import answer, fetched, opened
 
 log = logging.getLogger("medfl.site.serving")
+GONE = frozenset({400, 403, 404, 500})
+"""What Flower says of a request that is there no more: its run has ended, or a restored hub does not know of it."""
 UNREADABLE, KNOWN = 5, 1000
 """How often a message that cannot be read is fetched, and of how many it is remembered how often they were."""
 LIFE = 30.0
@@ -203,6 +205,13 @@ class NodeLine:
         except WireError as error:
             self._box.came(message)
             self._noted(message.metadata.message_id, error)
+            return None
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in GONE:
+                raise
+            # Else the site would ask for nothing else any more. If somebody still waits for it, it is sent again.
+            self._box.came(message)
+            log.warning("a request that came in part is there no more: the hub says %d", error.response.status_code)
             return None
 
     def _signed_on(self) -> int:

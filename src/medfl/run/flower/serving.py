@@ -6,6 +6,7 @@ with; nothing that comes from the hub is executed.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,13 +18,14 @@ from typing import Protocol
 import httpx
 from flwr.proto.message_pb2 import Message as MessageProto
 
-from medfl.errors import Complaint, EngineError, MedflError, SiteError, WireError
+from medfl.errors import Complaint, EngineError, MedflError, SiteError, StoreError, WireError
 from medfl.messages import TROUBLE, Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.node import Address, NodeLine, key_of
 from medfl.run.flower.postbox import Postbox
 from medfl.run.flower.signing import Signing
 from medfl.run.threads import single_threaded
 
+log = logging.getLogger(__name__)
 PAUSES = (0.02, 0.5)
 """Seconds between two looks for requests: the shortest, right after one came, and the longest."""
 WOKEN = (1.0, 20.0)
@@ -116,10 +118,14 @@ def serve(
     calls, house = calls or _Nobody(), house or _Open()
     box, pause, away, signing = Postbox(folder), Event(), AWAY[0], Signing(key_of(address))
     while True:
-        house.before_connecting()
-        with suppress(httpx.HTTPError), NodeLine(address, box, signing) as line:
-            away = AWAY[0]
-            _talk(line, box, Answering(answer, house), calls)
+        try:
+            house.before_connecting()
+            with suppress(httpx.HTTPError), NodeLine(address, box, signing) as line:
+                away = AWAY[0]
+                _talk(line, box, Answering(answer, house), calls)
+        except (OSError, StoreError) as error:
+            # A full disk, say: nothing was answered that could not be kept, and there may be room again.
+            log.warning("the site cannot keep what comes and goes on its disk: %s", " ".join(str(error).split()))
         # Jitter, so that all sites do not come back at the same moment; no result depends on it.
         pause.wait(away * random.uniform(0.5, 1.0))  # noqa: S311
         away = min(away * 2, AWAY[1])
@@ -187,7 +193,7 @@ def settle(box: Postbox, message: MessageProto, body: bytes, desk: Answering) ->
 def _died(reply: Reply, request: Request) -> Reply:
     """Say with a reply that the process before this one ended while it worked on the same request."""
     text = f"the site's agent ended while it worked on the stage {request.task!r}, and was started again"
-    return replace(reply, content={**reply.content, TROUBLE: (text,)})
+    return replace(reply, content={**reply.content, TROUBLE: (*reply.content.get(TROUBLE, ()), text)})
 
 
 def _lost(request: Request) -> Refusal:
