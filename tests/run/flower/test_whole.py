@@ -210,6 +210,7 @@ def test_an_answer_that_comes_twice_is_taken_once(there: There) -> None:
     assert there.channel.pull([name], patience=5.0) == [(name, b"once")]
     there.lines["east"].send(message, b"too late")
     assert there.rows("message_res") == 0
+    assert "nobody waits for what node" in (there.link.folder / "log").read_text(encoding="utf-8", errors="replace")
 
 
 def test_who_is_not_known_is_lost(there: There) -> None:

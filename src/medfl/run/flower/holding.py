@@ -6,6 +6,7 @@ calls do it: objects first, then the message, so that nobody fetches one that is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
@@ -25,6 +26,7 @@ from flwr.superlink.servicer.runtime import runtime_handlers
 from medfl.errors import WireError
 from medfl.run.flower.frames import ROOM
 
+log = logging.getLogger(__name__)
 Announced: TypeAlias = tuple[MessageProto, ObjectTree]
 """A message without what it holds, and the digests of the objects that it is made of."""
 
@@ -107,6 +109,8 @@ class Holding:
                 taken = state.store_message_res(about) if reply else state.store_message_ins(about)
                 ids.append(taken or "")
                 if taken is None:
+                    if reply:
+                        log.warning("%s", _unwanted(message))
                     continue
                 # Without the bookkeeping that Flower has for what is still coming: here nothing is.
                 for name in state.object_store.preregister(message.metadata.run_id, tree):
@@ -138,6 +142,11 @@ class Holding:
             given += contents
             store.delete(message.metadata.message_id)
         return given
+
+
+def _unwanted(message: MessageProto) -> str:
+    node, run = message.metadata.src_node_id, message.metadata.run_id
+    return f"nobody waits for what node {node} answers in run {run}: late, twice, or for another site"
 
 
 class _TakenBackError(Exception):
