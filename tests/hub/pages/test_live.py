@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from medfl import simulate
-from medfl.errors import NotFoundError
+from medfl.errors import NotFoundError, StoreError
 from medfl.events import Event
 from medfl.hub.pages.live import Followed, Live
 from medfl.hub.pages.watching import watch_page
 from medfl.spec.reading import parse
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
+from medfl.store.views import ExecutionView
 from medfl.testing.pages import STUDY
 
 
@@ -68,6 +69,31 @@ def test_a_page_is_drawn_once_for_all_who_watch_and_a_slow_one_sees_the_last(
 
     assert asyncio.run(watched()) == ["1", "1", "2", "2"]
     assert len(drawn) == 2
+
+
+def test_a_look_that_fails_is_not_the_last(
+    told: tuple[str, list[Event]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution, events = told
+    looks: list[str] = []
+    news = Followed.news
+
+    def failing(followed: Followed) -> ExecutionView | None:
+        looks.append("look")
+        if len(looks) == 2:
+            raise StoreError("the journal is locked")
+        return news(followed)
+
+    async def watched() -> list[str]:
+        with Home(tmp_path) as home:
+            home.journal.append(events[:5])
+            async with Live(home, home.is_busy, lambda view: str(len(looks))).watching(execution) as shown:
+                first = await anext(shown)
+                home.journal.append(events[5:])
+                return [first, await anext(shown)]
+
+    monkeypatch.setattr(Followed, "news", failing)
+    assert asyncio.run(watched()) == ["1", "3"]
 
 
 @pytest.mark.parametrize("part", range(1, 12, 2))

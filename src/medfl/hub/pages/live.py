@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from starlette.concurrency import run_in_threadpool
 
-from medfl.errors import NotFoundError
+from medfl.errors import MedflError, NotFoundError
 from medfl.events import RunPlanned
 from medfl.store.folding import Fold, planned, view_execution
 from medfl.store.home import Home
 from medfl.store.views import ExecutionView
 
+log = logging.getLogger(__name__)
 LOOK = 0.15
 """Seconds between two looks into the journal, which another process writes."""
 
@@ -119,8 +121,19 @@ class _Stage:
         self._task: asyncio.Task[None] | None = None
         self.watchers = 0
 
-    def watched(self) -> _Watch:
-        return _Watch(self)
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Count somebody who watches: the first has the journal read on, the last has it end."""
+        self.watchers += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._looking())
+        try:
+            yield
+        finally:
+            self.watchers -= 1
+            if self.watchers == 0:
+                self._task.cancel()
+                self._task = None
 
     async def look(self) -> None:
         """Look once, and tell everybody if something has happened."""
@@ -141,17 +154,6 @@ class _Stage:
                 page, seen = self._page, self._number
             yield page
 
-    def began(self) -> None:
-        self.watchers += 1
-        if self._task is None:
-            self._task = asyncio.create_task(self._looking())
-
-    def left(self) -> None:
-        self.watchers -= 1
-        if self.watchers == 0 and self._task is not None:
-            self._task.cancel()
-            self._task = None
-
     def _made(self) -> str | None:
         view = self._followed.news()
         return None if view is None else self._drawn(view)
@@ -159,17 +161,8 @@ class _Stage:
     async def _looking(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            await self.look()
-
-
-class _Watch:
-    """Somebody who watches: the first has the journal read, the last has it end."""
-
-    def __init__(self, stage: _Stage) -> None:
-        self._stage = stage
-
-    def __enter__(self) -> None:
-        self._stage.began()
-
-    def __exit__(self, *_: object) -> None:
-        self._stage.left()
+            try:
+                await self.look()
+            except MedflError as error:
+                # Such as a journal that is locked for long: what was shown stays, and the next look may go well.
+                log.warning("the journal could not be read on: %s", error)

@@ -11,7 +11,6 @@ from tomlkit.items import AoT
 
 from medfl.errors import PlanError
 from medfl.hub.pages.design.shape import meant
-from medfl.spec.anatomy import TAGS
 from medfl.spec.lines import KeyPath
 from medfl.spec.study import PARTS
 
@@ -38,8 +37,6 @@ def changed(text: str, dotted: str, value: str) -> str:
     name = str(path[-1])
     if asked is None:
         table.pop(name, None)
-    elif name in TAGS:
-        _become(table, name, str(asked))
     else:
         table[name] = asked
     return tomlkit.dumps(document)
@@ -93,11 +90,6 @@ def without_arm(text: str, number: int) -> str:
     if not arms or (len(arms) == 1 and set(arms[0]) == {"name"}):
         del document["arm"]
     return tomlkit.dumps(document)
-
-
-def _become(table: MutableMapping[str, Any], tag: str, kind: str) -> None:
-    """Make a table another kind: keys that are written stay, and the study says which of them it does not know."""
-    table[tag] = kind
 
 
 def _table(document: MutableMapping[str, Any], path: KeyPath, *, make: bool) -> MutableMapping[str, Any]:
