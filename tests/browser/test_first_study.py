@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 SOON = 120_000
 """Milliseconds for a study; it takes five seconds on a quiet machine."""
@@ -88,6 +88,36 @@ def test_a_study_is_designed_by_clicks_alone(page: Page, screenshots: Path) -> N
     expect(page.get_by_role("table").filter(has_text="algorithm-2").first).to_be_visible()
 
 
+def test_changes_faster_than_their_answers_are_all_shown(page: Page) -> None:
+    page.goto("/new")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict")).to_contain_text("to mend")
+    held, quick = list[tuple[Route, APIResponse]](), list[bool]()
+
+    def hold(route: Route) -> None:
+        answer = route.fetch()
+        if quick:
+            route.fulfill(response=answer)
+        else:
+            held.append((route, answer))
+
+    page.route("**/set", hold)
+    with page.expect_request("**/set"):
+        typed(page, "study.name", "quick")
+    typed(page, "algorithm.rounds", "two")
+    typed(page, "study.repeats", "0")
+    while not held:
+        page.evaluate("null")  # lets the handler go on
+    held[0][0].fulfill(response=held[0][1])
+    expect(page.locator("#revision")).to_have_value("2")
+    quick.append(True)  # the first answer has replaced the fields that the others were typed in
+    for route, answer in reversed(held[1:]):
+        route.fulfill(response=answer)
+    expect(page.locator("#step-algorithm .wrong")).to_be_visible()
+    expect(page.locator("#step-study .wrong")).to_be_visible()
+    expect(page.locator('[id="study.name"]')).to_have_value("quick")
+
+
 def test_a_broken_text_says_what_is_wrong(page: Page, screenshots: Path) -> None:
     page.goto("/new")
     page.get_by_label("Paste a study").fill('[study]\nname = "x"\n[data]\ntarget = "y"\nsitess = {}\n')
@@ -118,8 +148,14 @@ def pictured(page: Page, name: str, folder: Path, *, checked: bool = True) -> No
 def put(page: Page, path: str, value: str) -> None:
     """Fill a field and leave it, and wait until the draft has taken it in."""
     with page.expect_response(re.compile("/drafts/[0-9a-f]+/set")):
-        page.locator(f'[id="{path}"]').fill(value)
-        page.locator(f'[id="{path}"]').blur()
+        typed(page, path, value)
+
+
+def typed(page: Page, path: str, value: str) -> None:
+    """Fill a field and leave it."""
+    field = page.locator(f'[id="{path}"]')
+    field.fill(value)
+    field.blur()
 
 
 def moved(page: Page) -> None:

@@ -46,9 +46,11 @@ class Drawn:
             loader=PackageLoader("medfl.hub.pages"),
             autoescape=True,
             undefined=StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # the extension brings it
         environment.filters |= {
             "glyph": glyph,
             "counted": counted,

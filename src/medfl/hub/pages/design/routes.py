@@ -18,8 +18,6 @@ from medfl.hub.pages.design.page import DesignPage, design_page
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST, plan_page
 
-REVISION = "x-revision"
-"""Says of an answer which revision it shows: one that was overtaken by a newer answer is not taken in."""
 Text = Annotated[str, Form(max_length=LONGEST)]
 Word = Annotated[str, Form(max_length=200)]
 Words = Annotated[list[str], Form()]
@@ -75,7 +73,7 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
             # Told beside the form, which stays as it is; htmx takes in only answers that went well.
             return HTMLResponse(drawn.part("said", error.complaints))
         body = drawn.part("design-parts", design_page(bench, draft), typed=typed)
-        return HTMLResponse(body, headers={REVISION: str(draft.revision)})
+        return HTMLResponse(body)
 
     @routes.post("/drafts")
     def begin(text: Text = "") -> Response:

@@ -31,11 +31,28 @@ for (const tab of document.querySelectorAll('[role="tab"]')) {
   });
 }
 
-// Answers may overtake each other: what an older one shows is not taken in.
-document.addEventListener("htmx:beforeSwap", (event) => {
-  const shows = event.detail.xhr.getResponseHeader("x-revision");
-  const shown = document.getElementById("revision");
-  if (shows && shown && Number(shows) < Number(shown.value)) event.detail.shouldSwap = false;
+// Changes of a draft go through its desk, one after the other. The fields themselves cannot wait for an answer: the one
+// before it may have replaced them meanwhile, and then theirs is not taken in.
+const desk = document.getElementById("desk");
+function changed(element, values) {
+  if (desk) htmx.ajax("POST", element.dataset.post, { source: desk, swap: "none", values: { ...JSON.parse(element.dataset.vals ?? "{}"), ...values } });
+}
+document.addEventListener("change", (event) => {
+  const element = event.target.closest("[data-post]");
+  if (!element || element.id === "text") return;
+  const ticked = [...element.querySelectorAll("input:checked")].map((one) => one.value);
+  changed(element, { value: element.tagName === "FIELDSET" ? ["", ...ticked] : element.value });
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-post]");
+  if (button) changed(button, {});
+});
+let typing = 0;
+document.addEventListener("input", (event) => {
+  if (event.target.id !== "text") return;
+  clearTimeout(typing);
+  const { target } = event;
+  typing = setTimeout(() => changed(target, { text: target.value }), 500);
 });
 
 // A part that is replaced while somebody is in it: where they are, what they have typed and what they opened stay.
