@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medfl.errors import RefusedError
@@ -145,25 +144,17 @@ def closing(app: ASGIApp, path: str) -> int:
     return int(closed["code"])
 
 
-def named(route: BaseRoute) -> Iterator[str]:
-    if isinstance(route, APIWebSocketRoute):
-        yield f"SOCKET {route.path}"
-    elif isinstance(route, APIRoute):
-        yield from (f"{method} {route.path}" for method in route.methods or ())
-
-
 def test_every_address_declares_what_it_does(pages: tuple[FastAPI, Somebody]) -> None:
     app, _ = pages
     found, free = {}, set()
-    for route in app.routes:
-        names = list(named(route))
-        if not names:
-            assert isinstance(route, Route | Mount)
-            free.add(route.path)
-        for name in names:
-            assert isinstance(route, APIRoute | APIWebSocketRoute)
+    for context in iter_route_contexts(app.routes):
+        route, path = context.original_route, str(context.path)
+        if isinstance(route, APIRoute | APIWebSocketRoute):
             (permit,) = permits_of(route.dependant)
-            found[name] = permit.action
+            methods = ["SOCKET"] if isinstance(route, APIWebSocketRoute) else route.methods or ()
+            found |= {f"{method} {path}": permit.action for method in methods}
+        else:
+            free.add(path)
     assert found == EXPECTED
     assert free == FREE
 
