@@ -146,9 +146,11 @@ def closing(app: ASGIApp, path: str) -> int:
 
 def test_every_address_declares_what_it_does(pages: tuple[FastAPI, Somebody]) -> None:
     app, _ = pages
-    found, free = {}, set()
+    found: dict[str, Action] = {}
+    free = set[str]()
     for context in iter_route_contexts(app.routes):
-        route, path = context.original_route, str(context.path)
+        route = context.original_route
+        path = str(context.path or getattr(route, "path", ""))
         if isinstance(route, APIRoute | APIWebSocketRoute):
             (permit,) = permits_of(route.dependant)
             methods = ["SOCKET"] if isinstance(route, APIWebSocketRoute) else route.methods or ()
