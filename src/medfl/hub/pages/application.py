@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -30,7 +30,11 @@ OPEN = (f"{STATIC}/",)
 """Beginnings of paths that everybody may read."""
 
 
-def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
+Rooms: TypeAlias = Callable[[Drawn], Sequence[APIRouter]]
+"""What makes further pages."""
+
+
+def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) -> FastAPI:
     """Return the application.
 
     Parameters
@@ -41,6 +45,8 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
         Who asks, and what they may do.
     guard
         Stands before everything.
+    rooms
+        Further pages, such as those about people.
     """
     drawn = Drawn(access)
 
@@ -65,6 +71,9 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
+    for room in rooms:
+        for router in room(drawn):
+            app.include_router(router)
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     told = _Told(drawn)

@@ -29,8 +29,8 @@ class Drawn:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    def page(self, request: Request, name: str, context: Any, *, status: int = 200) -> HTMLResponse:
-        """Return a whole page."""
+    def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> HTMLResponse:
+        """Return a whole page; `more` is for its template alone, such as a picture."""
         template = self._templates.get_template(f"{name}.html.j2")
         actor = self._access.entrance.actor(request)
         told = {
@@ -38,6 +38,7 @@ class Drawn:
             "path": request.url.path,
             "actor": actor,
             "may": partial(self._access.allows, actor),
+            **more,
         }
         return HTMLResponse(template.render(page=context, **told), status_code=status)
 
