@@ -22,6 +22,7 @@ import httpx
 
 from medfl.errors import MedflError, PlanError, listed
 from medfl.execution import lay_down
+from medfl.hub.asked import may_go_on
 from medfl.hub.fitting import misfits, untold
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import HubPlace
@@ -211,14 +212,15 @@ class _Work:
         for execution, process in list(self.going.items()):
             if process.poll() is not None:
                 self._ended(execution)
-        waiting = self.hub.queue.waiting()
+        waiting = self.hub.queue.entries()
         if not waiting or not self._has_room():
             return
-        for execution in waiting:
-            if execution not in self.going and self.due.get(execution, 0.0) <= monotonic():
-                if len(self.going) >= AT_ONCE:
-                    break
-                self.going[execution] = self._started(execution)
+        for entry in waiting:
+            if len(self.going) >= AT_ONCE:
+                break
+            rests = entry.execution in self.going or self.due.get(entry.execution, 0.0) > monotonic()
+            if not rests and may_go_on(self.hub.folder, entry):
+                self.going[entry.execution] = self._started(entry.execution)
 
     def end(self) -> None:
         """End all of them; they go on from their last finished round when the hub is started again."""
@@ -246,8 +248,12 @@ class _Work:
     def _ended(self, execution: str) -> None:
         process = self.going.pop(execution)
         _close(process)
-        if execution not in self.hub.queue.waiting():
+        entry = next((one for one in self.hub.queue.entries() if one.execution == execution), None)
+        if entry is None:
             log.info("execution %s is done", execution)
+            return
+        if not may_go_on(self.hub.folder, entry):
+            log.info("execution %s waits for its sites' people, or for its time", execution)
             return
         if (moved := self.hub.queue.moved(execution)) != self.moved.get(execution):
             # A round was finished meanwhile: this is the first failure since.
