@@ -68,6 +68,7 @@ FRONT_DOORS = {
     "console_stop",
     "console_vpn",
     "console_watch",
+    "consortium",
     "coordinating",
     "deploying",
     "execution",

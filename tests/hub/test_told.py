@@ -78,7 +78,8 @@ def test_decisions_are_kept_and_one_that_is_told_once_more_is_no_news(tmp_path: 
     for number in range(DECISIONS + 50):
         said.hear({"tell": "decisions", "studies": {f"{number:064x}": {"verdict": "approved"}}})
     assert len(said.decisions) == DECISIONS
-    for damaged in (None, [], {"x": {}}, {digest: {}}, {digest: {"verdict": "maybe"}}, {digest: 3}):
+    broken: tuple[Any, ...] = (None, [], {"x": {}}, {digest: {}}, {digest: {"verdict": "maybe"}}, {digest: 3})
+    for damaged in broken:
         with pytest.raises(WireError):
             said.hear({"tell": "decisions", "studies": damaged})
 
