@@ -16,13 +16,13 @@ from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 
 try:
-    from starlette.middleware import Middleware
     from starlette.types import ASGIApp
 
-    from medfl.hub.pages.application import application
+    from medfl.hub.pages.application import OPEN, application
     from medfl.hub.pages.bench import Bench, Told
-    from medfl.hub.pages.gate import Gate
-    from medfl.hub.people.access import Access
+    from medfl.hub.pages.bounded import Bounded
+    from medfl.hub.pages.shelf import Everything
+    from medfl.hub.people.consortium import People
 except ImportError as missing:
     raise MissingExtraError("the pages are not installed", remedy="pip install 'medfl[app]'") from missing
 
@@ -53,18 +53,26 @@ def bench_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
     return Bench(home, _read, looked, Queued(hub, home), busy, hub, troubles)
 
 
-def pages_of(bench: Bench, access: Access, guard: Middleware) -> ASGIApp:
-    """Return a hub's pages, as they are served at its port.
+def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = tuple) -> ASGIApp:
+    """Return a hub's pages, as they are served at its port to whoever signs in.
 
     Parameters
     ----------
-    bench
-        What they stand on, with a hub.
-    access, guard
-        Who asks and what they may do, and what stands before everything.
+    hub, home
+        The hub's folder, and its store.
+    troubles
+        Says what is wrong with the hub at the moment.
+
+    Raises
+    ------
+    MedflError
+        If what the hub says of its people cannot be read.
     """
-    names = frozenset(() if bench.hub is None else bench.hub.hosts)
-    return Gate(application(bench, access, guard), names)
+    names = [f"[{host}]" if ":" in host else host for host in hub.hosts]
+    # Without a port where another web server stands before the hub.
+    hosts = [*names, *(f"{name}:{hub.about.port}" for name in names)]
+    access, guard = People.at(hub.folder).before(hosts=hosts, runs=Everything(home), open_to_all=OPEN)
+    return Bounded(application(bench_of(hub, home, troubles), access, guard))
 
 
 class Queued:

@@ -96,7 +96,7 @@ def ask(folder: Path, execution: str, runs: Sequence[RunView]) -> bool:
     for digest, (run, study) in wanted.items():
         for site in sites_of(study):
             speaks = Told.at(folder, site).speaks
-            old = speaks is None or speaks.spoken["channel"][1] < DECIDES
+            old = speaks is not None and speaks.spoken["channel"][1] < DECIDES
             found.setdefault(site, {})[digest] = Answer("untold" if old else "unanswered", at=time.time())
             if not old:
                 # Each time under another number: what was said before would be said once more.

@@ -14,10 +14,11 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.types import ASGIApp
 
 from medfl.channel import Decision, State
-from medfl.consortium import bench_of, pages_of, require_no_files
+from medfl.consortium import bench_of, require_no_files
 from medfl.errors import PlanError
 from medfl.hub.asked import Answer, Asked
 from medfl.hub.pages.application import application
+from medfl.hub.pages.bounded import Bounded
 from medfl.hub.people.access import permits_of
 from medfl.hub.people.permits import Action, Role
 from medfl.hub.place import HubPlace
@@ -109,7 +110,7 @@ def pages(tmp_path: Path) -> Iterator[Pages]:
     visit.come("ada", Role.COORDINATOR)
     with Home(hub.folder) as home:
         bench = bench_of(hub, home, standing)
-        yield Pages(hub, pages_of(bench, visit.access, OPEN_DOOR), visit, home, waiting, standing)
+        yield Pages(hub, Bounded(application(bench, visit.access, OPEN_DOOR)), visit, home, waiting, standing)
 
 
 def enrol(hub: HubPlace, title: str) -> str:
@@ -137,7 +138,7 @@ def test_a_site_is_approved_by_the_digits_that_its_people_read_out_and_no_others
 def test_an_invitation_is_shown_once(pages: Pages) -> None:
     answer = posted(pages.app, "/sites/invite", title="Lake Clinic", days="1")
     assert answer.status_code == 200
-    assert answer.headers["cache-control"] == "no-store"
+    assert "max-age" in answer.headers["strict-transport-security"]
     (line,) = asked(pages.app, "GET", "/api/sites").json()["invited"]
     assert (line["name"], line["title"]) == ("lake-clinic", "Lake Clinic")
     record = pages.hub.register.named("lake-clinic")

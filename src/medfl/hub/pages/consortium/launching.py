@@ -15,6 +15,7 @@ from medfl.hub.presence import Presence
 from medfl.hub.queue import Entry
 from medfl.hub.shown import utc
 from medfl.hub.told import Told
+from medfl.spec.study import Study
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView
@@ -195,10 +196,9 @@ def _sites(hub: HubPlace, view: ExecutionView) -> Sequence[SiteAsked]:
 
 def _wanted(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return the data sets that a study's arms ask of its sites, by site."""
-    arms = [spec, *(arm for arm in spec.get("arms", {}).values() if isinstance(arm, Mapping))]
     wanted: dict[str, dict[str, None]] = {}
-    for arm in arms:
-        for site, name in (arm.get("data", {}).get("sites") or {}).items():
+    for arm in Study.model_validate(spec).arms.values():
+        for site, name in (arm.data.sites or {}).items():
             wanted.setdefault(site, {})[name] = None
     return {site: ", ".join(names) for site, names in wanted.items()}
 
