@@ -71,6 +71,7 @@ FRONT_DOORS = {
     "console_stop",
     "console_vpn",
     "console_watch",
+    "consortium",
     "coordinating",
     "deploying",
     "execution",

@@ -42,18 +42,32 @@ def stop(home: Home, name: str, *, now: bool, waiting: Callable[[RunView], Any])
         If nobody carries it out.
     """
     view = whole_run(home, name)
-    execution, queue = view.execution, queue_of(home.folder)
-    if not (queued := execution in queue.waiting()) and not home.asked_to_stop(execution):
-        _require_going(home, whole_execution(home, execution), view)
-    home.ask_to_stop(execution, now=now)
-    if queued:
-        queue.done(execution)
+    execution = view.execution
+    ask(home, view, now=now)
     if home.is_busy(execution):
         waiting(_current(whole_execution(home, execution)))
     pause = Event()
     while not _settled(home, execution):
         pause.wait(LOOK)
     return _current(whole_execution(home, execution))
+
+
+def ask(home: Home, view: RunView, *, now: bool) -> None:
+    """Ask for the end of an execution, of which one run is given, and wait for nobody.
+
+    Raises
+    ------
+    PlanError
+        If nobody carries it out.
+    """
+    execution, queue = view.execution, queue_of(home.folder)
+    if not (queued := execution in queue.waiting()) and not home.asked_to_stop(execution):
+        _require_going(home, whole_execution(home, execution), view)
+    home.ask_to_stop(execution, now=now)
+    if queued:
+        queue.done(execution)
+    # Where nobody works on it, it is over at once; else by who does.
+    _settled(home, execution)
 
 
 def queue_of(folder: Path) -> Queue:

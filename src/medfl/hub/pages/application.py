@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.consortium import routes as consortium
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
@@ -48,7 +49,8 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     rooms
         Further pages, such as those about people.
     """
-    drawn = Drawn(access)
+    hub = bench.hub
+    drawn = Drawn(access, consortium=hub.about.name if hub is not None else "", troubles=bench.troubles)
 
     def parts(view: ExecutionView) -> str:
         return drawn.part("watch-parts", watch_page(view, bench.busy))
@@ -71,6 +73,10 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
+    if hub is not None:
+        app.include_router(consortium.twins(bench, hub), prefix=API)
+        app.include_router(consortium.pages(bench, hub, drawn))
+        app.include_router(consortium.changes(hub, drawn, changing))
     for room in rooms:
         for router in room(drawn):
             app.include_router(router)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
 from typing import Any
@@ -13,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from medfl.hub.people.access import Access
+from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
-from medfl.publish.wording import counted, moment
+from medfl.publish.wording import counted, moment, whole
 
 
 class Drawn:
@@ -24,10 +26,14 @@ class Drawn:
     ----------
     access
         Who reads, and what they may do.
+    consortium
+        Name of the consortium whose pages they are; empty on those of one person.
+    troubles
+        Says what is wrong with the hub at the moment.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, access: Access, *, consortium: str = "", troubles: Callable[[], Sequence[str]] = tuple) -> None:
+        self._access, self._consortium, self._troubles = access, consortium, troubles
 
     def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> HTMLResponse:
         """Return a whole page; `more` is for its template alone, such as a picture."""
@@ -38,6 +44,8 @@ class Drawn:
             "path": request.url.path,
             "actor": actor,
             "may": partial(self._access.allows, actor),
+            "consortium": self._consortium,
+            "troubles": self._troubles() if self._access.allows(actor, Action.SEE_QUEUE) else (),
             **more,
         }
         return HTMLResponse(template.render(page=context, **told), status_code=status)
@@ -62,6 +70,7 @@ class Drawn:
             "counted": counted,
             "prose": unbroken,
             "moment": moment,
+            "whole": whole,
             "clock": _clock,
             "numbers": _numbers,
         }
