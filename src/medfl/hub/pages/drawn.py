@@ -73,8 +73,14 @@ class Drawn:
             "whole": whole,
             "clock": _clock,
             "numbers": _numbers,
+            "sentence": _sentence,
         }
         return environment
+
+
+def _sentence(text: str) -> str:
+    """Return a text with a capital at its beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def _clock(at: str) -> Markup:
