@@ -16,7 +16,7 @@ from medfl.hub.pages.routes import changing
 from medfl.hub.people.access import Asked, Who, may
 from medfl.hub.people.audit import By
 from medfl.hub.people.consortium import People
-from medfl.hub.people.entrance import BEFORE, COOKIE, PeopleEntrance, by
+from medfl.hub.people.entrance import BEFORE, COOKIE, PeopleEntrance, by, look_again
 from medfl.hub.people.gate import SIGN_IN, safe_next
 from medfl.hub.people.passwords import LONGEST
 from medfl.hub.people.permits import Action, Actor
@@ -167,6 +167,7 @@ def own(people: People, drawn: Drawn) -> APIRouter:
         except UserError as error:
             people.sign_in.impatient(by_address(request))
             return shown(request, who, status=400, complaints=error.complaints)
+        look_again(request)
         said = "From now on you are asked for a code, too."
         return shown(request, replace(who, barred=""), codes=tuple(codes), said=said)
 
