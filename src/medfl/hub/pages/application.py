@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -17,6 +18,7 @@ from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.language import LANGUAGES, Reading, choosing
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
@@ -43,26 +45,28 @@ def application(bench: Bench, sessions: Sessions, *, port: int) -> ASGIApp:
     """
     drawn = Drawn(sessions.token)
 
-    def parts(view: ExecutionView) -> str:
-        return drawn.part("watch-parts", watch_page(view, bench.busy))
+    def parts(language: str, view: ExecutionView) -> str:
+        return drawn.part("watch-parts", watch_page(view, bench.busy), language=language)
 
-    live = Live(bench.home, bench.busy, parts)
+    lives = {language: Live(bench.home, bench.busy, partial(parts, language)) for language in LANGUAGES}
     drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
     app = FastAPI(title="MEDfl", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
     app.include_router(twins(bench, every, drafts), prefix=API)
     app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
     app.include_router(changes(bench, drawn, sessions))
-    app.include_router(sockets(live))
+    app.include_router(sockets(lives))
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing(sessions))))
+    app.include_router(choosing(Depends(changing(sessions))))
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     told = _Told(drawn)
     app.add_exception_handler(MedflError, told.ours)
     app.add_exception_handler(404, told.nothing)
     app.add_exception_handler(Exception, told.unforeseen)
+    app.user_middleware.append(Middleware(Reading))
     app.user_middleware.append(Middleware(Guard, sessions=sessions, port=port, open_to_all=(f"{STATIC}/",)))
     return app
 

@@ -34,7 +34,7 @@ function axis(name, more) {
     nameGap: 28,
     type: "value",
     nameTextStyle: { color: colour("muted") },
-    axisLabel: { color: colour("muted") },
+    axisLabel: { color: colour("muted"), formatter: (value) => value.toLocaleString(LOCALE) },
     axisLine: { lineStyle: { color: colour("faint") } },
     splitLine: { lineStyle: { color: colour("rule"), opacity: 0.6 } },
     ...more,
@@ -47,7 +47,7 @@ function pairs(x, y) {
 
 function panel(numbers) {
   const series = numbers.lines.map((line) => ({
-    name: line.name,
+    name: word(line.name),
     type: "line",
     showSymbol: line.x.length < 3,
     data: pairs(line.x, line.y),
@@ -57,14 +57,14 @@ function panel(numbers) {
   }));
   for (const [mark, value] of numbers.levels) {
     const [first] = series;
-    if (first) first.markLine = { symbol: "none", silent: true, data: [{ yAxis: value }], lineStyle: look(mark), label: { formatter: mark.label, position: "insideEndTop", color: colour("muted") } };
+    if (first) first.markLine = { symbol: "none", silent: true, data: [{ yAxis: value }], lineStyle: look(mark), label: { formatter: word(mark.label), position: "insideEndTop", color: colour("muted") } };
   }
-  const named = numbers.lines.filter((line) => !line.faint).map((line) => line.name);
+  const named = numbers.lines.filter((line) => !line.faint).map((line) => word(line.name));
   return plain({
     grid: { left: 48, right: 24, top: named.length > 1 ? 52 : 34, bottom: 40 },
-    title: { text: numbers.title, left: 0, top: 0, padding: [3, 0], textStyle: { color: colour("ink"), fontSize: 13, fontWeight: 600 } },
+    title: { text: word(numbers.title), left: 0, top: 0, padding: [3, 0], textStyle: { color: colour("ink"), fontSize: 13, fontWeight: 600 } },
     legend: { data: named, top: 18, left: 0, show: named.length > 1, textStyle: { color: colour("muted") } },
-    xAxis: axis("round", { minInterval: 1 }),
+    xAxis: axis(word("round"), { minInterval: 1 }),
     yAxis: axis("", { scale: true, max: ({ max }) => (numbers.metric && max <= 1 && max > 0.9 ? 1 : null) }),
     series,
   });
@@ -73,7 +73,7 @@ function panel(numbers) {
 function roc(ways) {
   const chosen = Number(document.getElementById("way")?.value ?? 0);
   const series = ways.map((way) => ({
-    name: way.mark.label,
+    name: word(way.mark.label),
     type: "line",
     step: false,
     showSymbol: false,
@@ -82,12 +82,12 @@ function roc(ways) {
     itemStyle: { color: look(way.mark).color },
   }));
   const at = standing(ways[chosen]);
-  series.push({ name: "threshold", type: "scatter", symbolSize: 14, data: [[1 - at.specificity, at.sensitivity]], itemStyle: { color: look(ways[chosen].mark).color, borderColor: colour("paper"), borderWidth: 2 }, z: 9 });
+  series.push({ name: word("threshold"), type: "scatter", symbolSize: 14, data: [[1 - at.specificity, at.sensitivity]], itemStyle: { color: look(ways[chosen].mark).color, borderColor: colour("paper"), borderWidth: 2 }, z: 9 });
   return plain({
-    legend: { data: ways.map((way) => way.mark.label), top: 0, left: 0, textStyle: { color: colour("muted") } },
+    legend: { data: ways.map((way) => word(way.mark.label)), top: 0, left: 0, textStyle: { color: colour("muted") } },
     tooltip: { show: false },
-    xAxis: axis("1 − specificity", { min: 0, max: 1 }),
-    yAxis: axis("sensitivity", { min: 0, max: 1 }),
+    xAxis: axis(word("1 − specificity"), { min: 0, max: 1 }),
+    yAxis: axis(word("sensitivity"), { min: 0, max: 1 }),
     series,
   });
 }
@@ -101,7 +101,7 @@ function standing(way) {
 }
 
 function share(part, whole) {
-  return whole ? (part / whole).toLocaleString(undefined, { style: "percent", maximumFractionDigits: 1 }) : "–";
+  return whole ? (part / whole).toLocaleString(LOCALE, { style: "percent", maximumFractionDigits: 1 }) : "–";
 }
 
 function told(way) {
@@ -110,23 +110,23 @@ function told(way) {
   const tn = Math.round(specificity * way.negatives);
   const [fn, fp] = [way.positives - tp, way.negatives - tn];
   const words = { tp, fn, fp, tn, sensitivity: share(tp, tp + fn), specificity: share(tn, tn + fp), ppv: share(tp, tp + fp), npv: share(tn, tn + fn) };
-  for (const [name, value] of Object.entries(words)) document.getElementById(name).textContent = value.toLocaleString();
-  document.getElementById("cut-value").textContent = cut.toLocaleString(undefined, { minimumFractionDigits: 3 });
+  for (const [name, value] of Object.entries(words)) document.getElementById(name).textContent = value.toLocaleString(LOCALE);
+  document.getElementById("cut-value").textContent = cut.toLocaleString(LOCALE, { minimumFractionDigits: 3 });
 }
 
 function calibration(one) {
-  const line = { name: one.mark.label, type: "line", data: pairs(one.predicted, one.observed), symbolSize: 7, lineStyle: { width: 2, ...look(one.mark) }, itemStyle: { color: look(one.mark).color } };
-  const ideal = { name: "as promised", type: "line", silent: true, showSymbol: false, data: [[0, 0], [1, 1]], lineStyle: { color: colour("faint"), type: "dashed", width: 1 }, itemStyle: { color: colour("faint") } };
+  const line = { name: word(one.mark.label), type: "line", data: pairs(one.predicted, one.observed), symbolSize: 7, lineStyle: { width: 2, ...look(one.mark) }, itemStyle: { color: look(one.mark).color } };
+  const ideal = { name: word("as promised"), type: "line", silent: true, showSymbol: false, data: [[0, 0], [1, 1]], lineStyle: { color: colour("faint"), type: "dashed", width: 1 }, itemStyle: { color: colour("faint") } };
   const binary = one.edges.length > 0;
   return plain({
-    xAxis: axis(binary ? "predicted risk" : "predicted", binary ? { min: 0, max: 1 } : { scale: true }),
-    yAxis: axis("observed", binary ? { min: 0, max: 1 } : { scale: true }),
+    xAxis: axis(binary ? word("predicted risk") : word("predicted"), binary ? { min: 0, max: 1 } : { scale: true }),
+    yAxis: axis(word("observed"), binary ? { min: 0, max: 1 } : { scale: true }),
     series: binary ? [line, ideal] : [line],
   });
 }
 
 function forest(numbers) {
-  const rows = [...numbers.rows, { ...numbers.pooled, site: "all sites" }].reverse();
+  const rows = [...numbers.rows, { ...numbers.pooled, site: word("all sites") }].reverse();
   const ways = numbers.pooled.estimates.map(([mark]) => mark);
   const gap = 0.62 / Math.max(ways.length, 1);
   const ends = rows.flatMap((row) => row.estimates.flatMap(([, found]) => (found ? [found.low ?? found.mean, found.high ?? found.mean] : [])));
@@ -135,7 +135,7 @@ function forest(numbers) {
   const series = ways.map((mark, place) => {
     const points = rows.map((row, at) => [row.estimates[place][1], at + (ways.length / 2 - place - 0.5) * gap]).filter(([found]) => found);
     return {
-      name: mark.label,
+      name: word(mark.label),
       type: "scatter",
       symbolSize: 9,
       data: points.map(([found, y]) => [found.mean, y]),
