@@ -18,7 +18,9 @@ from medfl.hub.pages.catalogue import catalogue
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.language import COOKIE, LANGUAGES, language_of
 from medfl.hub.pages.numerals import Numerals
+from medfl.hub.people.alone import alone
 from medfl.loopback import COOKIE as SESSION
+from medfl.loopback import Sessions
 from medfl.testing.pages import Visitor
 
 ROOT = Path(__file__).parents[3]
@@ -163,7 +165,8 @@ def test_whoever_watches_reads_changes_in_their_language(visitor: Visitor) -> No
 
 
 def test_a_sentence_without_words_says_that_it_is_english() -> None:
-    drawn = Drawn(lambda _: "")
+    access, _ = alone(Sessions(), port=1, open_to_all=())
+    drawn = Drawn(access)
     page = (type("Complaint", (), {"what": "Nobody <b>wrote</b> this in French", "received": "", "remedy": ""}),)
     assert '<span lang="en">Nobody &lt;b&gt;wrote&lt;/b&gt; this in French</span>' in drawn.part(
         "said", page, language="fr"

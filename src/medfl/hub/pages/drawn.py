@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from medfl.hub.pages.catalogue import Catalogue, catalogue
 from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
+from medfl.hub.people.access import Access
 from medfl.publish.report import glyph, unbroken
 
 
@@ -24,20 +24,25 @@ class Drawn:
 
     Parameters
     ----------
-    token
-        Gives what a form of this session has to send along.
+    access
+        Who reads, and what they may do.
     """
 
-    def __init__(self, token: Callable[[HTTPConnection], str]) -> None:
-        self._token = token
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     def page(self, request: Request, name: str, context: Any, *, status: int = 200) -> HTMLResponse:
         """Return a whole page."""
-        template = _templates(reading()).get_template(f"{name}.html.j2")
-        csrf, path = self._token(request), request.url.path
-        here = f"{path}?{request.url.query}" if request.url.query else path
-        back = here if request.method == "GET" else "/"
-        return HTMLResponse(template.render(page=context, csrf=csrf, path=path, back=back), status_code=status)
+        template, actor = _templates(reading()).get_template(f"{name}.html.j2"), self._access.entrance.actor(request)
+        path, query = request.url.path, request.url.query
+        told = {
+            "csrf": self._access.entrance.token(request),
+            "path": path,
+            "back": "/" if request.method != "GET" else f"{path}?{query}" if query else path,
+            "actor": actor,
+            "may": partial(self._access.allows, actor),
+        }
+        return HTMLResponse(template.render(page=context, **told), status_code=status)
 
     def part(self, name: str, context: Any, *, language: str = "", **more: object) -> str:
         """Return a part of a page, which replaces the one with the same ids."""

@@ -13,6 +13,9 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from medfl.hub.people.access import may
+from medfl.hub.people.permits import Action
+
 ENGLISH = "en"
 LANGUAGES: Mapping[str, str] = MappingProxyType({ENGLISH: "English", "fr": "Français"})
 """Each by the name that it gives itself."""
@@ -56,7 +59,8 @@ def choosing(guarded: params.Depends) -> APIRouter:
     """Return the address at which a reader chooses a language; `guarded` stands before it."""
     routes = APIRouter(include_in_schema=False, dependencies=[guarded])
 
-    @routes.post("/language")
+    # Whoever may try to sign in reads the page on which they do.
+    @routes.post("/language", dependencies=[may(Action.SIGN_IN)])
     def choose(
         language: Annotated[str, Form(max_length=8)], back: Annotated[str, Form(max_length=2000)] = "/"
     ) -> Response:
