@@ -95,13 +95,22 @@ class _Said:
 
     def plain(self, text: str) -> str:
         """Return a text where no element may stand, such as in an attribute."""
-        return unbroken(self._words.gettext(text))
+        if self._words.language == ENGLISH:
+            return unbroken(text)
+        return unbroken(" ".join(piece for piece, _ in self._words.sentences.pieces(text)))
 
     def marked(self, text: str) -> Markup:
-        """Return a sentence; one that has no words in the reader's language says that it is English (WCAG 3.1.2)."""
-        if not text or self._words.language == ENGLISH or self._words.knows(text):
-            return escape(self.plain(text))
-        return Markup('<span lang="en">{}</span>').format(self.plain(text))
+        """Return sentences; one that has no words in the reader's language says that it is English (WCAG 3.1.2).
+
+        A question is what somebody asks with a study, in whatever language.
+        """
+        if not text or self._words.language == ENGLISH or (text.endswith("?") and text not in self._words.texts):
+            return escape(unbroken(text))
+        english = Markup('<span lang="en">{}</span>')
+        pieces = self._words.sentences.pieces(text)
+        return Markup(" ").join(
+            escape(unbroken(piece)) if known else english.format(unbroken(piece)) for piece, known in pieces
+        )
 
 
 def _numbers(found: Any) -> Markup:
