@@ -84,6 +84,7 @@ FRONT_DOORS = {
     "site_page",
     "looks",
     "stopping",
+    "window",
     "workbench",
     "testing",
 }

@@ -71,7 +71,7 @@ def _templates(language: str) -> Environment:
         "said": said.marked,
         "word": said.plain,
         "prose": said.marked,
-        "numbers": _numbers,
+        "numbers": said.numbers,
         "clock": numerals.clock,
         "figures": numerals.figures,
         "percent": numerals.percent,
@@ -112,10 +112,13 @@ class _Said:
             escape(unbroken(piece)) if known else english.format(unbroken(piece)) for piece, known in pieces
         )
 
-
-def _numbers(found: Any) -> Markup:
-    """Return a context as JSON for a chart."""
-    return _json([asdict(one) for one in found] if isinstance(found, tuple) else asdict(found))
+    def numbers(self, found: Any) -> Markup:
+        """Return a context as JSON for a chart; its title is a sentence, all else are numbers and names."""
+        plain = [asdict(one) for one in found] if isinstance(found, tuple) else asdict(found)
+        for one in plain if isinstance(plain, list) else [plain]:
+            if "title" in one:
+                one["title"] = self.plain(one["title"])
+        return _json(plain)
 
 
 def _json(plain: Any) -> Markup:
