@@ -26,16 +26,17 @@ MAY_IMPORT = {
     "services": {"errors"},
     "loopback": {"errors", "private"},
     "announced": {"errors"},
+    "chain": {"errors", "private"},
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
     "run": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"},
     "site": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback", "versions", "channel"},
+    | {"enrolment", "tunnel", "private", "loopback", "versions", "channel", "chain"},
     "publish": {"spec", "events", "store", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
     "hub": {"spec", "events", "store", "publish", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel"},
+    | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
     "cli_flower",
