@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from medfl.cli_app import app
+from medfl.cli_bundle import BUNDLES
 from medfl.cli_enrol import ENROLMENT
 from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
@@ -256,6 +257,8 @@ def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_jso
 
 hub.add_command(service_of_hub)
 main.add_command(app)
+for command in BUNDLES:
+    main.add_command(command)
 main.add_command(hub)
 main.add_command(submit)
 main.add_command(flower)
