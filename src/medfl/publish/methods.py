@@ -19,6 +19,7 @@ from medfl.publish.policies import held_back, methods_of_policies
 from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
+from medfl.spec.harmonising import SiteColumns, sentences
 from medfl.spec.merging import merge
 from medfl.spec.preprocess import OneHot
 from medfl.spec.study import Study
@@ -142,6 +143,9 @@ def _data(spec: Spec, known: Setting) -> str:
     texts = [f"{kind} {data['target']}{rule} was predicted from {columns}"]
     texts += [f"Units: {units}"] if units else []
     texts += [_sites(data, known)]
+    harmonise = {site: SiteColumns.model_validate(dict(table)) for site, table in (data.get("harmonise") or {}).items()}
+    if told := list(sentences(harmonise, data.get("units") or {})):
+        texts += ["Columns were harmonised at the sites before any other step:", *told]
     if data.get("missing"):
         texts += [f"Cells reading {listed([repr(text) for text in data['missing']])} were taken as missing"]
     return " ".join(map(sentence, texts))
