@@ -88,6 +88,7 @@ FRONT_DOORS = {
     "simulate",
     "site_page",
     "looks",
+    "steering",
     "stopping",
     "workbench",
     "testing",

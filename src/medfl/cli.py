@@ -128,6 +128,31 @@ def stop(run: str, home: Path | None, now: bool, as_json: bool) -> None:
 
 
 @main.command()
+@RUN
+@HOME
+@click.option("--why", default="", help="The reason; it stands in the journal.")
+@JSON
+def pause(run: str, home: Path | None, why: str, as_json: bool) -> None:
+    """Pause a run that another process carries out, once its round is stored; medfl resume goes on with it."""
+    from medfl import console_stop
+
+    console_stop.pause(run, home, why=why, as_json=as_json)
+
+
+@main.command()
+@RUN
+@click.argument("site")
+@HOME
+@click.option("--why", required=True, help="The reason; it stands in the journal and in the report.")
+@JSON
+def drop(run: str, site: str, home: Path | None, why: str, as_json: bool) -> None:
+    """Leave a site out of a run from the next round on, and out of all that was started together with it."""
+    from medfl import console_stop
+
+    console_stop.drop(run, site, home, why=why, as_json=as_json)
+
+
+@main.command()
 @HOME
 @click.option("--baselines", is_flag=True, help="List the runs of baselines too.")
 @click.option("--watch", is_flag=True, help="Go on showing them as they change, until Ctrl-C; with --json a line each.")
