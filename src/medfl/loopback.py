@@ -106,7 +106,7 @@ class Sessions:
         sent = request.headers.get(HEADER)
         self.require(request, (await fields(request)).get(FIELD, "") if sent is None else sent)
 
-    def require(self, request: Request, sent: str) -> None:
+    def require(self, request: HTTPConnection, sent: str) -> None:
         """Refuse a change with which something else was sent than the session's token.
 
         Raises

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from medfl.hub.people.access import Access
 from medfl.publish.report import glyph, unbroken
 from medfl.publish.wording import counted, moment
 
@@ -22,19 +22,24 @@ class Drawn:
 
     Parameters
     ----------
-    token
-        Gives what a form of this session has to send along.
+    access
+        Who reads, and what they may do.
     """
 
-    def __init__(self, token: Callable[[HTTPConnection], str]) -> None:
-        self._token = token
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     def page(self, request: Request, name: str, context: Any, *, status: int = 200) -> HTMLResponse:
         """Return a whole page."""
         template = self._templates.get_template(f"{name}.html.j2")
-        return HTMLResponse(
-            template.render(page=context, csrf=self._token(request), path=request.url.path), status_code=status
-        )
+        actor = self._access.entrance.actor(request)
+        told = {
+            "csrf": self._access.entrance.token(request),
+            "path": request.url.path,
+            "actor": actor,
+            "may": partial(self._access.allows, actor),
+        }
+        return HTMLResponse(template.render(page=context, **told), status_code=status)
 
     def part(self, name: str, context: Any, **more: object) -> str:
         """Return a part of a page, which replaces the one with the same ids."""
