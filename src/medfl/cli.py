@@ -75,10 +75,10 @@ def check(study: Path, home: Path | None, plugin: tuple[Path, ...], public: Path
 @main.command()
 @STUDY
 @HOME
-@click.option("--engine", type=click.Choice(["in-process", "processes", "ray", "flower"]), default="in-process",
-              show_default=True,
-              help="All sites in this process, one worker process a core, Ray's workers, or a rehearsal of "
-              "deployment.")  # fmt: skip
+@click.option("--engine", default="in-process", show_default=True,
+              metavar="[in-process|processes|ray|flower|NAME]",
+              help="All sites in this process, one worker process a core, Ray's workers, a rehearsal of deployment, or "
+              "an engine of an installed package.")  # fmt: skip
 @ADDRESS
 @click.option("--arm", help="Run this arm only, without baselines.")
 @click.option("--policy", type=click.Path(path_type=Path, dir_okay=False),
