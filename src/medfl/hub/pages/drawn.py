@@ -114,7 +114,8 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
         case int():
             return numerals.whole(found)
         case float():
-            return numerals.figures(significant(found))
+            text = significant(found)
+            return numerals.figures(text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text)
     return said.plain(found)
 
 

@@ -122,14 +122,15 @@ function ladder({ rows, name, reference = null, margin = null, low = null, high 
     grid: { left: Math.min(250, 24 + 6.6 * longest), right: 24, top: marks.size > 1 ? 36 : 12, bottom: 40 },
     legend: { top: 0, left: 0, show: marks.size > 1, textStyle: { color: colour("muted") } },
     tooltip: { show: false },
-    xAxis: axis(name, { scale: true, min: first, max: last }),
-    yAxis: axis("", { min: -0.6, max: rows.length - 0.4, interval: 1, axisLabel: { color: colour("ink"), width: 226, overflow: "truncate", formatter: (value) => upwards[Math.round(value)]?.name ?? "", customValues: upwards.map((_, at) => at) }, axisTick: { show: false }, splitLine: { show: false } }),
+    xAxis: axis(name, { scale: true, min: first, max: last, axisLine: { onZero: false, lineStyle: { color: colour("faint") } }, axisLabel: { color: colour("muted"), showMinLabel: false, showMaxLabel: false, formatter: (value) => value.toLocaleString(LOCALE) } }),
+    yAxis: axis("", { min: -0.6, max: rows.length - 0.4, interval: 1, axisLine: { onZero: false, show: false }, axisLabel: { color: colour("ink"), width: 226, overflow: "truncate", formatter: (value) => upwards[Math.round(value)]?.name ?? "", customValues: upwards.map((_, at) => at) }, axisTick: { show: false }, splitLine: { show: false } }),
     series,
   });
 }
 
 function dots(view) {
-  const rows = view.rows.map((row) => ({ name: row.name, points: row.dots }));
+  const told = (row) => (row.dots.length && row.dots.every((dot) => !dot.estimate) ? `${row.name} (${word(row.dots[0].text)})` : row.name);
+  const rows = view.rows.map((row) => ({ name: told(row), points: row.dots }));
   return ladder({ ...view, rows, name: word(view.values) });
 }
 

@@ -23,7 +23,7 @@
     return lines.map((line) => ({
       name: word(line.name),
       type: "line",
-      showSymbol: false,
+      symbol: "none",
       silent: true,
       data: pairs(line.x, line.y),
       lineStyle: { width: 2.2, ...look(line.mark) },
@@ -37,12 +37,12 @@
   }
 
   function level(name, data) {
-    return { name, type: "line", showSymbol: false, silent: true, data, lineStyle: { width: 1.2, color: colour("faint"), type: "solid" }, itemStyle: { color: colour("faint") }, z: 1 };
+    return { name, type: "line", symbol: "none", silent: true, data, lineStyle: { width: 1.2, color: colour("faint"), type: "solid" }, itemStyle: { color: colour("faint") }, z: 1 };
   }
 
   function curve(title, [x, y], series, more) {
     return plain({
-      grid: { left: 52, right: 20, top: 62, bottom: 40 },
+      grid: { left: 52, right: 20, top: series.length > 6 ? 82 : 62, bottom: 40 },
       title: { text: title, left: 0, top: 0, padding: [3, 0], textStyle: { color: colour("ink"), fontSize: 13, fontWeight: 600 } },
       legend: { data: series.filter((one) => one.type === "line").map((one) => one.name), top: 22, left: 0, textStyle: { color: colour("muted") }, itemWidth: 22 },
       tooltip: { show: false },
@@ -76,7 +76,7 @@
       point.data = point.data.map(([x, y]) => [x, Math.max(low, y)]);
       point.markLine = { symbol: "none", silent: true, label: { show: false }, lineStyle: { color: colour("muted"), type: "dotted" }, data: [{ xAxis: at.cut }] };
       series.forEach((one) => { one.clip = true; });
-      return curve(word("Decision curve"), [word("threshold"), word("net benefit")], [...series, point], { min: low, max: high });
+      return curve(word("Decision curve"), [word("threshold"), word("net benefit")], [...series, point], { min: low, max: high, axisLabel: { color: colour("muted"), showMinLabel: false, showMaxLabel: false, formatter: (value) => value.toLocaleString(LOCALE) } });
     },
   });
 
