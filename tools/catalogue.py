@@ -19,8 +19,10 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from medfl.hub.pages.design.form import STEPS
+from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
 from medfl.hub.pages.starters import starters
+from medfl.publish.sheets import KINDS
 from medfl.spec.metrics import METRICS
 
 PAGES = Path(__file__).parents[1] / "src" / "medfl" / "hub" / "pages"
@@ -90,7 +92,10 @@ def _extracted(
 
 
 def _written() -> Iterator[tuple[str, str]]:
-    """Yield the sentences that we wrote in Python: the steps, the metrics, the examples."""
+    """Yield the sentences that we wrote in Python: the steps, the metrics, the tables, the examples."""
+    for title, heads, _ in KINDS.values():
+        yield from (("tables", text) for text in (title, *heads))
+    yield from (("tables", title) for title in PARTS.values())
     for title, lead in STEPS.values():
         yield from (("steps", title), ("steps", lead))
     yield from (("charts.js", label) for label in CHARTED)

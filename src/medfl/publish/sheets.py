@@ -51,7 +51,7 @@ class Sheet:
 
 def sheets(execution: ExecutionView, metric: str) -> tuple[Sheet, ...]:
     """Return every table that has a row."""
-    made = (_sheet(name, execution, metric) for name in _KINDS)
+    made = (_sheet(name, execution, metric) for name in KINDS)
     return tuple(sheet for sheet in made if sheet.rows)
 
 
@@ -74,7 +74,7 @@ def _harmless(cell: Cell) -> Cell:
 
 
 def _sheet(name: str, execution: ExecutionView, metric: str) -> Sheet:
-    title, heads, rows = _KINDS[name]
+    title, heads, rows = KINDS[name]
     return Sheet(name=name, title=title, heads=heads, rows=tuple(rows(execution, metric)))
 
 
@@ -203,7 +203,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 _DOTS = ("figure", "grouping", "name", "test rows", "learned", "value", *_LIMITS, "in words")
-_KINDS: Mapping[str, tuple[str, tuple[str, ...], Callable[[ExecutionView, str], Rows]]] = MappingProxyType(
+KINDS: Mapping[str, tuple[str, tuple[str, ...], Callable[[ExecutionView, str], Rows]]] = MappingProxyType(
     {
         "metrics": (
             "Metrics",
@@ -246,3 +246,4 @@ _KINDS: Mapping[str, tuple[str, tuple[str, ...], Callable[[ExecutionView, str], 
         "failures": ("Rounds that a site failed in", ("site", "round", "runs"), _failures),
     }
 )
+"""Title, columns and rows of each table by name."""

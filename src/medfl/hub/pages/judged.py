@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from medfl.publish.curves import Calibration, PrecisionRecall, Roc, calibrations, precision_recall, rocs
 from medfl.publish.decisions import DecisionCurve, Moving, decision_curve, movings
@@ -17,6 +18,15 @@ from medfl.spec.metrics import METRICS
 from medfl.store.results import headline
 from medfl.store.views import ExecutionView
 
+PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "margins": "Good enough?",
+        "groups": "Groups of patients",
+        "weights": "What each site contributes",
+        "features": "Which features matter",
+    }
+)
+"""Headings of the comparison in parts."""
 LONG = 160
 """Rows of a table that are shown below its figure at most."""
 
@@ -138,14 +148,16 @@ def results_page(view: ExecutionView) -> ResultsPage:
 def _parts(view: ExecutionView, metric: str) -> Iterator[Part]:
     plates = plates_of_parts(view, metric)
     makers = {
-        "margins": ("Good enough?", margins(view, metric)),
-        "groups": ("Groups of patients", _maybe(groups(view, metric))),
-        "weights": ("What each site contributes", weights(view, metric)),
-        "features": ("Which features matter", _maybe(features(view, metric))),
+        "margins": margins(view, metric),
+        "groups": _maybe(groups(view, metric)),
+        "weights": weights(view, metric),
+        "features": _maybe(features(view, metric)),
     }
-    for name, (title, views) in makers.items():
+    for name, views in makers.items():
         if views:
-            yield Part(name=name, title=title, caption=plates[name].caption, views=views)
+            # One in which every group is suppressed has nothing to draw; its caption and its table say so.
+            drawn = tuple(view for view in views if any(dot.estimate for row in view.rows for dot in row.dots))
+            yield Part(name=name, title=PARTS[name], caption=plates[name].caption, views=drawn)
 
 
 def _maybe(found: Dots | None) -> tuple[Dots, ...]:
