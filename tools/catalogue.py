@@ -20,8 +20,10 @@ from babel.messages.pofile import read_po, write_po
 from pydantic.fields import FieldInfo
 
 from medfl.hub.pages.design.form import STEPS
+from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
 from medfl.hub.pages.starters import starters
+from medfl.publish.sheets import KINDS
 from medfl.spec.anatomy import kind_of, parts_of, tag_of
 from medfl.spec.metrics import METRICS
 from medfl.spec.part import Part
@@ -94,7 +96,10 @@ def _extracted(
 
 
 def _written() -> Iterator[tuple[str, str]]:
-    """Yield the sentences that we wrote in Python: the language of studies, the steps, the metrics, the examples."""
+    """Yield the sentences that we wrote in Python: the language of studies, steps, metrics, tables, examples."""
+    for title, heads, _ in KINDS.values():
+        yield from (("tables", text) for text in (title, *heads))
+    yield from (("tables", title) for title in PARTS.values())
     for title, lead in STEPS.values():
         yield from (("steps", title), ("steps", lead))
     for name, field in Study.model_fields.items():

@@ -25,7 +25,7 @@ from medfl.testing.pages import Visitor
 
 ROOT = Path(__file__).parents[3]
 TEMPLATES = sorted((ROOT / "src/medfl/hub/pages/templates").glob("*.j2"))
-NAMES = {"MEDfl", "TOML", "Python"}
+NAMES = {"MEDfl", "TOML", "Python", "CSV", "SVG", "PNG"}
 """What has the same name in every language."""
 READ = ("aria-label", "title", "placeholder", "alt", "label")
 

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
+from medfl.hub.pages import taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.drafts import Drafts
@@ -62,6 +63,8 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     app.include_router(twins(bench, every, drafts), prefix=API)
     app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
+    app.include_router(taken.files(bench))
+    app.include_router(taken.twin(bench), prefix=API)
     app.include_router(changes(bench, drawn))
     app.include_router(sockets(lives))
     app.include_router(design.twin(bench, drafts), prefix=API)

@@ -17,6 +17,7 @@ from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
 from medfl.hub.people.access import Access
 from medfl.publish.report import glyph, unbroken
+from medfl.publish.wording import significant
 
 
 class Drawn:
@@ -72,6 +73,7 @@ def _templates(language: str) -> Environment:
         "word": said.plain,
         "prose": said.marked,
         "numbers": said.numbers,
+        "cell": partial(_cell, said, numerals),
         "clock": numerals.clock,
         "figures": numerals.figures,
         "percent": numerals.percent,
@@ -119,6 +121,19 @@ class _Said:
             if "title" in one:
                 one["title"] = self.plain(one["title"])
         return _json(plain)
+
+
+def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> str:
+    """Return a cell of a table as it is read; its file has all digits."""
+    match found:
+        case None:
+            return "–"
+        case int():
+            return numerals.whole(found)
+        case float():
+            text = significant(found)
+            return numerals.figures(text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text)
+    return said.plain(found)
 
 
 def _json(plain: Any) -> Markup:

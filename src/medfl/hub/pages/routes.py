@@ -11,12 +11,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from medfl.errors import MedflError, NotFoundError
 from medfl.hub.pages.bench import Bench
-from medfl.hub.pages.coded import FORMS, CodePage, code_page, written
+from medfl.hub.pages.coded import FLOWER, FORMS, CodePage, code_page, written
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.judged import ResultsPage, results_page
@@ -119,7 +119,8 @@ def downloads(bench: Bench) -> APIRouter:
         if name not in FORMS:
             raise NotFoundError("there is no such file", received=name[:80], remedy=f"take one of {', '.join(FORMS)}")
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return PlainTextResponse(written(_whole(bench, execution), name), headers=headers)
+        kind = "application/zip" if name == FLOWER else "text/plain; charset=utf-8"
+        return Response(written(_whole(bench, execution), name), headers=headers, media_type=kind)
 
     return routes
 
