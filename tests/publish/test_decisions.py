@@ -52,6 +52,7 @@ def test_treating_everybody_is_worth_nothing_where_the_threshold_is_the_prevalen
     view = decision_curve(demo)
     assert view is not None
     share = demo.runs[0].metrics["prevalence"]
+    assert share is not None
     everyone = np.interp(share, view.thresholds, view.everyone)
     assert everyone == pytest.approx(0.0, abs=1e-3)
     assert view.everyone[0] == pytest.approx(share - (1 - share) / 99)
