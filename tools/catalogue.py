@@ -7,6 +7,7 @@ if anything is.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,13 +18,17 @@ from string import Formatter
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
+from pydantic.fields import FieldInfo
 
 from medfl.hub.pages.design.form import STEPS
 from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
 from medfl.hub.pages.starters import starters
 from medfl.publish.sheets import KINDS
+from medfl.spec.anatomy import kind_of, parts_of, tag_of
 from medfl.spec.metrics import METRICS
+from medfl.spec.part import Part
+from medfl.spec.study import Study
 
 PAGES = Path(__file__).parents[1] / "src" / "medfl" / "hub" / "pages"
 TEMPLATES, STATIC = PAGES / "templates", PAGES / "static"
@@ -92,17 +97,42 @@ def _extracted(
 
 
 def _written() -> Iterator[tuple[str, str]]:
-    """Yield the sentences that we wrote in Python: the steps, the metrics, the tables, the examples."""
+    """Yield the sentences that we wrote in Python: the language of studies, steps, metrics, tables, examples."""
     for title, heads, _ in KINDS.values():
         yield from (("tables", text) for text in (title, *heads))
     yield from (("tables", title) for title in PARTS.values())
     for title, lead in STEPS.values():
         yield from (("steps", title), ("steps", lead))
+    for name, field in Study.model_fields.items():
+        yield from _field(name, field)
     yield from (("charts.js", label) for label in CHARTED)
     for metric in METRICS.values():
         yield from (("metrics", metric.label), ("charts.js", metric.label), ("metrics", metric.meaning))
     for one in starters():
         yield from (("examples", one.shows), ("examples", one.question))
+
+
+def _field(name: str, field: FieldInfo) -> Iterator[tuple[str, str]]:
+    yield "spec", _label(name)
+    if field.description:
+        yield "spec", field.description
+    for part in parts_of(field):
+        yield from _part(part)
+
+
+def _part(part: type[Part]) -> Iterator[tuple[str, str]]:
+    if kind_of(part):
+        yield "spec", " ".join((inspect.getdoc(part) or "").split("\n\n")[0].split())
+    for name, field in part.model_fields.items():
+        if name == tag_of(part):
+            yield "spec", _label(name)
+        else:
+            yield from _field(name, field)
+
+
+def _label(name: str) -> str:
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
 
 
 # -- a catalogue -------------------------------------------------------------------------------------------------------
