@@ -16,6 +16,7 @@ from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, Refuse
 from medfl.hub.pages import taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design import routes as design
+from medfl.hub.pages.design.arriving import uploads
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.language import LANGUAGES, Reading, choosing
@@ -69,6 +70,7 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     app.include_router(sockets(lives))
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
+    app.include_router(uploads(drafts, drawn, Depends(changing)))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
     app.include_router(choosing(Depends(changing)))
     app.add_route(f"{STATIC}/palette.css", _palette)
