@@ -27,8 +27,11 @@ def test_three_clicks_lead_to_results(page: Page, screenshots: Path, tmp_path: P
     pictured(page, "watch", screenshots, checked=False)
     page.get_by_role("link", name="See the results").click(timeout=SOON)
     expect(page.get_by_role("heading", name="Where to draw the line")).to_be_visible()
-    moved(page)
+    expect(page.locator("#tp")).not_to_have_text("–")
     pictured(page, "results", screenshots)
+    for section in ("threshold", "calibration"):
+        parted(page, section, screenshots)
+    moved(page)
     page.get_by_role("link", name="Code", exact=True).first.click()
     pictured(page, "code", screenshots)
     with page.expect_download() as taken:
@@ -144,6 +147,12 @@ def pictured(page: Page, name: str, folder: Path, *, checked: bool = True) -> No
             found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
             assert found.violations_count == 0, found.generate_report()
     page.emulate_media(color_scheme="light")
+
+
+def parted(page: Page, heading: str, folder: Path) -> None:
+    """Leave a picture of one section of the results."""
+    section = page.locator("section").filter(has=page.locator(f"#{heading}")).last
+    section.screenshot(path=folder / f"results-{heading}-light.png")
 
 
 def put(page: Page, path: str, value: str) -> None:
