@@ -34,14 +34,12 @@ SHOWN = MappingProxyType(
     {
         "design": Cut("design-light", 811),
         "watch": Cut("watch-light", 811),
-        "results": Cut("results-light", 811),
+        "results": Cut("results-threshold-light", 750),
         "clinician-home": Cut("home-empty-light", 740),
         "clinician-plan": Cut("plan-light", 900),
-        "clinician-watch": Cut("watch-light", 1150),
+        "clinician-watch": Cut("watch-light", 1090),
         "clinician-results": Cut("results-light", 950),
-        "clinician-threshold": Cut("results-threshold-light"),
         "clinician-calibration": Cut("results-calibration-light"),
-        "clinician-design": Cut("design-light", 900),
         "site-studies": Cut("site-studies-light", 540),
         "site-study": Cut("site-study-light", 800),
         "site-log": Cut("site-log-light", 900),
@@ -68,7 +66,7 @@ def small(picture: Image.Image, cut: Cut) -> bytes:
         part = part.resize((WIDTH, round(part.height * WIDTH / part.width)), Image.Resampling.LANCZOS)
     for colours in (256, 128, 64, 32, 16):
         written = BytesIO()
-        part.quantize(colours, dither=Image.Dither.NONE).save(written, "PNG", optimize=True)
+        part.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(written, "PNG", optimize=True)
         if written.tell() <= MOST:
             return written.getvalue()
     sys.exit(f"{cut.name} is larger than {MOST} bytes in whatever colours: cut less of it")

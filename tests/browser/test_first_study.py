@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import APIResponse, FloatRect, Page, Route, expect
 
 SOON = 120_000
 """Milliseconds for a study; it takes five seconds on a quiet machine."""
@@ -150,9 +150,12 @@ def pictured(page: Page, name: str, folder: Path, *, checked: bool = True) -> No
 
 
 def parted(page: Page, heading: str, folder: Path) -> None:
-    """Leave a picture of one section of the results."""
-    section = page.locator("section").filter(has=page.locator(f"#{heading}")).last
-    section.screenshot(path=folder / f"results-{heading}-light.png")
+    """Leave a picture of one section of the results, cut out of the whole page: its bar does not lie over it."""
+    page.evaluate("scrollTo(0, 0)")
+    box = page.locator("section").filter(has=page.locator(f"#{heading}")).last.bounding_box()
+    assert box is not None
+    clip = FloatRect(x=48, y=box["y"] - 20, width=1184, height=box["height"] + 40)
+    page.screenshot(path=folder / f"results-{heading}-light.png", full_page=True, clip=clip)
 
 
 def put(page: Page, path: str, value: str) -> None:
