@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from medfl.errors import MissingExtraError, PlanError
+from medfl.errors import MissingExtraError, PlanError, listed
 from medfl.hosting import queued, require_enrolled, require_fitting
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import Presence
@@ -146,8 +146,8 @@ def _asked(hub: HubPlace, study: Study) -> Iterator[str]:
         away = "" if presence.of(site)["connected"] else "; it is not connected now, and the study waits for it"
         yield f"{titles[site]} for its data set {name}{rows}{away}."
     if untold:
-        who = ", ".join(titles[site] for site in untold)
-        yield f"Of {who} nothing is known beforehand, because the site's policy does not tell: it shows when it begins."
+        who = listed([titles[site] for site in untold], 20)
+        yield f"Nothing is known beforehand of the columns at {who}: its policy does not tell. It shows at the start."
     yield (
         "Each site asks its own policy and, where that says so, its own people. The study begins once nobody has still "
         "to decide."
