@@ -239,7 +239,7 @@ def test_a_study_is_launched_in_a_browser_refused_approved_and_gives_the_same_mo
 @contextmanager
 def browsing(hub: HubPlace) -> Iterator[httpx.Client]:
     """Return a browser in which a coordinator has signed in."""
-    people = People.at(hub.folder)
+    people = People.at(hub.folder, name=hub.about.name)
     people.accounts.add("ada", "Ada", [Role.COORDINATOR], [], by=By("", "command", ""))
     secret = people.sessions.begin("ada", address=LOOPBACK, agent="test")
     trusted = ssl.create_default_context(cafile=hub.authority_file)

@@ -21,6 +21,7 @@ try:
     from medfl.hub.pages.application import OPEN, application
     from medfl.hub.pages.bench import Bench, Told
     from medfl.hub.pages.bounded import Bounded
+    from medfl.hub.pages.people.rooms import people_rooms
     from medfl.hub.pages.shelf import Everything
     from medfl.hub.people.consortium import People
 except ImportError as missing:
@@ -71,8 +72,13 @@ def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
     names = [f"[{host}]" if ":" in host else host for host in hub.hosts]
     # Without a port where another web server stands before the hub.
     hosts = [*names, *(f"{name}:{hub.about.port}" for name in names)]
-    access, guard = People.at(hub.folder).before(hosts=hosts, runs=Everything(home), open_to_all=OPEN)
-    return Bounded(application(bench_of(hub, home, troubles), access, guard))
+    people = People.at(hub.folder, name=hub.about.name)
+    access, guard = people.before(hosts=hosts, runs=Everything(home), open_to_all=OPEN)
+
+    def sites() -> tuple[str, ...]:
+        return tuple(record.name for record in hub.register.sites() if record.status == "approved")
+
+    return Bounded(application(bench_of(hub, home, troubles), access, guard, people_rooms(people, sites)))
 
 
 class Queued:

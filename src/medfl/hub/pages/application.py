@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -31,7 +31,11 @@ OPEN = (f"{STATIC}/",)
 """Beginnings of paths that everybody may read."""
 
 
-def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
+Rooms: TypeAlias = Callable[[Drawn], Sequence[APIRouter]]
+"""What makes further pages."""
+
+
+def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) -> FastAPI:
     """Return the application.
 
     Parameters
@@ -42,6 +46,8 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
         Who asks, and what they may do.
     guard
         Stands before everything.
+    rooms
+        Further pages, such as those about people.
     """
     hub = bench.hub
     drawn = Drawn(access, consortium=hub.about.name if hub is not None else "", troubles=bench.troubles)
@@ -71,6 +77,9 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
         app.include_router(consortium.twins(bench, hub), prefix=API)
         app.include_router(consortium.pages(bench, hub, drawn))
         app.include_router(consortium.changes(hub, drawn, changing))
+    for room in rooms:
+        for router in room(drawn):
+            app.include_router(router)
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     told = _Told(drawn)

@@ -35,8 +35,8 @@ class Drawn:
     def __init__(self, access: Access, *, consortium: str = "", troubles: Callable[[], Sequence[str]] = tuple) -> None:
         self._access, self._consortium, self._troubles = access, consortium, troubles
 
-    def page(self, request: Request, name: str, context: Any, *, status: int = 200) -> HTMLResponse:
-        """Return a whole page."""
+    def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> HTMLResponse:
+        """Return a whole page; `more` is for its template alone, such as a picture."""
         template = self._templates.get_template(f"{name}.html.j2")
         actor = self._access.entrance.actor(request)
         told = {
@@ -46,6 +46,7 @@ class Drawn:
             "may": partial(self._access.allows, actor),
             "consortium": self._consortium,
             "troubles": self._troubles() if self._access.allows(actor, Action.SEE_QUEUE) else (),
+            **more,
         }
         return HTMLResponse(template.render(page=context, **told), status_code=status)
 
