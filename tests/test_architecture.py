@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "site": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"}
     | {"enrolment", "tunnel", "private", "loopback", "versions", "channel", "chain"},
     "publish": {"spec", "events", "store", "errors"},
+    "bundles": {"spec", "events", "store", "publish", "privacy", "enrolment", "private", "foreign", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
-    "hub": {"spec", "events", "store", "publish", "errors"}
+    "hub": {"spec", "events", "store", "publish", "bundles", "errors"}
     | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
@@ -49,6 +50,7 @@ FRONT_DOORS = {
     "aligned",
     "cli",
     "cli_app",
+    "cli_bundle",
     "cli_enrol",
     "cli_hub",
     "cli_people",
@@ -57,6 +59,7 @@ FRONT_DOORS = {
     "cli_vpn",
     "console",
     "console_app",
+    "console_bundle",
     "console_datasets",
     "console_enrol",
     "console_hub",
@@ -83,10 +86,12 @@ FRONT_DOORS = {
     "over_hub",
     "policing",
     "rehearsal",
+    "reproducing",
     "scribe",
     "simulate",
     "site_page",
     "looks",
+    "steering",
     "stopping",
     "workbench",
     "testing",

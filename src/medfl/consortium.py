@@ -11,7 +11,7 @@ from medfl.hub.presence import Presence
 from medfl.run.explain import explain
 from medfl.run.plan import compile
 from medfl.spec.study import Study
-from medfl.stopping import ask
+from medfl.stopping import ask, settled
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 
@@ -101,7 +101,9 @@ class Queued:
 
     def stop(self, execution: str) -> None:
         """Have an execution stop once its round is stored; one that still waits leaves the queue."""
-        ask(self._home, whole_execution(self._home, execution).every[0], now=False)
+        ask(self._home, whole_execution(self._home, execution).every[0])
+        if not self._home.is_busy(execution):
+            settled(self._home, execution)
 
     def go_on(self, execution: str) -> None:
         """Queue an execution once more; it goes on where it stopped."""
