@@ -13,6 +13,7 @@ from medfl.cli_bundle import BUNDLES
 from medfl.cli_enrol import ENROLMENT
 from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
+from medfl.cli_people import account  # noqa: F401 - adds its verbs to the group of the hub
 from medfl.cli_services import service_of_hub, service_of_site
 from medfl.cli_site import VERBS
 from medfl.cli_vpn import vpn

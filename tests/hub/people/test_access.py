@@ -115,7 +115,7 @@ class NoGuard:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastAPI, Somebody]]:
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastAPI, Somebody]]:
     entrance = Somebody()
     with Home(tmp_path_factory.mktemp("access")) as home:
         bench = Bench(home, looked, looked, Carriers(home), home.is_busy)
@@ -151,8 +151,8 @@ def closing(app: ASGIApp, path: str) -> int:
     return int(closed["code"])
 
 
-def test_every_address_declares_what_it_does(pages: tuple[FastAPI, Somebody]) -> None:
-    app, _ = pages
+def test_every_address_declares_what_it_does(walked: tuple[FastAPI, Somebody]) -> None:
+    app, _ = walked
     found: dict[str, Action] = {}
     free = set[str]()
     for context in iter_route_contexts(app.routes):
@@ -171,9 +171,9 @@ def test_every_address_declares_what_it_does(pages: tuple[FastAPI, Somebody]) ->
 @pytest.mark.parametrize("role", [None, *Role])
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_every_role_is_held_to_the_table_at_every_address(
-    name: str, role: Role | None, pages: tuple[FastAPI, Somebody]
+    name: str, role: Role | None, walked: tuple[FastAPI, Somebody]
 ) -> None:
-    app, entrance = pages
+    app, entrance = walked
     entrance.who = NOBODY if role is None else Actor(name="ada", title="Ada", roles=frozenset({role}))
     method, _, path = name.partition(" ")
     address = re.sub(r"\{.*?\}", "breast-cancer" if "start" in path else "0123456789ab", path)
@@ -203,8 +203,8 @@ def test_an_address_that_declares_nothing_is_refused() -> None:
         ask(app, "GET", "/inner/forgotten")
 
 
-def test_a_change_is_refused_without_the_token_whoever_asks(pages: tuple[FastAPI, Somebody]) -> None:
-    app, entrance = pages
+def test_a_change_is_refused_without_the_token_whoever_asks(walked: tuple[FastAPI, Somebody]) -> None:
+    app, entrance = walked
     entrance.who = Actor(name="ada", title="Ada", roles=frozenset(Role))
     for name in EXPECTED:
         method, _, path = name.partition(" ")
