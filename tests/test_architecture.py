@@ -26,17 +26,18 @@ MAY_IMPORT = {
     "services": {"errors"},
     "loopback": {"errors", "private"},
     "announced": {"errors"},
+    "chain": {"errors", "private"},
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
     "run": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"},
     "site": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback", "versions", "channel"},
+    | {"enrolment", "tunnel", "private", "loopback", "versions", "channel", "chain"},
     "publish": {"spec", "events", "store", "errors"},
     "bundles": {"spec", "events", "store", "publish", "privacy", "enrolment", "private", "foreign", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
     "hub": {"spec", "events", "store", "publish", "bundles", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel"},
+    | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
     "cli_flower",
@@ -89,6 +90,7 @@ FRONT_DOORS = {
     "simulate",
     "site_page",
     "looks",
+    "steering",
     "stopping",
     "workbench",
     "testing",
