@@ -10,6 +10,7 @@ from medfl.publish.code import script
 from medfl.spec.reading import parse
 from medfl.spec.study import Study
 from medfl.spec.writing import as_toml
+from medfl.store.written import keep_written
 
 SOURCE = "study.toml"
 LONGEST = 200_000
@@ -73,4 +74,6 @@ def launched(bench: Bench, text: str) -> str:
         With all that is wrong with it.
     """
     study: Study = parse(text[:LONGEST], source=SOURCE)
-    return bench.carries.launch(study)
+    execution = bench.carries.launch(study)
+    keep_written(bench.home, execution, text[:LONGEST])
+    return execution
