@@ -24,6 +24,7 @@ from medfl.hub.pages.language import LANGUAGES, Reading, choosing
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
+from medfl.hub.pages.taking import documents
 from medfl.hub.pages.watching import watch_page
 from medfl.hub.people.access import Access, declared
 from medfl.looks import palette
@@ -72,6 +73,7 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.include_router(twins(bench, every, drafts), prefix=API)
     app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
+    app.include_router(documents(bench))
     app.include_router(taken.files(bench))
     app.include_router(taken.twin(bench), prefix=API)
     app.include_router(changes(bench, drawn))
