@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "events": {"errors", "messages", "seeds"},
     "spec": {"errors"},
     "private": {"errors"},
+    "readiness": {"spec", "errors"},
     "versions": {"errors"},
     "channel": {"errors"},
     "enrolment": {"spec", "foreign", "errors"},
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     | {"enrolment", "tunnel", "private", "loopback", "versions", "channel"},
     "publish": {"spec", "events", "store", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
-    "hub": {"spec", "events", "store", "publish", "errors"}
+    "hub": {"spec", "events", "store", "publish", "readiness", "errors"}
     | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel"},
 }
 FRONT_DOORS = {
@@ -76,6 +77,7 @@ FRONT_DOORS = {
     "hosting",
     "inspection",
     "kept_policies",
+    "local_tables",
     "over_hub",
     "policing",
     "rehearsal",

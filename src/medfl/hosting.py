@@ -22,13 +22,14 @@ import httpx
 
 from medfl.errors import MedflError, PlanError, listed
 from medfl.execution import lay_down
-from medfl.hub.fitting import misfits, untold
+from medfl.hub.fitting import doubts, misfits, untold
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import HubPlace
 from medfl.hub.service import ALL, Service
 from medfl.inspection import opened
 from medfl.over_hub import keys_of, require_understood, sites_of
 from medfl.private import turn
+from medfl.readiness.check import Gap
 from medfl.run.flower.coordinator import let_in_only
 from medfl.run.flower.superlink import QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
@@ -94,8 +95,10 @@ def submit(hub: HubPlace, file: Path) -> tuple[str, Study]:
     return execution, study
 
 
-def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str]]:
-    """Return a study that fits what its sites have told, and the sites that have told nothing; queue nothing.
+def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str], list[Gap]]:
+    """Return a study that fits what its sites have told, the sites that have told nothing, and what is doubtful.
+
+    Nothing is queued.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str]]:
     study, _ = opened(file)
     with placing(file):
         require_enrolled(hub, study)
-        return study, require_fitting(hub, study)
+        return study, require_fitting(hub, study), doubts(study, hub.told())
 
 
 def require_fitting(hub: HubPlace, study: Study) -> list[str]:
