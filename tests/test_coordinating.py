@@ -12,11 +12,14 @@ import pytest
 
 from medfl import coordinating, over_hub
 from medfl.errors import EngineError
+from medfl.events import Drop
 from medfl.hub.place import HubPlace
 from medfl.messages import Refusal
 from medfl.over_hub import HubEngine
 from medfl.run.flower.engine import FlowerEngine
 from medfl.spec.study import Study
+from medfl.store.decisions import drop as decide
+from medfl.store.home import Home
 from medfl.testing.engine_contract import asked
 from medfl.testing.federation import study
 from medfl.testing.hub import made
@@ -71,8 +74,29 @@ def test_only_a_run_that_has_begun_goes_on_without_a_site(
         yield SimpleNamespace(wait=lambda seconds, *, logs, least: waited.append(least))
 
     monkeypatch.setattr(coordinating, "reached", reached)
-    coordinating._wait(tmp_path, three(least), begun=begun, stopped=lambda: False)
+    coordinating._wait(tmp_path, three(least), frozenset(), begun=begun, over=lambda: False)
     assert waited == [waits]
+
+
+def test_nobody_waits_for_a_site_that_was_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is dropped while all are waited for."""
+    drop, opened = Drop(site=NAMES[1], by="anna", why="gone", decided="2026"), list[tuple[str, ...]]()
+
+    @contextmanager
+    def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[SimpleNamespace]:
+        opened.append(sites)
+
+        def wait(seconds: float, *, logs: object, least: int | None) -> None:
+            if drop.site in sites:
+                decide(home, "e", drop)
+                raise EngineError("it is not there", received="north")
+
+        yield SimpleNamespace(wait=wait)
+
+    monkeypatch.setattr(coordinating, "reached", reached)
+    with Home(tmp_path) as home:
+        coordinating._wait_for_sites(home, "e", three(None), begun=False)
+    assert opened == [NAMES, tuple(name for name in NAMES if name != drop.site)]
 
 
 def three(least: int | None) -> Study:

@@ -23,6 +23,7 @@ from medfl.messages import Request
 from medfl.over_hub import reached, sites_of
 from medfl.run.flower.orphans import end_with
 from medfl.spec.study import Study
+from medfl.store.decisions import dropped
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView
@@ -44,8 +45,7 @@ def coordinate(folder: Path, execution: str) -> None:
         try:
             # That a site speaks another version is told by the run itself, in the journal.
             with suppress(UserError):
-                begun = any(run.rounds for run in runs)
-                _wait(folder, study, begun=begun, stopped=lambda: bool(home.asked_to_stop(execution)))
+                _wait_for_sites(home, execution, study, begun=any(run.rounds for run in runs))
             carry_on(home, execution, display=_Progress(folder, execution))
         except StoppedError as error:
             log.warning("%s", error.complaints[0].what)
@@ -88,16 +88,35 @@ class _Progress:
             HubPlace(self.folder).queue.went_on(self.execution)
 
 
-def _wait(folder: Path, study: Study, *, begun: bool, stopped: Callable[[], bool]) -> None:
+def _wait_for_sites(home: Home, execution: str, study: Study, *, begun: bool) -> None:
+    """Return when those sites are there that are still asked, or when nobody wants them any more."""
+
+    def gone() -> frozenset[str]:
+        return frozenset(drop.site for drop in dropped(home, execution))
+
+    while True:
+        before = gone()
+        _wait(
+            home.folder,
+            study,
+            before,
+            begun=begun,
+            over=lambda before=before: bool(home.asked_to_stop(execution)) or gone() != before,  # type: ignore[misc]
+        )
+        if gone() == before:
+            return
+
+
+def _wait(folder: Path, study: Study, gone: frozenset[str], *, begun: bool, over: Callable[[], bool]) -> None:
     """Return when all sites are there, however long that takes; for a run that had begun, when enough of them are.
 
-    It returns, too, when nobody wants them any more.
+    Sites that are gone are not waited for. It returns, too, when it is over.
     """
-    sites = sites_of(study)
-    quorum = max(arm.algorithm.min_sites or len(sites) for arm in study.arms.values())
+    sites = tuple(site for site in sites_of(study) if site not in gone)
+    quorum = min(len(sites), max(arm.algorithm.min_sites or len(sites) for arm in study.arms.values()))
     told = monotonic()
     with reached(folder, sites) as engine:
-        while not stopped():
+        while not over():
             try:
                 engine.wait(LOOK, logs=lambda site: "nothing yet", least=quorum if begun else None)
             except EngineError as error:

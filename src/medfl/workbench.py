@@ -25,7 +25,8 @@ try:
     import uvicorn
 
     from medfl.announced import Announced, ending_well, listening
-    from medfl.hub.pages.application import application
+    from medfl.hub.pages.application import OPEN, application
+    from medfl.hub.people.alone import alone
     from medfl.loopback import Sessions
 except ImportError as missing:
     raise MissingExtraError(
@@ -116,7 +117,7 @@ class Workbench:
         self.port = int(self._socket.getsockname()[1])
         bench = Bench(home, _read, self._looked, self.workers, self._busy)
         self._config = uvicorn.Config(
-            application(bench, self._sessions, port=self.port),
+            application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),
             log_config=None,
             access_log=False,
             server_header=False,

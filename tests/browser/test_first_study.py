@@ -136,6 +136,7 @@ def test_no_page_is_wider_than_its_window(width: int, page: Page) -> None:
 
 def pictured(page: Page, name: str, folder: Path, *, checked: bool = True) -> None:
     """Leave pictures of a page in light and dark, and hold it to WCAG 2.2 AA in both."""
+    page.evaluate("scrollTo(0, 0)")  # or its bar is in the middle of the picture
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)

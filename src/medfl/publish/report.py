@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from medfl.publish.dropped import dropped_in
 from medfl.publish.glance import glance
 from medfl.publish.leaving import leaving
 from medfl.publish.methods import methods, setting_of
@@ -117,6 +118,7 @@ def _notices(execution: ExecutionView) -> Iterator[tuple[str, str]]:
     """Yield site and text of each notice once."""
     every = (*execution.runs, *execution.baselines)
     found = dict.fromkeys((event.site, event.text) for run in every for event in run.notices)
+    yield from dropped_in(every)
     yield from ((site, sentence(text)) for site, text in found)
 
 

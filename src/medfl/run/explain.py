@@ -17,8 +17,9 @@ from medfl.run.explain_start import start_sentence
 from medfl.run.plan import RunPlan
 from medfl.run.preparing import Setting
 from medfl.spec.algorithm import AlgorithmPart
+from medfl.spec.discover import titled
 from medfl.spec.harmonising import sentences as harmonised
-from medfl.spec.model import MLP, Linear, Logistic, Model, Torch
+from medfl.spec.model import MLP, Linear, Logistic, Model, ModelPart, Torch
 from medfl.spec.study import Study
 from medfl.spec.training import Training
 
@@ -112,6 +113,9 @@ def model_sentence(model: Model) -> str:
             options = ", ".join(f"{name} {value}" for name, value in model.options.items())
             text = f"your PyTorch module {model.name!r}" + (f" ({options})" if options else "")
             return f"{text} with batch normalisation {NORMALISED[model.batch_norm]}" if model.batch_norm else text
+        case ModelPart():
+            settings = ", ".join(f"{name} {value}" for name, value in model.settings.items())
+            return titled(model.kind) + (f" ({settings})" if settings else "")
 
 
 def training_sentence(how: Training) -> str:

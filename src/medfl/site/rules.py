@@ -19,8 +19,8 @@ class Accepts(Part):
 
     studies: tuple[str, ...] | Literal["any"] = ()
     """Names of studies, or digests as `medfl policy check` shows them, 12 digits at least; or "any"."""
-    models: tuple[Literal["logistic", "linear", "mlp", "torch"], ...] | Literal["any"] = ()
-    """Kinds of model; or "any"."""
+    models: tuple[str, ...] | Literal["any"] = ()
+    """Kinds of model, those of installed packages among them; or "any"."""
     algorithms: tuple[str, ...] | Literal["any"] = ()
     """Kinds of aggregation rule; or "any"."""
     columns: tuple[str, ...] | Literal["any"] = ()

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from medfl import simulate
-from medfl.hub.pages.application import application
+from medfl.hub.pages.application import OPEN, application
 from medfl.hub.pages.bench import Bench
+from medfl.hub.people.alone import alone
 from medfl.loopback import Sessions
 from medfl.spec.reading import parse
 from medfl.store.home import Home
@@ -32,7 +33,8 @@ def served(home: tuple[Home, str]) -> Iterator[tuple[Sessions, Carriers, int]]:
     sessions, carries = Sessions(), Carriers(place)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
-        with serving(application(Bench(place, looked, looked, carries, place.is_busy), sessions, port=port), listener):
+        bench = Bench(place, looked, looked, carries, place.is_busy)
+        with serving(application(bench, *alone(sessions, port=port, open_to_all=OPEN)), listener):
             yield sessions, carries, port
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -10,60 +11,73 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
 
 from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
+from medfl.hub.pages import taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.language import LANGUAGES, Reading, choosing
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
 from medfl.hub.pages.watching import watch_page
+from medfl.hub.people.access import Access, declared
 from medfl.looks import palette
-from medfl.loopback import Guard, Sessions
 from medfl.store.views import ExecutionView
 
 API = "/api"
 STATIC = "/static"
+OPEN = (f"{STATIC}/",)
+"""Beginnings of paths that everybody may read."""
 
 
-def application(bench: Bench, sessions: Sessions, *, port: int) -> ASGIApp:
-    """Return the application for one person on this machine.
+def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
+    """Return the application.
 
     Parameters
     ----------
     bench
         The store, and who carries studies out.
-    sessions
-        Who was let in.
-    port
-        The port of 127.0.0.1 that it will be reached at.
+    access
+        Who asks, and what they may do.
+    guard
+        Stands before everything.
     """
-    drawn = Drawn(sessions.token)
+    drawn = Drawn(access)
 
-    def parts(view: ExecutionView) -> str:
-        return drawn.part("watch-parts", watch_page(view, bench.busy))
+    def parts(language: str, view: ExecutionView) -> str:
+        return drawn.part("watch-parts", watch_page(view, bench.busy), language=language)
 
-    live = Live(bench.home, bench.busy, parts)
+    lives = {language: Live(bench.home, bench.busy, partial(parts, language)) for language in LANGUAGES}
     drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
-    app = FastAPI(title="MEDfl", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
+    app = FastAPI(
+        title="MEDfl",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+        dependencies=[Depends(declared)],
+    )
+    app.state.access = access
     app.include_router(twins(bench, every, drafts), prefix=API)
     app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
-    app.include_router(changes(bench, drawn, sessions))
-    app.include_router(sockets(live))
+    app.include_router(taken.files(bench))
+    app.include_router(taken.twin(bench), prefix=API)
+    app.include_router(changes(bench, drawn))
+    app.include_router(sockets(lives))
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
-    app.include_router(design.edits(bench, drafts, drawn, Depends(changing(sessions))))
+    app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
+    app.include_router(choosing(Depends(changing)))
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     told = _Told(drawn)
     app.add_exception_handler(MedflError, told.ours)
     app.add_exception_handler(404, told.nothing)
     app.add_exception_handler(Exception, told.unforeseen)
-    app.user_middleware.append(Middleware(Guard, sessions=sessions, port=port, open_to_all=(f"{STATIC}/",)))
+    app.user_middleware += [Middleware(Reading), guard]
     return app
 
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from medfl.errors import MedflError, NotFoundError
 from medfl.hub.pages.bench import Bench
-from medfl.hub.pages.coded import FORMS, CodePage, code_page, written
+from medfl.hub.pages.coded import FLOWER, FORMS, CodePage, code_page, written
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.judged import ResultsPage, results_page
+from medfl.hub.pages.language import language_of
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.plan import LONGEST, PlanPage, launched, plan_page
 from medfl.hub.pages.shelf import Everything, HomePage, home_page
 from medfl.hub.pages.starters import starters, starting_text
 from medfl.hub.pages.watching import WatchPage, watch_page
-from medfl.loopback import FIELD, HEADER, Sessions
+from medfl.hub.people.access import Access, Asked, Who, access_of, may
+from medfl.hub.people.permits import Action
+from medfl.loopback import FIELD, HEADER
 from medfl.publish.report import report
 from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView
@@ -35,27 +40,27 @@ def twins(bench: Bench, every: Everything, drafts: Drafts) -> APIRouter:
     """Return the pages for programs."""
     api = APIRouter()
 
-    @api.get("/home")
-    def home() -> HomePage:
+    @api.get("/home", dependencies=[may(Action.SEE_HOME)])
+    def home(who: Who, access: Asked) -> HomePage:
         """Tell what runs, what waits for somebody and what is done."""
-        return home_page(bench, every, drafts)
+        return home_page(bench, every, drafts, partial(access.allows, who))
 
-    @api.get("/start/{name}")
+    @api.get("/start/{name}", dependencies=[may(Action.BEGIN_DRAFT)])
     def start(name: str) -> PlanPage:
         """Tell what a study to begin with would do."""
         return plan_page(bench, starting_text(name))
 
-    @api.get("/studies/{execution}/watch")
+    @api.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(execution: str) -> WatchPage:
         """Tell how an execution stands."""
         return watch_page(_whole(bench, execution), bench.busy)
 
-    @api.get("/studies/{execution}/results")
+    @api.get("/studies/{execution}/results", dependencies=[may(Action.SEE_STUDY)])
     def results(execution: str) -> ResultsPage:
         """Tell what came out of an execution."""
         return results_page(_whole(bench, execution))
 
-    @api.get("/studies/{execution}/code")
+    @api.get("/studies/{execution}/code", dependencies=[may(Action.SEE_STUDY)])
     def code(execution: str) -> CodePage:
         """Give an execution's study as code."""
         return code_page(_whole(bench, execution))
@@ -67,32 +72,32 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
     """Return the pages for people."""
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-    @routes.get("/")
-    def home(request: Request) -> Response:
-        return drawn.page(request, "home", home_page(bench, every, drafts))
+    @routes.get("/", dependencies=[may(Action.SEE_HOME)])
+    def home(request: Request, who: Who, access: Asked) -> Response:
+        return drawn.page(request, "home", home_page(bench, every, drafts, partial(access.allows, who)))
 
-    @routes.get("/new")
+    @routes.get("/new", dependencies=[may(Action.BEGIN_DRAFT)])
     def new(request: Request) -> Response:
         return drawn.page(request, "new", starters())
 
-    @routes.get("/start/{name}")
+    @routes.get("/start/{name}", dependencies=[may(Action.BEGIN_DRAFT)])
     def start(request: Request, name: str) -> Response:
         return drawn.page(request, "plan", plan_page(bench, starting_text(name)))
 
-    @routes.get("/studies/{execution}")
+    @routes.get("/studies/{execution}", dependencies=[may(Action.SEE_STUDY)])
     def study(execution: str) -> Response:
         done = watch_page(_whole(bench, execution), bench.busy).state == "finished"
         return RedirectResponse(f"/studies/{execution}/{'results' if done else 'watch'}", status_code=303)
 
-    @routes.get("/studies/{execution}/watch")
+    @routes.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(request: Request, execution: str) -> Response:
         return drawn.page(request, "watch", watch_page(_whole(bench, execution), bench.busy))
 
-    @routes.get("/studies/{execution}/results")
+    @routes.get("/studies/{execution}/results", dependencies=[may(Action.SEE_STUDY)])
     def results(request: Request, execution: str) -> Response:
         return drawn.page(request, "results", results_page(_whole(bench, execution)))
 
-    @routes.get("/studies/{execution}/code")
+    @routes.get("/studies/{execution}/code", dependencies=[may(Action.SEE_STUDY)])
     def code(request: Request, execution: str) -> Response:
         return drawn.page(request, "code", code_page(_whole(bench, execution)))
 
@@ -103,40 +108,42 @@ def downloads(bench: Bench) -> APIRouter:
     """Return what can be taken along."""
     routes = APIRouter(include_in_schema=False)
 
-    @routes.get("/studies/{execution}/report.html")
+    @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
     def whole_report(execution: str) -> Response:
         # Written by MEDfl alone and without scripts; its styles are within it.
         policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
         return HTMLResponse(report(_whole(bench, execution)), headers={"Content-Security-Policy": policy})
 
-    @routes.get("/studies/{execution}/files/{name}")
+    @routes.get("/studies/{execution}/files/{name}", dependencies=[may(Action.SEE_STUDY)])
     def file(execution: str, name: str) -> Response:
         if name not in FORMS:
             raise NotFoundError("there is no such file", received=name[:80], remedy=f"take one of {', '.join(FORMS)}")
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return PlainTextResponse(written(_whole(bench, execution), name), headers=headers)
+        kind = "application/zip" if name == FLOWER else "text/plain; charset=utf-8"
+        return Response(written(_whole(bench, execution), name), headers=headers, media_type=kind)
 
     return routes
 
 
-def changes(bench: Bench, drawn: Drawn, sessions: Sessions) -> APIRouter:
+def changes(bench: Bench, drawn: Drawn) -> APIRouter:
     """Return what changes something: only what comes from a page of the session does."""
-    routes = APIRouter(include_in_schema=False, dependencies=[Depends(changing(sessions))])
+    routes = APIRouter(include_in_schema=False, dependencies=[Depends(changing)])
 
-    @routes.post("/studies")
-    def launch(request: Request, text: Text = "") -> Response:
+    @routes.post("/studies", dependencies=[may(Action.LAUNCH_STUDY)])
+    def launch(request: Request, who: Who, access: Asked, text: Text = "") -> Response:
         try:
             execution = launched(bench, text)
         except MedflError as error:
             return drawn.page(request, "plan", PlanPage(text=text, complaints=error.complaints), status=400)
+        access.things.begun("study", execution, who)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 
-    @routes.post("/studies/{execution}/stop")
+    @routes.post("/studies/{execution}/stop", dependencies=[may(Action.STEER_STUDY)])
     def stop(execution: str) -> Response:
         bench.carries.stop(execution)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 
-    @routes.post("/studies/{execution}/go-on")
+    @routes.post("/studies/{execution}/go-on", dependencies=[may(Action.STEER_STUDY)])
     def go_on(execution: str) -> Response:
         bench.carries.go_on(execution)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
@@ -144,20 +151,30 @@ def changes(bench: Bench, drawn: Drawn, sessions: Sessions) -> APIRouter:
     return routes
 
 
-def sockets(live: Live) -> APIRouter:
-    """Return what tells pages of changes."""
+def sockets(lives: Mapping[str, Live]) -> APIRouter:
+    """Return what tells pages of changes, in the language of each."""
     routes = APIRouter()
 
-    @routes.websocket("/live/{execution}")
-    async def watch(socket: WebSocket, execution: str) -> None:
+    @routes.websocket("/live/{execution}", dependencies=[may(Action.SEE_STUDY)])
+    async def watch(socket: WebSocket, access: Asked, execution: str) -> None:
         await socket.accept()
         try:
-            async with live.watching(execution) as shown:
-                await _sent(socket, shown)
+            async with lives[language_of(socket)].watching(execution) as shown:
+                await _sent(socket, _allowed(socket, access, shown))
         except NotFoundError:
             await socket.close(code=4404)
 
     return routes
+
+
+async def _allowed(socket: WebSocket, access: Access, shown: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Yield what is to be shown for as long as its reader may see it: permits and sessions end while they watch."""
+    execution = str(socket.path_params["execution"])
+    async for page in shown:
+        who = await run_in_threadpool(access.entrance.actor, socket)
+        if not await run_in_threadpool(access.allows, who, Action.SEE_STUDY, execution):
+            return
+        yield page
 
 
 async def _sent(socket: WebSocket, shown: AsyncIterator[str]) -> None:
@@ -182,14 +199,10 @@ async def _sent(socket: WebSocket, shown: AsyncIterator[str]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def changing(sessions: Sessions) -> Callable[[Request], Awaitable[None]]:
-    """Return what stands before every change: it must come from a page of the session."""
-
-    async def require(request: Request) -> None:
-        form = await request.form()
-        sessions.require(request, request.headers.get(HEADER) or str(form.get(FIELD, "")))
-
-    return require
+async def changing(request: Request) -> None:
+    """Stand before every change: it must come from a page of the session."""
+    form = await request.form()
+    access_of(request).entrance.require(request, request.headers.get(HEADER) or str(form.get(FIELD, "")))
 
 
 def _whole(bench: Bench, execution: str) -> ExecutionView:

@@ -12,6 +12,7 @@ from medfl.hub.pages.design.drafts import Draft, Drafts
 from medfl.hub.pages.design.page import title_of
 from medfl.hub.pages.standing import State, done, planned, state_of, stopped_for
 from medfl.hub.pages.starters import Starter, starters
+from medfl.hub.people.permits import Action
 from medfl.store.home import Home
 from medfl.store.views import RunView
 from medfl.store.watching import Watch
@@ -74,6 +75,10 @@ class HomePage:
         return not (self.drafts or self.running or self.waiting or self.finished)
 
 
+def _everything(action: Action, name: str) -> bool:
+    return True
+
+
 class Everything:
     """Where all runs of a store stand: read once, and from then on only what was added.
 
@@ -95,16 +100,18 @@ class Everything:
             return self._watch.look()
 
 
-def home_page(bench: Bench, every: Everything, drafts: Drafts) -> HomePage:
-    """Return the home page, newest first."""
-    lines = list(_lines(every(), bench.busy))
+def home_page(
+    bench: Bench, every: Everything, drafts: Drafts, allows: Callable[[Action, str], bool] = _everything
+) -> HomePage:
+    """Return the home page, newest first: what its reader may see, as `allows` says of studies and drafts."""
+    lines = [line for line in _lines(every(), bench.busy) if allows(Action.SEE_STUDY, line.execution)]
     finished = [line for line in lines if line.state == "finished"]
     return HomePage(
         running=tuple(line for line in lines if line.state == "running"),
         waiting=tuple(line for line in lines if line.state == "waiting"),
         finished=tuple(finished[:SHOWN]),
         more=max(0, len(finished) - SHOWN),
-        drafts=tuple(map(_draft_line, drafts.every())),
+        drafts=tuple(_draft_line(one) for one in drafts.every() if allows(Action.SEE_DRAFT, one.name)),
         starters=starters(),
     )
 

@@ -17,6 +17,8 @@ from medfl.hub.pages.design.editing import changed, forked, with_table, without_
 from medfl.hub.pages.design.page import DesignPage, design_page
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST, plan_page
+from medfl.hub.people.access import Access, Asked, Who, may
+from medfl.hub.people.permits import Action, Actor
 
 Text = Annotated[str, Form(max_length=LONGEST)]
 Word = Annotated[str, Form(max_length=200)]
@@ -43,7 +45,7 @@ def twin(bench: Bench, drafts: Drafts) -> APIRouter:
     """Return the design page for programs."""
     api = APIRouter()
 
-    @api.get("/drafts/{name}")
+    @api.get("/drafts/{name}", dependencies=[may(Action.SEE_DRAFT)])
     def design(name: str) -> DesignPage:
         """Tell a draft in all its forms."""
         return design_page(bench, drafts.read(name))
@@ -55,7 +57,7 @@ def page(bench: Bench, drafts: Drafts, drawn: Drawn) -> APIRouter:
     """Return the design page for people."""
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-    @routes.get("/drafts/{name}")
+    @routes.get("/drafts/{name}", dependencies=[may(Action.SEE_DRAFT)])
     def design(request: Request, name: str) -> Response:
         return drawn.page(request, "design", design_page(bench, drafts.read(name)))
 
@@ -75,45 +77,48 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         body = drawn.part("design-parts", design_page(bench, draft), typed=typed)
         return HTMLResponse(body)
 
-    @routes.post("/drafts")
-    def begin(text: Text = "") -> Response:
-        return _at(drafts.begin(text).name)
+    @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
+    def begin(who: Who, access: Asked, text: Text = "") -> Response:
+        return _begun(drafts, text, who, access)
 
-    @routes.post("/drafts/{name}/set")
+    @routes.post("/drafts/{name}/set", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_key(name: str, path: Word, seen: State, value: Words) -> Response:
         return edited(name, lambda text: changed(text, path, "\n".join(filter(None, value))), seen)
 
-    @routes.post("/drafts/{name}/table")
+    @routes.post("/drafts/{name}/table", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_table(name: str, path: Word, seen: State, there: Word = "") -> Response:
         return edited(name, lambda text: with_table(text, path, there=bool(there)), seen)
 
-    @routes.post("/drafts/{name}/text")
+    @routes.post("/drafts/{name}/text", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_text(name: str, seen: State, text: Text = "") -> Response:
         return edited(name, lambda _: text.replace("\r\n", "\n"), seen, typed=True)
 
-    @routes.post("/drafts/{name}/fork")
+    @routes.post("/drafts/{name}/fork", dependencies=[may(Action.CHANGE_DRAFT)])
     def fork(name: str, part: Word, seen: State) -> Response:
         return edited(name, lambda text: forked(text, part), seen)
 
-    @routes.post("/drafts/{name}/unfork")
+    @routes.post("/drafts/{name}/unfork", dependencies=[may(Action.CHANGE_DRAFT)])
     def unfork(name: str, number: Number, seen: State) -> Response:
         return edited(name, lambda text: without_arm(text, number), seen)
 
-    @routes.post("/drafts/{name}/copy")
-    def copy(name: str) -> Response:
-        return _at(drafts.begin(drafts.read(name).text).name)
+    @routes.post("/drafts/{name}/copy", dependencies=[may(Action.SEE_DRAFT)])
+    def copy(name: str, who: Who, access: Asked) -> Response:
+        access.require(who, Action.BEGIN_DRAFT)
+        return _begun(drafts, drafts.read(name).text, who, access)
 
-    @routes.post("/drafts/{name}/remove")
+    @routes.post("/drafts/{name}/remove", dependencies=[may(Action.SHARE_DRAFT)])
     def remove(name: str) -> Response:
         drafts.remove(name)
         return RedirectResponse("/", status_code=303)
 
-    @routes.post("/drafts/{name}/look")
+    @routes.post("/drafts/{name}/look", dependencies=[may(Action.SEE_DRAFT)])
     def look(request: Request, name: str) -> Response:
         return drawn.page(request, "plan", plan_page(bench, drafts.read(name).text, draft=name))
 
     return routes
 
 
-def _at(name: str) -> Response:
+def _begun(drafts: Drafts, text: str, who: Actor, access: Access) -> Response:
+    name = drafts.begin(text).name
+    access.things.begun("draft", name, who)
     return RedirectResponse(f"/drafts/{name}", status_code=303)
