@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "events": {"errors", "messages", "seeds"},
     "spec": {"errors"},
     "private": {"errors"},
+    "readiness": {"spec", "errors"},
     "versions": {"errors"},
     "channel": {"errors"},
     "enrolment": {"spec", "foreign", "errors"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "publish": {"spec", "events", "store", "errors"},
     "bundles": {"spec", "events", "store", "publish", "privacy", "enrolment", "private", "foreign", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
-    "hub": {"spec", "events", "store", "publish", "bundles", "errors"}
+    "hub": {"spec", "events", "store", "publish", "bundles", "readiness", "errors"}
     | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
@@ -85,6 +86,7 @@ FRONT_DOORS = {
     "hosting",
     "inspection",
     "kept_policies",
+    "local_tables",
     "over_hub",
     "policing",
     "rehearsal",
