@@ -15,6 +15,7 @@ import pytest
 from medfl import coordinating, over_hub
 from medfl.coordinating import ask
 from medfl.errors import Complaint, EngineError
+from medfl.events import Drop
 from medfl.hub.asked import Asked
 from medfl.hub.place import HubPlace
 from medfl.hub.told import Told
@@ -22,6 +23,8 @@ from medfl.messages import Refusal, Reply, Request
 from medfl.over_hub import HubEngine
 from medfl.run.flower.engine import FlowerEngine
 from medfl.spec.study import Study
+from medfl.store.decisions import drop as decide
+from medfl.store.home import Home
 from medfl.store.views import RunView
 from medfl.testing.engine_contract import asked
 from medfl.testing.federation import study
@@ -78,8 +81,29 @@ def test_only_a_run_that_has_begun_goes_on_without_a_site(
         yield SimpleNamespace(wait=lambda seconds, *, logs, least: waited.append(least))
 
     monkeypatch.setattr(coordinating, "reached", reached)
-    coordinating._wait(tmp_path, three(least), begun=begun, stopped=lambda: False)
+    coordinating._wait(tmp_path, three(least), frozenset(), begun=begun, over=lambda: False)
     assert waited == [waits]
+
+
+def test_nobody_waits_for_a_site_that_was_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is dropped while all are waited for."""
+    drop, opened = Drop(site=NAMES[1], by="anna", why="gone", decided="2026"), list[tuple[str, ...]]()
+
+    @contextmanager
+    def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[SimpleNamespace]:
+        opened.append(sites)
+
+        def wait(seconds: float, *, logs: object, least: int | None) -> None:
+            if drop.site in sites:
+                decide(home, "e", drop)
+                raise EngineError("it is not there", received="north")
+
+        yield SimpleNamespace(wait=wait)
+
+    monkeypatch.setattr(coordinating, "reached", reached)
+    with Home(tmp_path) as home:
+        coordinating._wait_for_sites(home, "e", three(None), begun=False)
+    assert opened == [NAMES, tuple(name for name in NAMES if name != drop.site)]
 
 
 def test_sites_are_asked_once_for_each_study_and_only_those_that_understand(
@@ -111,14 +135,15 @@ def test_sites_are_asked_once_for_each_study_and_only_those_that_understand(
     ]
     said = []
     for goes in (False, True, True, True):
-        assert ask(tmp_path, "12345678", runs) == goes
+        with Home(tmp_path) as home:
+            assert ask(home, "12345678", runs) == goes
         kept = Asked.of(tmp_path, "12345678")
         assert [kept.now(site, Told()).said for site in ("north", "west")] == ["untold", "unanswered"]
         said.append(kept.now("east", Told()).said)
     assert said == ["waiting", "unanswered", "approved", "refused"]
-    assert [(one.site, one.round) for one in asked_for] == [
+    assert sorted((one.site, one.round) for one in asked_for) == sorted(
         (site, times) for times in range(4) for site in ("east", "west")
-    ], "each time anew, or the site would say the same once more"
+    ), "each time anew, or the site would say the same once more"
 
 
 def three(least: int | None) -> Study:

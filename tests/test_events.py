@@ -28,6 +28,7 @@ from medfl.events import (
     RunStarted,
     RunStopped,
     SiteAnswered,
+    SiteDropped,
     SiteFailed,
     WeightsTaken,
     from_json,
@@ -78,6 +79,8 @@ EXAMPLES: list[Event] = [
     RunFailed(run="a-1", code="diverged", message="site east, round 2: …"),
     RunInterrupted(run="a-1"),
     RunStopped(run="a-1"),
+    RunStopped(run="a-1", by="anna", why="the night", paused=True),
+    SiteDropped(run="a-1", round=3, site="east", by="anna", why="its server is replaced", decided="2026-01-02"),
 ]
 
 

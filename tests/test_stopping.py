@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -20,25 +16,8 @@ from medfl.events import RoundStarted, RunStopped, SiteAnswered
 from medfl.hosting import submit
 from medfl.store.home import Home
 from medfl.testing.command import started, typed
+from medfl.testing.held import held, until
 from medfl.testing.hub import made
-
-HELD = """
-from pathlib import Path
-from threading import Event
-from medfl.site.answer import Site
-
-answer, held, go = Site.answer, Path({held!r}), Path({go!r})
-
-def patient(site, request):
-    if site.name == "north" and request.task == "train" and request.round == 2 and not go.exists():
-        held.touch()
-        while not go.exists():
-            Event().wait(0.02)
-    return answer(site, request)
-
-Site.answer = patient
-"""
-"""A plugin that keeps north busy in round 2 until a file is there."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,38 +25,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MEDFL_JOURNAL", raising=False)
     monkeypatch.setenv("MEDFL_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
-
-
-class Held:
-    """A run in another process that is in the midst of round 2."""
-
-    def __init__(self, process: subprocess.Popen[str], go: Path) -> None:
-        self.process, self.go = process, go
-        self.run = str(typed("runs", "--json").json[-1]["run"])
-
-    @property
-    def execution(self) -> str:
-        return self.run.partition("-")[0]
-
-    def ended(self) -> tuple[int, str]:
-        _, err = self.process.communicate(timeout=60)
-        return self.process.returncode, err
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, "it never was"
-        Event().wait(0.02)
-
-
-@contextmanager
-def held(study: Path) -> Iterator[Held]:
-    plugin, busy, go = (study.with_name(name) for name in ("held.py", "busy", "go"))
-    plugin.write_text(HELD.format(held=str(busy), go=str(go)))
-    with started("run", study, "--plugin", plugin) as process:
-        until(busy.exists)
-        yield Held(process, go)
 
 
 def events(home: Path, *kinds: type) -> list[Any]:

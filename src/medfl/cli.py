@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from medfl.cli_app import app
+from medfl.cli_bundle import BUNDLES
 from medfl.cli_enrol import ENROLMENT
 from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
@@ -75,10 +76,10 @@ def check(study: Path, home: Path | None, plugin: tuple[Path, ...], public: Path
 @main.command()
 @STUDY
 @HOME
-@click.option("--engine", type=click.Choice(["in-process", "processes", "ray", "flower"]), default="in-process",
-              show_default=True,
-              help="All sites in this process, one worker process a core, Ray's workers, or a rehearsal of "
-              "deployment.")  # fmt: skip
+@click.option("--engine", default="in-process", show_default=True,
+              metavar="[in-process|processes|ray|flower|NAME]",
+              help="All sites in this process, one worker process a core, Ray's workers, a rehearsal of deployment, or "
+              "an engine of an installed package.")  # fmt: skip
 @ADDRESS
 @click.option("--arm", help="Run this arm only, without baselines.")
 @click.option("--policy", type=click.Path(path_type=Path, dir_okay=False),
@@ -128,6 +129,31 @@ def stop(run: str, home: Path | None, now: bool, as_json: bool) -> None:
 
 
 @main.command()
+@RUN
+@HOME
+@click.option("--why", default="", help="The reason; it stands in the journal.")
+@JSON
+def pause(run: str, home: Path | None, why: str, as_json: bool) -> None:
+    """Pause a run that another process carries out, once its round is stored; medfl resume goes on with it."""
+    from medfl import console_stop
+
+    console_stop.pause(run, home, why=why, as_json=as_json)
+
+
+@main.command()
+@RUN
+@click.argument("site")
+@HOME
+@click.option("--why", required=True, help="The reason; it stands in the journal and in the report.")
+@JSON
+def drop(run: str, site: str, home: Path | None, why: str, as_json: bool) -> None:
+    """Leave a site out of a run from the next round on, and out of all that was started together with it."""
+    from medfl import console_stop
+
+    console_stop.drop(run, site, home, why=why, as_json=as_json)
+
+
+@main.command()
 @HOME
 @click.option("--baselines", is_flag=True, help="List the runs of baselines too.")
 @click.option("--watch", is_flag=True, help="Go on showing them as they change, until Ctrl-C; with --json a line each.")
@@ -171,11 +197,12 @@ def show(run: str, home: Path | None, as_json: bool) -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write [default: NAME.html]."
 )
-def report(run_or_study: str, home: Path | None, output: Path | None) -> None:
-    """Write the report of a run or study as one HTML file."""
-    from medfl import console
+@click.option("--pdf", is_flag=True, help="Write it as PDF, which a name that ends in .pdf means too.")
+def report(run_or_study: str, home: Path | None, output: Path | None, pdf: bool) -> None:
+    """Write the report of a run or study as one HTML file, or as PDF."""
+    from medfl import console_report
 
-    console.report(run_or_study, home, output)
+    console_report.report(run_or_study, home, output, pdf=pdf)
 
 
 @main.command()
@@ -257,6 +284,8 @@ def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_jso
 
 hub.add_command(service_of_hub)
 main.add_command(app)
+for command in BUNDLES:
+    main.add_command(command)
 main.add_command(hub)
 main.add_command(submit)
 main.add_command(flower)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from medfl.errors import MissingExtraError, PlanError
+from medfl.errors import MissingExtraError, PlanError, listed
 from medfl.hosting import queued, require_enrolled, require_fitting
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import Presence
 from medfl.run.explain import explain
 from medfl.run.plan import compile
 from medfl.spec.study import Study
-from medfl.stopping import ask
+from medfl.stopping import ask, settled
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 
@@ -102,7 +102,9 @@ class Queued:
 
     def stop(self, execution: str) -> None:
         """Have an execution stop once its round is stored; one that still waits leaves the queue."""
-        ask(self._home, whole_execution(self._home, execution).every[0], now=False)
+        ask(self._home, whole_execution(self._home, execution).every[0])
+        if not self._home.is_busy(execution):
+            settled(self._home, execution)
 
     def go_on(self, execution: str) -> None:
         """Queue an execution once more; it goes on where it stopped."""
@@ -153,8 +155,8 @@ def _asked(hub: HubPlace, study: Study) -> Iterator[str]:
         away = "" if presence.of(site)["connected"] else "; it is not connected now, and the study waits for it"
         yield f"{titles[site]} for its data set {name}{rows}{away}."
     if untold:
-        who = ", ".join(titles[site] for site in untold)
-        yield f"Of {who} nothing is known beforehand, because the site's policy does not tell: it shows when it begins."
+        who = listed([titles[site] for site in untold], 20)
+        yield f"Nothing is known beforehand of the columns at {who}: its policy does not tell. It shows at the start."
     yield (
         "Each site asks its own policy and, where that says so, its own people. The study begins once nobody has still "
         "to decide."

@@ -27,6 +27,7 @@ from medfl.messages import Refusal, Reply, Request
 from medfl.over_hub import reached, sites_of
 from medfl.run.flower.orphans import end_with
 from medfl.spec.study import Study
+from medfl.store.decisions import dropped
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView, RunView
@@ -57,14 +58,10 @@ def coordinate(folder: Path, execution: str) -> None:
             # That a site speaks another version is told by the run itself, in the journal.
             with suppress(UserError):
                 begun = any(run.rounds for run in runs)
-
-                def stopped() -> bool:
-                    return bool(home.asked_to_stop(execution))
-
                 due = _due(folder, execution)
                 if due:
-                    _wait(folder, study, begun=begun, stopped=stopped)
-                if not (begun or stopped() or ask(folder, execution, runs)) or not due:
+                    _wait_for_sites(home, execution, study, begun=begun)
+                if not (begun or home.asked_to_stop(execution) or ask(home, execution, runs)) or not due:
                     return
             carry_on(home, execution, display=_Progress(folder, execution))
         except StoppedError as error:
@@ -79,22 +76,23 @@ def coordinate(folder: Path, execution: str) -> None:
         HubPlace(folder).queue.done(execution)
 
 
-def ask(folder: Path, execution: str, runs: Sequence[RunView]) -> bool:
+def ask(home: Home, execution: str, runs: Sequence[RunView]) -> bool:
     """Ask all sites of an execution whether they take part in it, and say whether nobody has still to decide.
 
     Parameters
     ----------
-    folder
+    home
         The hub's folder.
     execution, runs
         What is asked for; runs that ask for the same are asked for once.
     """
-    before, hub = Asked.of(folder, execution), HubPlace(folder)
-    found = {site: dict(answers) for site, answers in before.sites.items()}
+    folder, gone = home.folder, {drop.site for drop in dropped(home, execution)}
+    before = Asked.of(folder, execution)
+    found = {site: dict(answers) for site, answers in before.sites.items() if site not in gone}
     wanted = {study.digest: (run, study) for run in reversed(runs) if (study := _study_of(run)).data.sites}
     requests = []
     for digest, (run, study) in wanted.items():
-        for site in sites_of(study):
+        for site in set(sites_of(study)) - gone:
             speaks = Told.at(folder, site).speaks
             old = speaks is not None and speaks.spoken["channel"][1] < DECIDES
             found.setdefault(site, {})[digest] = Answer("untold" if old else "unanswered", at=time.time())
@@ -107,7 +105,7 @@ def ask(folder: Path, execution: str, runs: Sequence[RunView]) -> bool:
         for answer in engine.exchange(requests, timeout=CONSIDERED if _due(folder, execution) else HEARD):
             found[answer.site][digests[answer.request]] = _said(answer)
     asked = Asked(time.time(), found, before.times + 1)
-    asked.keep(hub.folder, execution)
+    asked.keep(folder, execution)
     waits = sorted(site for site in found if asked.now(site, Told()).said == "waiting")
     if waits:
         log.info("%s waits for approval at %s", execution, listed(waits, 20))
@@ -167,16 +165,35 @@ def _due(folder: Path, execution: str) -> bool:
     return found.get(execution, 0.0) <= time.time()
 
 
-def _wait(folder: Path, study: Study, *, begun: bool, stopped: Callable[[], bool]) -> None:
+def _wait_for_sites(home: Home, execution: str, study: Study, *, begun: bool) -> None:
+    """Return when those sites are there that are still asked, or when nobody wants them any more."""
+
+    def gone() -> frozenset[str]:
+        return frozenset(drop.site for drop in dropped(home, execution))
+
+    while True:
+        before = gone()
+        _wait(
+            home.folder,
+            study,
+            before,
+            begun=begun,
+            over=lambda before=before: bool(home.asked_to_stop(execution)) or gone() != before,  # type: ignore[misc]
+        )
+        if gone() == before:
+            return
+
+
+def _wait(folder: Path, study: Study, gone: frozenset[str], *, begun: bool, over: Callable[[], bool]) -> None:
     """Return when all sites are there, however long that takes; for a run that had begun, when enough of them are.
 
-    It returns, too, when nobody wants them any more.
+    Sites that are gone are not waited for. It returns, too, when it is over.
     """
-    sites = sites_of(study)
-    quorum = max(arm.algorithm.min_sites or len(sites) for arm in study.arms.values())
+    sites = tuple(site for site in sites_of(study) if site not in gone)
+    quorum = min(len(sites), max(arm.algorithm.min_sites or len(sites) for arm in study.arms.values()))
     told = monotonic()
     with reached(folder, sites) as engine:
-        while not stopped():
+        while not over():
             try:
                 engine.wait(LOOK, logs=lambda site: "nothing yet", least=quorum if begun else None)
             except EngineError as error:

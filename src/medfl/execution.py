@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -21,6 +22,7 @@ from medfl.deploying import (
     name_of,
     noise_key,
     over_hub,
+    plugged,
     require_engine,
 )
 from medfl.errors import (
@@ -52,6 +54,7 @@ from medfl.site.pooled import pooled
 from medfl.site.sources import Sources, require_own_files
 from medfl.spec.start import Start
 from medfl.spec.study import Study
+from medfl.store.decisions import dropped
 from medfl.store.home import Home
 from medfl.store.shelf import ledgers, whole_execution, whole_run
 from medfl.store.views import RunView
@@ -260,17 +263,18 @@ def _together(mendable: Sequence[tuple[RunView, UserError]], *, named: bool) -> 
 
 def _carry_out(home: Home, run: RunView, *, engines: Carriers, before: RunView | None, display: Display | None) -> None:
     """Carry out one run, writing down what happens before anything else is asked for."""
-    plan = _plan(run)
+    plan = plan_of(run)
     start = _checkpoint(home, run)
     with Scribe(home, run, display) as scribe:
         require_going_on(home, run)
         if start is not None:
             told = versions(plan.study.model.kind)
             scribe.on(RunResumed(run=run.run, after_round=start.round, versions=told, platform=machine()))
-        federation = replace(engines.federation(plan, home), ledgers=ledgers(home, run.execution))
+        decided = partial(dropped, home, run.execution)
+        federation = replace(engines.federation(plan, home), ledgers=ledgers(home, run.execution), decided=decided)
         for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
             if before is not None:
-                refuse_other_data(before, run, event)
+                refuse_other_data(before, run, event, gone={drop.site for drop in decided()})
             scribe.on(event)
 
 
@@ -319,6 +323,8 @@ class Engines:
             return self._stack.enter_context(deployed(sites, opening))
         if self._name == "ray":
             return self._ray.engine(sites, opening)
+        if self._name != "processes":
+            return plugged(self._name, sites, opening=opening, stack=self._stack)
         command = (sys.executable, "-m", worker.__name__)
         return self._stack.enter_context(Processes(sites, command=command, opening=opening))
 
@@ -329,7 +335,8 @@ class Engines:
         self._stack.close()
 
 
-def _plan(run: RunView) -> RunPlan:
+def plan_of(run: RunView) -> RunPlan:
+    """Return the plan that a run was laid down with."""
     whole = Study.model_validate(run.spec)
     study = whole.arms[run.arm] if run.federated else whole.overridden({})
     return RunPlan(run.role, run.arm, run.seed, study, run.members, run.orders)
@@ -339,12 +346,22 @@ def _checkpoint(home: Home, run: RunView) -> Checkpoint | None:
     if not run.rounds or not run.federated or run.model is None or run.state is None:
         return None
     with home.artefacts.open(run.model) as model, home.artefacts.open(run.state) as state:
-        sites = _prepared_sites(run)
+        sites = prepared_sites(run)
         largest = max((run.sites[name].train_rows or 0 for name in sites), default=0)
-        return Checkpoint(run.rounds, model.read(), state.read(), sites, run.agreement, run.recipe, largest)
+        return Checkpoint(
+            run.rounds,
+            model.read(),
+            state.read(),
+            sites,
+            run.agreement,
+            run.recipe,
+            largest,
+            dropped=tuple(run.dropped),
+        )
 
 
-def _prepared_sites(run: RunView) -> tuple[str, ...]:
+def prepared_sites(run: RunView) -> tuple[str, ...]:
+    """Return the sites whose tables were prepared, in the order in which replies are folded."""
     return tuple(name for name, site in run.sites.items() if site.train_rows is not None)
 
 

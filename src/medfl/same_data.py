@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from medfl.errors import PlanError
@@ -25,11 +25,17 @@ def alike(run: RunView, runs: Sequence[RunView]) -> RunView | None:
     )
 
 
-def refuse_other_data(before: RunView, run: RunView, event: Event) -> None:
-    """Refuse to go on with other tables than at the beginning, judged by schema, rows, ranges and fitted sums."""
+def refuse_other_data(before: RunView, run: RunView, event: Event, *, gone: Collection[str] = ()) -> None:
+    """Refuse to go on with other tables than at the beginning, judged by schema, rows, ranges and fitted sums.
+
+    Sites that are `gone`, because somebody has dropped them, have changed nothing; what is summed over all is another
+    thing without them.
+    """
     changed: list[str] = []
     if isinstance(event, DataDescribed):
-        told = {name: (site.schema, site.rows) for name, site in before.sites.items() if site.schema}
+        told = {
+            name: (site.schema, site.rows) for name, site in before.sites.items() if site.schema and name not in gone
+        }
         now = {name: (site["schema"], site["rows"]) for name, site in event.sites.items()}
         if before.run == run.run:
             # A site that is not there has changed nothing; the run goes on with what it had said.
@@ -38,11 +44,12 @@ def refuse_other_data(before: RunView, run: RunView, event: Event) -> None:
         if (
             not changed
             and set(told) == set(now)
+            and not set(before.sites).intersection(gone)
             and _as_stored(event.agreement["features"]) != before.agreement["features"]
         ):
             changed = [_SOME_COLUMN]
     elif isinstance(event, DataPrepared) and run.recipe and run.recipe != _as_stored(event.recipe):
-        changed = [_SOME_COLUMN]
+        changed = [] if set(run.sites).intersection(gone) else [_SOME_COLUMN]
     elif isinstance(event, WeightsTaken) and run.start is not None and run.start.digest != event.digest:
         changed = [f"what it starts from, {event.source}"]
     if changed:

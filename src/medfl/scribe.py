@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import suppress
+from dataclasses import asdict
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
@@ -13,6 +14,7 @@ from typing import Protocol, Self
 
 from medfl.errors import MedflError, StoppedError
 from medfl.events import Event, RoundFinished, RunFailed, RunInterrupted, RunStopped
+from medfl.store.decisions import Note, note_of
 from medfl.store.home import Home
 from medfl.store.views import RunView
 
@@ -44,7 +46,7 @@ class Scribe:
         Is told everything too.
     """
 
-    _ride_along = ("SiteAnswered", "RoundStarted", "Noticed", "Evaluated", "PrivacySpent")
+    _ride_along = ("SiteAnswered", "RoundStarted", "SiteDropped", "Noticed", "Evaluated", "PrivacySpent")
 
     def __init__(self, home: Home, run: RunView, display: Display | None) -> None:
         self._home, self._run, self._display = home, run, display
@@ -88,14 +90,17 @@ class Scribe:
         match error:
             case StoppedError():
                 if self._wrote or self._run.status != "stopped":
-                    self.on(RunStopped(run=self._run.run))
+                    self.on(self._stopped())
             case MedflError():
                 self.on(RunFailed(run=self._run.run, code=error.code, message=str(error)))
             case KeyboardInterrupt() if self._home.asked_to_stop(self._run.execution):
-                self.on(RunStopped(run=self._run.run))
-                raise _stopped(self._run) from None
+                self.on(self._stopped())
+                raise _stopped(self._run, note_of(self._home, self._run.execution)) from None
             case KeyboardInterrupt():
                 self.on(RunInterrupted(run=self._run.run))
+
+    def _stopped(self) -> RunStopped:
+        return RunStopped(run=self._run.run, **asdict(note_of(self._home, self._run.execution)))
 
     def _look(self) -> None:
         """Write down what waits for long, for those who look on; end what is to stop at once."""
@@ -120,11 +125,13 @@ def require_going_on(home: Home, run: RunView) -> None:
         If somebody has.
     """
     if home.asked_to_stop(run.execution):
-        raise _stopped(run)
+        raise _stopped(run, note_of(home, run.execution))
 
 
-def _stopped(run: RunView) -> StoppedError:
-    return StoppedError("the run was stopped with medfl stop", where=run.run, remedy=f"go on: medfl resume {run.run}")
+def _stopped(run: RunView, note: Note) -> StoppedError:
+    by, why = f" by {note.by}" if note.by else "", f": {note.why}" if note.why else ""
+    what = f"the run was paused{by}{why}" if note.paused else "the run was stopped with medfl stop"
+    return StoppedError(what, where=run.run, remedy=f"go on: medfl resume {run.run}")
 
 
 def _interrupt() -> None:

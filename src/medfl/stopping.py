@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,6 +13,7 @@ from medfl.errors import BusyError, PlanError
 from medfl.events import RunStopped
 from medfl.hub.place import HubPlace
 from medfl.hub.queue import Queue
+from medfl.store.decisions import Note, note_of, write_note
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution, whole_run
 from medfl.store.views import ExecutionView, RunView
@@ -20,7 +22,7 @@ LOOK = 0.2
 """Seconds between two looks whether it has ended."""
 
 
-def stop(home: Home, name: str, *, now: bool, waiting: Callable[[RunView], Any]) -> RunView:
+def stop(home: Home, name: str, *, now: bool, waiting: Callable[[RunView], Any], note: Note | None = None) -> RunView:
     """Stop a run, and all that was started together with it; return the run once nobody works on it any more.
 
     Parameters
@@ -33,6 +35,8 @@ def stop(home: Home, name: str, *, now: bool, waiting: Callable[[RunView], Any])
         Whether the round that is going on is given up; it is asked for again when the run is resumed.
     waiting
         Is told once where it stands, if it has to end first.
+    note
+        Whose wish it is, and whether it is meant as a pause.
 
     Raises
     ------
@@ -43,17 +47,17 @@ def stop(home: Home, name: str, *, now: bool, waiting: Callable[[RunView], Any])
     """
     view = whole_run(home, name)
     execution = view.execution
-    ask(home, view, now=now)
+    ask(home, view, now=now, note=note)
     if home.is_busy(execution):
         waiting(_current(whole_execution(home, execution)))
     pause = Event()
-    while not _settled(home, execution):
+    while not settled(home, execution):
         pause.wait(LOOK)
     return _current(whole_execution(home, execution))
 
 
-def ask(home: Home, view: RunView, *, now: bool) -> None:
-    """Ask for the end of an execution, of which one run is given, and wait for nobody.
+def ask(home: Home, view: RunView, *, now: bool = False, note: Note | None = None) -> None:
+    """Ask whoever carries a run out to stop, and take it off a hub's queue; do not wait for it.
 
     Raises
     ------
@@ -63,11 +67,11 @@ def ask(home: Home, view: RunView, *, now: bool) -> None:
     execution, queue = view.execution, queue_of(home.folder)
     if not (queued := execution in queue.waiting()) and not home.asked_to_stop(execution):
         _require_going(home, whole_execution(home, execution), view)
+    if note is not None:
+        write_note(home, execution, note)
     home.ask_to_stop(execution, now=now)
     if queued:
         queue.done(execution)
-    # Where nobody works on it, it is over at once; else by who does.
-    _settled(home, execution)
 
 
 def queue_of(folder: Path) -> Queue:
@@ -89,13 +93,13 @@ def _require_going(home: Home, whole: ExecutionView, view: RunView) -> None:
     )
 
 
-def _settled(home: Home, execution: str) -> bool:
+def settled(home: Home, execution: str) -> bool:
     """Say whether nobody works on an execution any more, and have the journal say that it was stopped."""
     with suppress(BusyError), home.lock(execution):
         whole = whole_execution(home, execution)
         left = [run for run in whole.every if run.status != "finished"]
         if left and all(run.status != "stopped" for run in left):
-            home.journal.append([RunStopped(run=_current(whole).run)])
+            home.journal.append([RunStopped(run=_current(whole).run, **asdict(note_of(home, execution)))])
         return True
     return False
 

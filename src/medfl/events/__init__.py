@@ -14,7 +14,11 @@ from typing import Any, Literal, TypeAlias
 
 from medfl.events.event import Event as Event
 from medfl.events.privacy import PrivacySpent as PrivacySpent
+from medfl.events.stopping import Drop as Drop
+from medfl.events.stopping import RunFailed as RunFailed
+from medfl.events.stopping import RunInterrupted as RunInterrupted
 from medfl.events.stopping import RunStopped as RunStopped
+from medfl.events.stopping import SiteDropped as SiteDropped
 
 Role = Literal["arm", "centralised", "local-only", "coalition"]
 Metrics: TypeAlias = Mapping[str, float | None]
@@ -115,10 +119,13 @@ class DataDescribed(Event):
     agreement
         The columns, categories, ranges and outcome that all sites share, as JSON. A range's ends are values that
         somebody has; what may be told of them is the site's policy to say.
+    seconds
+        How long that took; 0 in old journals.
     """
 
     sites: Mapping[str, Mapping[str, Any]]
     agreement: Mapping[str, Any]
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +141,14 @@ class DataPrepared(Event):
         The fitted preprocessing, as JSON.
     explained
         The same in sentences.
+    seconds
+        How long that took; 0 in old journals.
     """
 
     sites: Mapping[str, Mapping[str, Any]]
     recipe: Mapping[str, Any]
     explained: tuple[str, ...]
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +280,8 @@ class Evaluated(Event):
         ``suppressed`` (sites where it is too small).
     importance
         One entry a feature: ``feature``, and ``metrics``, the value of each metric in each shuffling.
+    seconds
+        How long the last judgement took; 0 for one that travelled with training, and in old journals.
     """
 
     round: int
@@ -281,6 +293,7 @@ class Evaluated(Event):
     curves: Mapping[str, Any] | None = None
     subgroups: tuple[Mapping[str, Any], ...] = ()
     importance: tuple[Mapping[str, Any], ...] = ()
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +331,9 @@ class RoundFinished(Event):
         Who contributed.
     loss
         Mean training loss over the contributions, by rows.
+    seconds
+        How long it took by phase: ``train``, until the last site had answered; ``sum``, to take masks off the sum and
+        to make and store the next model. Empty in old journals.
     """
 
     round: int
@@ -325,6 +341,7 @@ class RoundFinished(Event):
     state: str
     sites: tuple[str, ...]
     loss: float | None
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,33 +363,12 @@ class RunFinished(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFailed(Event):
-    """The run stopped with an error; its last good model stays stored.
-
-    Parameters
-    ----------
-    code
-        Code of the error.
-    message
-        What the user was told.
-    """
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunInterrupted(Event):
-    """The user stopped the run; it can be resumed."""
-
-
 KINDS: Mapping[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
         RunPlanned, RunStarted, RunResumed, DataDescribed, DataPrepared, WeightsTaken, Noticed, RoundStarted,
         SiteAnswered, SiteFailed, PrivacySpent, Evaluated, FineTuned, RoundFinished, RunFinished, RunFailed,
-        RunInterrupted, RunStopped,
+        RunInterrupted, RunStopped, SiteDropped,
     )
 }  # fmt: skip
 

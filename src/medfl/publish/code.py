@@ -37,7 +37,7 @@ def script(study: Study, *, models: Models | None = None) -> str:
         "digest": study.digest,
         "medfl": version("medfl"),
         "arguments": "".join(_arguments(shortest(study))),
-        "expected": "".join(_expected(models or {})),
+        "expected": "".join(expected(models or {})),
     }
     return _templates().get_template("study.py.j2").render(words)
 
@@ -71,7 +71,8 @@ def _arguments(tables: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {name}={_literal(value, 1, taken=len(name) + 1)},\n"
 
 
-def _expected(models: Models) -> Iterator[str]:
+def expected(models: Models) -> Iterator[str]:
+    """Yield a line of Python for each model, as entries of a mapping by arm and seed."""
     for (arm, seed), model in models.items():
         yield f'    ({_text(arm)}, {seed}): "{model}",\n'
 
@@ -119,7 +120,12 @@ def _text(text: str) -> str:
 
 
 def _in_docstring(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    spelled = text.replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    return "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in spelled)
+
+
+def _escaped(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
 
 
 @cache

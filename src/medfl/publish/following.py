@@ -23,6 +23,7 @@ from medfl.events import (
     RunResumed,
     RunStarted,
     RunStopped,
+    SiteDropped,
     SiteFailed,
 )
 from medfl.publish.ways import name_of
@@ -213,8 +214,10 @@ class PlainDisplay:
                 self._say(f"{following.name}: failed: {_first_line(message)}")
             case RunInterrupted():
                 self._say(f"{following.name}: interrupted")
-            case RunStopped():
-                self._say(f"{following.name}: stopped")
+            case SiteDropped(site=site, round=number, why=why):
+                self._say(f"{following.name}: {site} is not asked any more from round {number} on: {why}")
+            case RunStopped(paused=paused):
+                self._say(f"{following.name}: {'paused' if paused else 'stopped'}")
 
     def __enter__(self) -> Self:
         return self

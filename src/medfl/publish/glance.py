@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from medfl.publish.dropped import caution_of_dropped
 from medfl.publish.parting import in_parts
 from medfl.publish.policies import held_back
 from medfl.publish.verdicts import apart, margin_verdicts, verdicts
@@ -190,6 +191,7 @@ def _worst(execution: ExecutionView, metric: str) -> Iterator[str]:
 def _cautions(execution: ExecutionView, judged: Sequence[Way], metric: str) -> Iterator[str]:
     yield from _undefined(judged, metric)
     yield from _held_back(judged)
+    yield from caution_of_dropped(execution.every)
     yield from _of_chance(execution, judged)
     yield from _noise(judged)
     yield from _few_rows(judged[0])

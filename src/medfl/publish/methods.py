@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from medfl.publish.dropped import methods_of_dropped
 from medfl.publish.federating import federation, settings_in_words
 from medfl.publish.guarding import guards
 from medfl.publish.methods_of_parts import methods_of_parts
@@ -19,6 +20,8 @@ from medfl.publish.policies import held_back, methods_of_policies
 from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
+from medfl.spec.discover import titled
+from medfl.spec.harmonising import SiteColumns, sentences
 from medfl.spec.merging import merge
 from medfl.spec.preprocess import OneHot
 from medfl.spec.study import Study
@@ -56,6 +59,8 @@ class Setting:
         Whether secure aggregation was in force where the spec does not say.
     kept
         What policies held back or changed, and where.
+    dropped
+        What is to be said of sites that were left out; empty where none was.
     """
 
     sites: tuple[str, ...] = ()
@@ -65,6 +70,7 @@ class Setting:
     versions: Mapping[str, str] | None = None
     secure: bool = False
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped: str = ""
 
 
 def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]:
@@ -78,7 +84,10 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
         Paragraph("Data", _data(first, known)),
         Paragraph("Preprocessing", _by_arm(each, _preprocessing)),
         Paragraph("Model and local training", f"{_by_arm(each, _model)} {_by_arm(each, _training)}"),
-        Paragraph("Federation", f"{_by_arm(each, federation)} {_by_arm(each, partial(_privacy, known))}"),
+        Paragraph(
+            "Federation",
+            f"{_by_arm(each, federation)} {_by_arm(each, partial(_privacy, known))} {known.dropped}".rstrip(),
+        ),
         Paragraph("Disclosure control", methods_of_policies(known.kept)),
         Paragraph("Comparators", _baselines(first)),
         Paragraph("Evaluation", _evaluation(first, known)),
@@ -101,6 +110,7 @@ def setting_of(run: RunView) -> Setting:
         versions=run.versions,
         secure=run.secure,
         kept=held_back(run.notices),
+        dropped=methods_of_dropped([run]),
     )
 
 
@@ -142,6 +152,9 @@ def _data(spec: Spec, known: Setting) -> str:
     texts = [f"{kind} {data['target']}{rule} was predicted from {columns}"]
     texts += [f"Units: {units}"] if units else []
     texts += [_sites(data, known)]
+    harmonise = {site: SiteColumns.model_validate(dict(table)) for site, table in (data.get("harmonise") or {}).items()}
+    if told := list(sentences(harmonise, data.get("units") or {})):
+        texts += ["Columns were harmonised at the sites before any other step:", *told]
     if data.get("missing"):
         texts += [f"Cells reading {listed([repr(text) for text in data['missing']])} were taken as missing"]
     return " ".join(map(sentence, texts))
@@ -233,9 +246,11 @@ def _model(spec: Spec) -> str:
             added = f", {listed(extras)}" if extras else ""
             shape = f"{layers} of {units} units, {model['activation']} activation{added}"
             text = f"The model was a multilayer perceptron with {shape}"
-        case _:
-            named = model.get("name", model["kind"])
-            text = f"The model was the PyTorch module {named}{settings_in_words(model.get('options', {}))}"
+        case "torch":
+            text = f"The model was the PyTorch module {model['name']}{settings_in_words(model.get('options', {}))}"
+        case kind:
+            own = {name: value for name, value in model.items() if name not in ("kind", "start")}
+            text = f"The model was {titled(kind)}{settings_in_words(own)}"
     return " ".join(filter(None, (sentence(text), normalisation_in_words(model), start_in_words(model))))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from medfl.publish.dropped import dropped_in
 from medfl.publish.guarding import hidden
 from medfl.publish.methods import methods, setting_of
 from medfl.publish.promises import dp_of, limits
@@ -154,6 +155,7 @@ def _limits(run: RunView) -> Iterator[str]:
         yield f"- Trained without {without}: weights may reveal single rows."
     told = (f"{event.site}: {event.text}." if event.site else sentence(event.text) for event in run.notices)
     yield from (f"- {_plain(one)}" for one in told)
+    yield from (f"- {_plain(f'{site}: {text}')}" for site, text in dropped_in([run]))
 
 
 def _origin(run: RunView) -> Iterator[str]:

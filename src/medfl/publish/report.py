@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from medfl.publish.dropped import dropped_in
 from medfl.publish.glance import glance
 from medfl.publish.leaving import leaving
 from medfl.publish.methods import methods, setting_of
@@ -17,6 +18,7 @@ from medfl.publish.pictures import plates
 from medfl.publish.pictures_of_parts import plates_of_parts
 from medfl.publish.provenance import provenance
 from medfl.publish.tables import cohort, described, importances, results, worst
+from medfl.publish.tripod import checklist
 from medfl.publish.ways import Mark, name_of
 from medfl.publish.wording import counted, listed, moment, next_step, sentence
 from medfl.spec.metrics import METRICS
@@ -74,6 +76,7 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "failures": tuple(_failures(execution)),
         "notices": tuple(_notices(execution)),
         "provenance": provenance(execution),
+        "tripod": checklist(execution),
         "glossary": [METRICS[name] for name in (*metrics, *_EXTRA) if name in METRICS and _has(execution, name)],
     }
 
@@ -117,6 +120,7 @@ def _notices(execution: ExecutionView) -> Iterator[tuple[str, str]]:
     """Yield site and text of each notice once."""
     every = (*execution.runs, *execution.baselines)
     found = dict.fromkeys((event.site, event.text) for run in every for event in run.notices)
+    yield from dropped_in(every)
     yield from ((site, sentence(text)) for site, text in found)
 
 

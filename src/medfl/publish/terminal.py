@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medfl.events import Event
+from medfl.publish.dropped import dropped_in
 from medfl.publish.following import LiveDisplay, PlainDisplay
 from medfl.publish.glance import glance
 from medfl.publish.starting import started_from
@@ -107,6 +108,7 @@ def run_details(view: RunView) -> RenderableType:
     if view.sites:
         parts += [Text(), _sites_table(view)]
     notes = [f"{event.site}: {event.text}" if event.site else event.text for event in view.notices[:FEW_SITES]]
+    notes += [f"{site}: {text}" for site, text in dropped_in([view])]
     parts += [Text(note, style="yellow") for note in notes]
     parts += [Text(_failure(event.site, event.round, event.reason), style="red") for event in view.failures[:FEW_SITES]]
     return Constrain(Group(*parts, Text(), Text(_next(view), style="dim")), WIDTH)
@@ -210,6 +212,8 @@ def _facts(view: RunView) -> Iterator[tuple[str, str]]:
     if view.members:
         yield "Trained by", listed(view.members)
     yield "Status", view.status
+    if view.stopped is not None and view.stopped.paused:
+        yield "Paused by", ": ".join(filter(None, (view.stopped.by or "somebody", view.stopped.why)))
     yield "Rounds", f"{view.rounds} of {view.planned_rounds}" if view.federated else "trained in one go"
     yield "Planned", moment(view.planned)
     if view.started:

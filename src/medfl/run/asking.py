@@ -24,10 +24,13 @@ class Answers:
         What each site said besides numbers, by name in sorted order.
     total
         The sum of what they sent; under ``update``, where single contributions are needed, a stack of it.
+    unmasking
+        Seconds from when the last site had answered until its sum was readable.
     """
 
     said: dict[str, Json] = field(default_factory=dict)
     total: Statistic = ZERO
+    unmasking: float = 0.0
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -63,6 +66,8 @@ class Asking:
         site is sent what is known of its own.
     sittings
         Which process of each site's agent was heard last, and at which stage; it grows with what sites say.
+    dropped
+        Sites that are not asked any more, because somebody decided so; it grows between two rounds.
     """
 
     run: str
@@ -73,11 +78,16 @@ class Asking:
     single: bool = False
     ledgers: dict[str, Json] = field(default_factory=dict)
     sittings: dict[str, tuple[str, str]] = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)
 
     @property
     def sums_only(self) -> bool:
         """Whether all that is heard of what sites send is its sum, so that all must send alike."""
         return False
+
+    def present(self, sites: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the sites that are still asked."""
+        return tuple(site for site in sites if site not in self.dropped)
 
     def knowing(self, largest: int) -> Asking:
         """Return the same voice, told how many training rows the largest site has."""
@@ -92,7 +102,7 @@ class Asking:
         content: Json | None = None,
         arrays: Arrays | None = None,
     ) -> Asked:
-        """Ask these sites and return what they answered, added up in the order of their names.
+        """Ask those of these sites that were not dropped; return their answers, added up in the order of their names.
 
         Yields
         ------
@@ -107,7 +117,7 @@ class Asking:
         """
         into = Stacked() if self.single else Added()
         request = template(self, task, round, content or {}, arrays or {})
-        refusals = yield from self.gather([request(site) for site in sorted(sites)], into)
+        refusals = yield from self.gather([request(site) for site in sorted(self.present(sites))], into)
         self.ledgers.update(pins(into.said))
         self.judge(refusals, into.said, round)
         return Answers(into.said, into.total())

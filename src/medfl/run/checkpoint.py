@@ -33,6 +33,8 @@ class Checkpoint:
         None where that is not known.
     largest
         Training rows of the largest of them.
+    dropped
+        Sites that were not asked any more, as the journal says.
     """
 
     round: int
@@ -42,6 +44,7 @@ class Checkpoint:
     agreement: Mapping[str, Any] | None = None
     recipe: Mapping[str, Any] | None = None
     largest: int = 0
+    dropped: tuple[str, ...] = ()
 
 
 def stored(state: State, layout: Layout, keep: Keep) -> tuple[str, str]:

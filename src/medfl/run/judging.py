@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,7 +67,7 @@ class Judge:
 
     def finally_(self, round: int, weights: Floats) -> Generator[Event, None, dict[str, Any]]:
         """Judge the last model, with intervals and curves; return what sites were told about judging it."""
-        how, last = self.final, self
+        how, last, began = self.final, self, time.perf_counter()
         if self._outcome.kind == "binary" and how["threshold"] is None:
             # The pooled ROC's best point is known only after asking: ask again, so that every site is judged at it.
             answers = yield from self._ask(round, weights, how)
@@ -77,7 +78,8 @@ class Judge:
         answers = yield from last._ask(round, weights, parts)
         yield from changed_by_policy(self.asking.run, answers)
         yield from told(self.asking.run, "evaluate", answers, round=round)
-        yield self._told(round, answers, self._pooled(answers, how["threshold"]), how)
+        event = self._told(round, answers, self._pooled(answers, how["threshold"]), how)
+        yield replace(event, seconds=time.perf_counter() - began)
         return how
 
     def _among(self, sites: tuple[str, ...]) -> Judge:
@@ -134,7 +136,7 @@ class Judge:
         arrays = {"weights": weights}
         return (yield from self.asking.ask(task, self.setting.sites, round=round, content=content, arrays=arrays))
 
-    def _told(self, round: int, answers: Answers, total: Statistic, how: dict[str, Any]) -> Event:
+    def _told(self, round: int, answers: Answers, total: Statistic, how: dict[str, Any]) -> Evaluated:
         read = partial(self._read, threshold=how["threshold"])
         pooled, intervals = read(total, "pooled bootstrap")
         return Evaluated(

@@ -8,14 +8,14 @@ asked for. Nothing here knows where a site is or how it learns.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from medfl.errors import DivergedError, PlanError
-from medfl.events import Event, RoundFinished, RoundStarted, RunFinished, RunStarted
+from medfl.events import Drop, Event, RoundFinished, RoundStarted, RunFinished, RunStarted
 from medfl.learn.algorithm import Algorithm, State, mean_loss
 from medfl.learn.model import Floats, Model
 from medfl.learn.normalised import around
@@ -25,6 +25,7 @@ from medfl.run.checkpoint import Checkpoint, Keep, restored, stored
 from medfl.run.engine import Engine
 from medfl.run.guarded import Between, told
 from medfl.run.judging import Judge
+from medfl.run.leaving import leaving
 from medfl.run.plan import RunPlan, hidden_contributions, in_one_place, seen_whole, whole_budget
 from medfl.run.preparing import Setting, prepare
 from medfl.run.provenance import machine, versions
@@ -51,6 +52,8 @@ class Federation:
         How far each site's privacy ledger had come when it was last heard of.
     secret
         The key of the noise that a trusted hub adds; None in a simulation, where it follows from the run's seed.
+    decided
+        Tells which sites are not to be asked any more, as people have decided by now.
     """
 
     engine: Engine
@@ -59,6 +62,7 @@ class Federation:
     find: Find = nowhere
     ledgers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     secret: bytes | None = None
+    decided: Callable[[], Sequence[Drop]] = tuple
 
 
 def carry_out(
@@ -91,12 +95,17 @@ def carry_out(
     """
     began = time.perf_counter()
     plan = in_one_place(plan) if plan.role == "centralised" else plan
-    sites = (start.sites if start is not None else ()) or tuple(federation.engine.sites())
-    secure = plan.study.privacy.hides(len(sites))
-    if start is None:
-        kind = plan.study.model.kind
-        yield RunStarted(run=run, versions=versions(kind), platform=machine(), sites=sites, secure=secure)
     asking = replace(asking_for(run, plan, federation.engine), ledgers=dict(federation.ledgers))
+    if start is None:
+        gone = {drop.site for drop in federation.decided()}
+        sites = tuple(site for site in federation.engine.sites() if site not in gone)
+        secure, kind = plan.study.privacy.hides(len(sites)), plan.study.model.kind
+        yield RunStarted(run=run, versions=versions(kind), platform=machine(), sites=sites, secure=secure)
+        yield from leaving(asking, federation.decided(), among=federation.engine.sites(), round=0)
+    else:
+        sites = start.sites or tuple(federation.engine.sites())
+        asking.dropped.update(start.dropped)
+        yield from leaving(asking, federation.decided(), among=sites, round=start.round + 1)
     asking = yield from voice_for(asking, plan, sites)
     setting = yield from prepare(asking, sites, before=start)
     asking = asking.knowing(setting.largest)
@@ -137,11 +146,14 @@ class _Course:
         if first == 1 and self._weighs_sites:
             yield from self.judge.untrained(state.weights)
         for number in range(first, self.plan.rounds + 1):
-            asked = drawn(self._trainers, self.plan.study.algorithm, seed=self.plan.seed, round=number)
+            yield from self._leaving(number)
+            asked = self._asked(number)
             yield RoundStarted(run=self.asking.run, round=number, sites=asked)
+            began = time.perf_counter()
             answers = yield from self._voice.ask(
                 "train", asked, round=number, content=self._content, arrays=state.shared
             )
+            heard = time.perf_counter() - answers.unmasking
             yield from told(self.asking.run, "train", answers, round=number)
             if number > 1 and "judge" in self._content:
                 yield self.judge.during_training(number - 1, answers)
@@ -149,8 +161,15 @@ class _Course:
             state = _next(algorithm, state, total, number=number)
             digest, rest = stored(state, self.model.layout, self.federation.keep)
             yield RoundFinished(
-                run=self.asking.run, round=number, model=digest, state=rest, sites=answers.sites, loss=mean_loss(total)
+                run=self.asking.run,
+                round=number,
+                model=digest,
+                state=rest,
+                sites=answers.sites,
+                loss=mean_loss(total),
+                seconds={"train": heard - began, "sum": time.perf_counter() - heard},
             )
+        yield from self._leaving(self.plan.rounds + 1)
         yield from self._guarded.told(self.asking.run)
         how = yield from self.judge.finally_(self.plan.rounds, state.weights)
         if self.plan.role == "arm" and self.plan.study.evaluation.fine_tune is not None:
@@ -191,7 +210,8 @@ class _Course:
         plan = whole_budget(self.plan, sites=1, share=self._share)
         first = yield from self._first_weights()
         yield RoundStarted(run=self.asking.run, round=1, sites=self.setting.sites)
-        answers = yield from asking_for(self.asking.run, plan, self.federation.engine).ask(
+        voice = replace(asking_for(self.asking.run, plan, self.federation.engine), dropped=self.asking.dropped)
+        answers = yield from voice.ask(
             "alone",
             self.setting.sites,
             round=1,
@@ -200,6 +220,24 @@ class _Course:
         )
         yield self.judge.each_alone(answers)
         return ""
+
+    def _leaving(self, round: int) -> Iterator[Event]:
+        """Ask those not any more whom somebody has decided to leave out meanwhile."""
+        return leaving(self.asking, self.federation.decided(), among=self.setting.sites, round=round)
+
+    def _asked(self, round: int) -> tuple[str, ...]:
+        """Return whom a round asks: drawn among all, so that nobody is asked more often because another has left.
+
+        Raises
+        ------
+        PlanError
+            If all of them were dropped.
+        """
+        rule = self.plan.study.algorithm
+        asked = self.asking.present(drawn(self._trainers, rule, seed=self.plan.seed, round=round))
+        if not asked:
+            raise PlanError("all sites that the round would ask were dropped", where=f"round {round}")
+        return asked
 
     @property
     def _trainers(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,19 +73,30 @@ def prepare(
         With all that does not fit together, over all sites.
     """
     study = Study.model_validate_json(asking.study)
+    began = time.perf_counter()
     described = yield from asking.ask("describe", sites)
     if before is not None and before.agreement and before.recipe and set(described.sites) < set(before.sites):
-        return (yield from _as_before(asking.run, described, before))
+        return (yield from _as_before(asking, described, before, time.perf_counter() - began))
     agreement = _agree(study, described)
     yield from changed_by_policy(asking.run, described)
-    yield DataDescribed(run=asking.run, sites=_fingerprints(described), agreement=agreement.to_json())
+    yield DataDescribed(
+        run=asking.run,
+        sites=_fingerprints(described),
+        agreement=agreement.to_json(),
+        seconds=time.perf_counter() - began,
+    )
+    began = time.perf_counter()
     content: dict[str, Any] = {"agreement": agreement.to_json()}
     summed = yield from asking.ask("prepare", described.sites, content=content)
     yield from told(asking.run, "prepare", summed)
     sums = readable(summed.total.under("sums"), agreement, study)
     recipe = fit(sums, agreement, preprocess=study.preprocess, model_kind=study.model.kind)
     yield DataPrepared(
-        run=asking.run, sites=said(summed, "rows"), recipe=recipe.to_json(), explained=tuple(explain(recipe))
+        run=asking.run,
+        sites=said(summed, "rows"),
+        recipe=recipe.to_json(),
+        explained=tuple(explain(recipe)),
+        seconds=time.perf_counter() - began,
     )
     yield from _notices(asking.run, study, summed)
     yield from changed_by_policy(asking.run, summed)
@@ -92,11 +104,14 @@ def prepare(
     return Setting(summed.sites, agreement, recipe, content | {"recipe": recipe.to_json()}, largest)
 
 
-def _as_before(run: str, described: Answers, before: Checkpoint) -> Generator[Event, None, Setting]:
+def _as_before(
+    asking: Asking, described: Answers, before: Checkpoint, seconds: float
+) -> Generator[Event, None, Setting]:
     """Take what was agreed on before; that who is there has the same table is for the reader of the event to see."""
     agreement, recipe = Agreement.from_json(before.agreement), Recipe.from_json(before.recipe)
-    yield DataDescribed(run=run, sites=_fingerprints(described), agreement=agreement.to_json())
-    for site in sorted(set(before.sites) - set(described.sites)):
+    run, prints = asking.run, _fingerprints(described)
+    yield DataDescribed(run=run, sites=prints, agreement=agreement.to_json(), seconds=seconds)
+    for site in asking.present(sorted(set(before.sites) - set(described.sites))):
         text = "it was not there when the run went on; what its table was prepared by stays as it was"
         yield Noticed(run=run, site=site, text=text)
     content = {"agreement": agreement.to_json(), "recipe": recipe.to_json()}

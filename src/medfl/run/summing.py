@@ -6,6 +6,7 @@ of their sum. It is the same voice, engine and fold as without; only what a repl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -74,7 +75,7 @@ class InSums(Asking):
         MedflError
             If fewer sites answer than must, or too few to hide each of them, or the sum cannot be trusted.
         """
-        sites = tuple(sites)
+        sites = self.present(sites)
         if task in ("train", "evaluate"):
             yield from self._met([site for site in sites if site not in self.keys], round)
         present = [site for site in sites if site in self.keys]
@@ -107,10 +108,11 @@ class InSums(Asking):
             masked = yield from self._masked(collector, requests)
             attempt = self._with_fewer(collector) or collector.again()
             if attempt is None:
+                began = time.perf_counter()
                 total = yield from self._unmasked(collector, requests)
                 attempt = collector.again()
                 if attempt is None:
-                    return Answers(masked, Statistic(total))
+                    return Answers(masked, Statistic(total), time.perf_counter() - began)
             collector = attempt
         raise SecureError(
             "no attempt at a sum stands",

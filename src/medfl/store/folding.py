@@ -27,6 +27,7 @@ from medfl.events import (
     RunStarted,
     RunStopped,
     SiteAnswered,
+    SiteDropped,
     SiteFailed,
     WeightsTaken,
 )
@@ -109,9 +110,11 @@ class Fold:
             case DataDescribed(sites=sites):
                 self._describe(sites, ("rows", "schema", "missing"))
                 self.view = replace(self.view, agreement=event.agreement)
+                self._took("describe", event.seconds)
             case DataPrepared(sites=sites):
                 self._describe(sites, ("train_rows", "test_rows", "left_out", "train_classes", "test_classes"))
                 self.view = replace(self.view, recipe=event.recipe, explained=event.explained)
+                self._took("prepare", event.seconds)
             case RoundStarted(round=number, sites=asked):
                 # A round that a crash cut short is asked for again: what came of the first attempt does not count.
                 self.rounds[number] = RoundView(round=number, asked=tuple(asked), since=at)
@@ -141,7 +144,9 @@ class Fold:
             case RunInterrupted():
                 self.view = replace(self.view, status="interrupted", ended=at)
             case RunStopped():
-                self.view = replace(self.view, status="stopped", ended=at)
+                self.view = replace(self.view, status="stopped", ended=at, stopped=event)
+            case SiteDropped(site=site):
+                self.view = replace(self.view, dropped={**self.view.dropped, site: event})
         if self.spans:
             self.spans[-1] = (self.spans[-1][0], at)
 
@@ -157,7 +162,7 @@ class Fold:
         after = event.after_round if isinstance(event, RunResumed) else 0
         if isinstance(event, RunStarted):
             self.sites = {site: SiteView(name=site) for site in event.sites}
-            self.view = replace(self.view, secure=event.secure)
+            self.view = replace(self.view, secure=event.secure, dropped={})
         self.rounds = {number: kept for number, kept in self.rounds.items() if number <= after}
         self.spans.append((at, at))
         self.view = replace(
@@ -168,6 +173,7 @@ class Fold:
             sittings=(*self.view.sittings, at),
             rounds=after,
             error=None,
+            stopped=None,
             final=None,
             fine_tuned=None,
             versions=event.versions,
@@ -189,6 +195,7 @@ class Fold:
             seconds={**before.seconds, event.site: event.seconds},
             received=before.received + event.received,
             sent=before.sent + event.sent,
+            traffic={**before.traffic, event.site: _more(before.traffic.get(event.site, (0, 0)), event)},
         )
 
     def _fail(self, event: SiteFailed) -> None:
@@ -201,6 +208,7 @@ class Fold:
         judged = replace(self._round(event.round), metrics=event.pooled, site_metrics=event.sites)
         self.rounds[event.round] = judged
         self.view = replace(self.view, latest=event, final=event if event.final else self.view.final)
+        self._took("judge", event.seconds)
         for site, metrics in event.sites.items():
             intervals = (event.site_intervals or {}).get(site, {})
             pairs = {name: (low, high) for name, (low, high) in intervals.items()}
@@ -208,9 +216,17 @@ class Fold:
 
     def _close_round(self, event: RoundFinished) -> None:
         self.rounds[event.round] = replace(
-            self._round(event.round), finished=True, loss=event.loss, participants=event.sites
+            self._round(event.round),
+            finished=True,
+            loss=event.loss,
+            participants=event.sites,
+            phases=event.seconds,
         )
         self.view = replace(self.view, rounds=event.round, model=event.model or None, state=event.state)
+
+    def _took(self, phase: str, seconds: float) -> None:
+        if seconds:
+            self.view = replace(self.view, seconds_of={**self.view.seconds_of, phase: seconds})
 
     def _round(self, number: int) -> RoundView:
         return self.rounds.get(number, RoundView(round=number))
@@ -234,6 +250,10 @@ def _spent(view: RunView, event: PrivacySpent) -> PrivacyView:
         sites={**before.sites, **kept},
         ledgers={**before.ledgers, **pins},
     )
+
+
+def _more(before: tuple[int, int], event: SiteAnswered) -> tuple[int, int]:
+    return before[0] + event.received, before[1] + event.sent
 
 
 def _seconds(start: str, end: str) -> float:

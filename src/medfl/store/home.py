@@ -117,7 +117,7 @@ class Home:
         if self.is_busy(execution):
             return
         path = self._stop_file(execution)
-        for one in (path.with_suffix(".now"), path):
+        for one in (path.with_suffix(".now"), path, path.with_suffix(".note")):
             one.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from medfl.events import Evaluated, FineTuned, Intervals, Metrics, Noticed, Role, SiteFailed, WeightsTaken
+from medfl.events import (
+    Evaluated,
+    FineTuned,
+    Intervals,
+    Metrics,
+    Noticed,
+    Role,
+    RunStopped,
+    SiteDropped,
+    SiteFailed,
+    WeightsTaken,
+)
 from medfl.spec.merging import merge
 
 FINE_TUNED = ", fine-tuned"
@@ -72,6 +83,10 @@ class RoundView:
         Reason by site, for those who did not contribute.
     received, sent
         Bytes of numbers that reached and left the sites, in sum.
+    traffic
+        The same by site: received, sent.
+    phases
+        Seconds by phase: ``train`` and ``sum``; empty where an old journal does not say.
     """
 
     round: int
@@ -87,6 +102,8 @@ class RoundView:
     failed: Mapping[str, str] = field(default_factory=dict)
     received: int = 0
     sent: int = 0
+    traffic: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +190,13 @@ class RunView:
         What it promises and has spent under differential privacy; None where it promises nothing, or nothing yet.
     notices, failures
         What a reader should know, each once; every contribution that did not come.
+    dropped
+        Sites that are not asked any more because somebody decided so, and from when on.
+    stopped
+        By whom it was stopped, and whether as a pause; None where it was not, or went on.
+    seconds_of
+        How long the sites took to be described and prepared, and the last judgement: ``describe``, ``prepare``,
+        ``judge``; what an old journal does not say is left out.
     place
         Position of the plan in the journal: a later plan has a greater one.
     """
@@ -215,6 +239,9 @@ class RunView:
     privacy: PrivacyView | None = None
     notices: tuple[Noticed, ...] = ()
     failures: tuple[SiteFailed, ...] = ()
+    dropped: Mapping[str, SiteDropped] = field(default_factory=dict)
+    stopped: RunStopped | None = None
+    seconds_of: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     platform: str = ""
     place: int = 0

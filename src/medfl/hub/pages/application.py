@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -12,14 +13,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
+from medfl.hub.pages import taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.consortium import routes as consortium
 from medfl.hub.pages.design import routes as design
+from medfl.hub.pages.design.arriving import uploads
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.language import LANGUAGES, Reading, choosing
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
+from medfl.hub.pages.taking import documents
 from medfl.hub.pages.watching import watch_page
 from medfl.hub.people.access import Access, declared
 from medfl.looks import palette
@@ -52,10 +57,10 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     hub = bench.hub
     drawn = Drawn(access, consortium=hub.about.name if hub is not None else "", troubles=bench.troubles)
 
-    def parts(view: ExecutionView) -> str:
-        return drawn.part("watch-parts", watch_page(view, bench.busy))
+    def parts(language: str, view: ExecutionView) -> str:
+        return drawn.part("watch-parts", watch_page(view, bench.busy), language=language)
 
-    live = Live(bench.home, bench.busy, parts)
+    lives = {language: Live(bench.home, bench.busy, partial(parts, language)) for language in LANGUAGES}
     drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
     app = FastAPI(
         title="MEDfl",
@@ -68,11 +73,16 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.include_router(twins(bench, every, drafts), prefix=API)
     app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
+    app.include_router(documents(bench))
+    app.include_router(taken.files(bench))
+    app.include_router(taken.twin(bench), prefix=API)
     app.include_router(changes(bench, drawn))
-    app.include_router(sockets(live))
+    app.include_router(sockets(lives))
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
+    app.include_router(uploads(drafts, drawn, Depends(changing)))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
+    app.include_router(choosing(Depends(changing)))
     if hub is not None:
         app.include_router(consortium.twins(bench, hub), prefix=API)
         app.include_router(consortium.pages(bench, hub, drawn))
@@ -86,7 +96,7 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.add_exception_handler(MedflError, told.ours)
     app.add_exception_handler(404, told.nothing)
     app.add_exception_handler(Exception, told.unforeseen)
-    app.user_middleware.append(guard)
+    app.user_middleware += [Middleware(Reading), guard]
     return app
 
 
