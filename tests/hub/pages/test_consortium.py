@@ -294,7 +294,7 @@ def test_what_is_wrong_with_the_hub_is_said_to_whom_it_concerns(pages: Pages) ->
 
 def test_the_pages_bear_the_name_of_the_consortium_and_say_who_reads(pages: Pages) -> None:
     shown = pages.get("/")
-    assert '<b>Northern &lt;Hearts&gt;</b> · <a href="/account">Ada</a>' in shown
+    assert '<b>Northern &lt;Hearts&gt;</b><span class="apart"> · </span><a href="/account">Ada</a>' in shown
     assert 'href="/sites"' in shown
     assert 'href="/queue"' in shown
     pages.visit.come("dora", Role.DATA_OWNER)
