@@ -53,8 +53,8 @@ class Workers:
         self._home, self._folder = home, folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def launch(self, study: Study) -> str:
-        """Lay a study down, begin with it, and return its execution's id."""
+    def launch(self, study: Study, *, by: str = "", not_before: float = 0.0) -> str:
+        """Lay a study down, begin with it, and return its execution's id; here nothing is put off."""
         sources = Sources(self._folder, self._home.folder / "sites")
         execution = lay_down(study, self._home, sources=sources, engine="in-process", arm=None)
         self.go_on(execution)

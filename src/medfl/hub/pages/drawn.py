@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from typing import Any
@@ -17,6 +18,7 @@ from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
 from medfl.hub.pages.terms import terms_in
 from medfl.hub.people.access import Access
+from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
 from medfl.publish.wording import significant
 
@@ -28,13 +30,17 @@ class Drawn:
     ----------
     access
         Who reads, and what they may do.
+    consortium
+        Name of the consortium whose pages they are; empty on those of one person.
+    troubles
+        Says what is wrong with the hub at the moment.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, access: Access, *, consortium: str = "", troubles: Callable[[], Sequence[str]] = tuple) -> None:
+        self._access, self._consortium, self._troubles = access, consortium, troubles
 
-    def page(self, request: Request, name: str, context: Any, *, status: int = 200) -> HTMLResponse:
-        """Return a whole page."""
+    def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> HTMLResponse:
+        """Return a whole page; `more` is for its template alone, such as a picture."""
         template, actor = _templates(reading()).get_template(f"{name}.html.j2"), self._access.entrance.actor(request)
         path, query = request.url.path, request.url.query
         told = {
@@ -43,6 +49,9 @@ class Drawn:
             "back": "/" if request.method != "GET" else f"{path}?{query}" if query else path,
             "actor": actor,
             "may": partial(self._access.allows, actor),
+            "consortium": self._consortium,
+            "troubles": self._troubles() if self._access.allows(actor, Action.SEE_QUEUE) else (),
+            **more,
         }
         return HTMLResponse(template.render(page=context, **told), status_code=status)
 
