@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 from medfl.hub.pages.catalogue import Catalogue, catalogue
 from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
+from medfl.hub.pages.terms import terms_in
 from medfl.hub.people.access import Access
 from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
@@ -82,6 +83,7 @@ def _templates(language: str) -> Environment:
         "word": said.plain,
         "prose": said.marked,
         "numbers": said.numbers,
+        "terms": terms_in,
         "cell": partial(_cell, said, numerals),
         "clock": numerals.clock,
         "figures": numerals.figures,

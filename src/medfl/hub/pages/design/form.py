@@ -136,6 +136,13 @@ class Group:
         return bool(self.wrong) or any(one.wrong for one in self.fields) or any(one.faulty for one in self.groups)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """What is seen of it at once, in words: its kind, and the labels and help of its first fields."""
+        shown = [field for field in self.fields if field.first or field.value or field.wrong]
+        own = (self.help, *(about for kind, about in self.kinds if kind == self.kind), self.kind)
+        return (*own, *(text for field in shown for text in (field.label, field.help)))
+
+    @property
     def more(self) -> bool:
         """Whether there is something that is not seen at once."""
         return any(not one.first for one in self.fields) or any(not one.first for one in self.groups)
