@@ -76,7 +76,7 @@ def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
     access, guard = people.before(hosts=hosts, runs=Everything(home), open_to_all=OPEN)
 
     def sites() -> tuple[str, ...]:
-        return tuple(record.name for record in hub.register.sites() if record.status == "approved")
+        return tuple(record.name for record in hub.register.sites() if record.status != "revoked")
 
     rooms = people_rooms(people, sites)
     return Bounded(application(bench_of(hub, home, troubles), access, guard, rooms))

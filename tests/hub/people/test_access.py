@@ -76,6 +76,8 @@ EXPECTED: dict[str, Action] = {
     "GET /people": Action.SEE_PEOPLE,
     "GET /queue": Action.SEE_QUEUE,
     "GET /sign-in": Action.SIGN_IN,
+    "GET /sign-in/back": Action.SIGN_IN,
+    "GET /sign-in/provider": Action.SIGN_IN,
     "GET /presence": Action.SEE_SITES,
     "GET /sites": Action.SEE_SITES,
     "GET /sites/{site}": Action.SEE_SITES,

@@ -82,6 +82,7 @@ def _templates(language: str) -> Environment:
         "word": said.plain,
         "prose": said.marked,
         "numbers": _numbers,
+        "sentence": _sentence,
         "cell": partial(_cell, said, numerals),
         "clock": numerals.clock,
         "figures": numerals.figures,
@@ -126,6 +127,11 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
             text = significant(found)
             return numerals.figures(text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text)
     return said.plain(found)
+
+
+def _sentence(text: str) -> str:
+    """Return a text with a capital at its beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def _numbers(found: Any) -> Markup:
