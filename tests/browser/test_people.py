@@ -107,7 +107,7 @@ def test_an_administrator_comes_by_a_link_and_invites_others(page: Page, hub: Hu
     page.get_by_role("button", name="Sign in").click()
 
     expect(page).to_have_url(re.compile("/account$"))
-    expect(page.get_by_text("asks for a second factor")).to_be_visible()
+    expect(page.get_by_text("Set up a second factor first")).to_be_visible()
     pictured(page, screenshots, "account-first")
     totp = app_of(page)
     page.get_by_role("textbox", name="Code").fill(totp.now())

@@ -460,11 +460,11 @@ def test_every_sign_in_refusal_and_change_is_written_down(hub: Consortium) -> No
         ("", "add-account", "bob", "done"),
         ("bob", "set-password", "bob", "done"),
         ("bob", "sign-in", "bob", "done"),
-        ("bob", "begin-draft", "", "refused"),
+        ("bob", "begin-draft", "/new", "refused"),
         ("", "sign-in", "bob", "refused"),
         ("ada", "sign-in", "ada", "done"),
         ("ada", "change-roles", "bob", "done"),
-        ("bob", "launch-study", "", "allowed"),
+        ("bob", "launch-study", "/studies", "allowed"),
     ]
     (change,) = [one for one in hub.people.audit.read() if one.what == "change-roles"]
     assert change.why == "auditor → researcher"
