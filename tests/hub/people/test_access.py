@@ -83,6 +83,7 @@ EXPECTED: dict[str, Action] = {
     "GET /sign-in": Action.SIGN_IN,
     "GET /sign-in/back": Action.SIGN_IN,
     "GET /sign-in/provider": Action.SIGN_IN,
+    "GET /presence": Action.SEE_SITES,
     "GET /sites": Action.SEE_SITES,
     "GET /sites/{site}": Action.SEE_SITES,
     "GET /studies/{execution}/launch": Action.SEE_STUDY,
