@@ -25,9 +25,8 @@ def view() -> ExecutionView:
     return view_execution([view_run([one for one in recorded if one.event.run == run]) for run in runs])
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("typeset")
 def test_a_report_is_a_document_and_the_same_each_time(view: ExecutionView, tmp_path: Path) -> None:
-    pytest.importorskip("weasyprint")
     save_pdf(tmp_path / "report.pdf", view)
     body = (tmp_path / "report.pdf").read_bytes()
     assert body.startswith(b"%PDF-")
@@ -35,9 +34,10 @@ def test_a_report_is_a_document_and_the_same_each_time(view: ExecutionView, tmp_
     assert report_pdf(view) == body
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("typeset")
 def test_a_document_loads_nothing(tmp_path: Path) -> None:
-    weasyprint = pytest.importorskip("weasyprint")
+    import weasyprint
+
     secret = tmp_path / "secret.css"
     secret.write_text("body { color: red }")
     with pytest.raises(weasyprint.urls.FatalURLFetchingError):
