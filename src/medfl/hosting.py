@@ -34,8 +34,10 @@ from medfl.run.flower.superlink import QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
 from medfl.site.sources import Sources
 from medfl.spec.placing import placing
+from medfl.spec.reading import text_of
 from medfl.spec.study import Study
 from medfl.store.home import Home
+from medfl.store.written import keep_written
 
 log = logging.getLogger("medfl.hub")
 LOOK = 0.5
@@ -90,6 +92,7 @@ def submit(hub: HubPlace, file: Path) -> tuple[str, Study]:
         require_fitting(hub, study)
         sources = Sources(base, home.folder / "sites")
         execution = lay_down(study, home, sources=sources, engine="hub", arm=None)
+        keep_written(home, execution, text_of(file, "study"))
     hub.queue.add(execution, study.study.name)
     return execution, study
 
