@@ -196,6 +196,14 @@ def test_the_policy_of_simulated_sites_is_in_it(tmp_path: Path) -> None:
     assert found["study/policy.toml"].open().read().decode() == text
 
 
+def test_from_python(done: Done, tmp_path: Path) -> None:
+    results = medfl.Results(Home(done.home), done.execution)
+    made = medfl.bundle(results, tmp_path / "python.zip")
+    assert medfl.verify(made.path, signer=made.signer).sound
+    assert not medfl.verify(str(made.path), signer="0" * 64).sound
+    results.home.close()
+
+
 def test_frames_from_python_are_in_no_bundle(tmp_path: Path) -> None:
     frames = {name: table(60, number) for number, name in enumerate(("east", "north", "west"))}
     study = parse(STUDY.partition("[data.sites]")[0] + "[algorithm]\nrounds = 1\n", source="")
