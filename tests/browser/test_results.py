@@ -110,6 +110,7 @@ def test_code_that_cannot_be_read_is_refused_with_its_lines(context: BrowserCont
     page.get_by_label("Paste it").fill("from medfl import Study\n\nstudy = Study(study={'name': name()})\n")
     page.get_by_role("button", name="Open it").click()
     expect(page.locator(".complaints")).to_contain_text("line 3")
+    expect(page.get_by_label("Paste it")).to_have_value(re.compile("name()"))
     pictured(page, "new-refused", screenshots)
     page.close()
 
