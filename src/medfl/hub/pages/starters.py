@@ -52,9 +52,12 @@ class NewPage:
         What one can begin with.
     complaints
         Why what was sent could not be one.
+    text
+        What was sent, to be mended.
     """
 
     starters: tuple[Starter, ...]
+    text: str = ""
     complaints: tuple[Complaint, ...] = ()
 
 

@@ -84,7 +84,7 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         try:
             return _begun(drafts, arrived(text), who, access)
         except SpecError as error:
-            return refused(request, drawn, error)
+            return refused(request, drawn, error, text)
 
     @routes.post("/drafts/{name}/set", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_key(name: str, path: Word, seen: State, value: Words) -> Response:
