@@ -14,6 +14,7 @@ from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
 from medfl.inspection import inspect
+from medfl.local_tables import LocalTables
 from medfl.run.explain import explain
 from medfl.run.plan import compile
 from medfl.site.sources import Sources
@@ -115,7 +116,15 @@ class Workbench:
         self._home, self.workers, self._sessions = home, Workers(home, folder), Sessions()
         self._socket = listening(HERE, port, who="the application")
         self.port = int(self._socket.getsockname()[1])
-        bench = Bench(home, _read, self._looked, self.workers, self._busy)
+        bench = Bench(
+            home,
+            _read,
+            self._looked,
+            self.workers,
+            self._busy,
+            sees=LocalTables(folder),
+            uploads=home.folder / "tables",
+        )
         self._config = uvicorn.Config(
             application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),
             log_config=None,

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import APIResponse, Page, Route, expect
+
+from medfl.testing.pictures import pictured
 
 SOON = 120_000
 """Milliseconds for a study; it takes five seconds on a quiet machine."""
@@ -132,18 +133,6 @@ def test_no_page_is_wider_than_its_window(width: int, page: Page) -> None:
     for path in ("/", "/new", "/start/breast-cancer", "/start/breast-cancer-arms"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def pictured(page: Page, name: str, folder: Path, *, checked: bool = True) -> None:
-    """Leave pictures of a page in light and dark, and hold it to WCAG 2.2 AA in both."""
-    page.evaluate("scrollTo(0, 0)")  # or its bar is in the middle of the picture
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
-        if checked:
-            found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
-            assert found.violations_count == 0, found.generate_report()
-    page.emulate_media(color_scheme="light")
 
 
 def put(page: Page, path: str, value: str) -> None:

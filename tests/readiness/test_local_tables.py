@@ -39,13 +39,13 @@ def test_few_rows_of_a_category_are_not_counted(tiny: Path) -> None:
 
 def test_a_table_is_read_again_only_once_it_has_changed(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    real = local_tables.read_table
+    from medfl.learn.data.tables import read_table as real
 
     def counted(path: Path, **how: object) -> pd.DataFrame:
         read.append(path.name)
         return real(path, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(local_tables, "read_table", counted)
+    monkeypatch.setattr("medfl.local_tables.read_table", counted)
     looks = LocalTables(tiny.parent)
     assert looks(FILES) == looks(FILES)
     assert sorted(read) == ["east.csv", "north.csv", "west.csv"]

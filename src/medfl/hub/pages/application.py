@@ -17,6 +17,7 @@ from medfl.hub.pages import taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.drafts import Drafts
+from medfl.hub.pages.design.uploads import uploads
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.language import LANGUAGES, Reading, choosing
 from medfl.hub.pages.live import Live
@@ -70,6 +71,7 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
+    app.include_router(uploads(bench, drafts, Depends(changing)))
     app.include_router(choosing(Depends(changing)))
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))

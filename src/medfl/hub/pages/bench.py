@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from medfl.readiness.tables import Known
+from medfl.spec.data import Data
 from medfl.spec.study import Study
 from medfl.store.home import Home
 
@@ -48,6 +51,18 @@ class Carries(Protocol):
         ...
 
 
+class Sees(Protocol):
+    """Looks at the tables of a study, as far as they may be seen."""
+
+    def __call__(self, data: Data) -> Known:
+        """Return what is known of the tables that a study names."""
+        ...
+
+
+def _nothing(data: Data) -> Known:
+    return Known()
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a page's function is given.
@@ -62,6 +77,10 @@ class Bench:
         Carries studies out.
     busy
         Says whether somebody works on an execution, or is about to.
+    sees
+        Says what the tables of a study are like; nothing where nobody knows.
+    uploads
+        Where tables are kept that a page sends; None where it may send none.
     """
 
     home: Home
@@ -69,3 +88,5 @@ class Bench:
     looks: Looks
     carries: Carries
     busy: Callable[[str], bool]
+    sees: Sees = _nothing
+    uploads: Path | None = None

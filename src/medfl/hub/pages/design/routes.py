@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, params
@@ -14,9 +15,11 @@ from medfl.errors import MedflError
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.editing import changed, forked, with_table, without_arm
-from medfl.hub.pages.design.page import DesignPage, design_page
+from medfl.hub.pages.design.mapping import as_it_is, read_otherwise
+from medfl.hub.pages.design.page import DesignPage, accepted, design_page
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST, plan_page
+from medfl.hub.pages.starters import starting_text
 from medfl.hub.people.access import Access, Asked, Who, may
 from medfl.hub.people.permits import Action, Actor
 
@@ -39,6 +42,31 @@ def _seen(revision: Annotated[int, Form()], by: Word = "") -> Seen:
 
 
 State = Annotated[Seen, Depends(_seen)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a column of a site is to be read: one key of it; without one it is read as it is."""
+
+    site: str
+    column: str
+    key: str
+    value: str
+
+    def into(self, text: str) -> str:
+        """Return a study's text with it."""
+        if not self.key:
+            return as_it_is(text, self.site, self.column)
+        return read_otherwise(text, self.site, self.column, key=self.key, value=self.value)
+
+
+def _reading(site: Word, value: Words, column: Word = "", key: Word = "") -> Reading:
+    text = "\n".join(filter(None, value))
+    # Who chooses a column to be read otherwise has named it only; its own name there is where one begins.
+    return Reading(site, column or text, key, text)
+
+
+Read = Annotated[Reading, Depends(_reading)]
 
 
 def twin(bench: Bench, drafts: Drafts) -> APIRouter:
@@ -78,8 +106,8 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         return HTMLResponse(body)
 
     @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
-    def begin(who: Who, access: Asked, text: Text = "") -> Response:
-        return _begun(drafts, text, who, access)
+    def begin(who: Who, access: Asked, text: Text = "", like: Word = "") -> Response:
+        return _begun(drafts, starting_text(like) if like else text, who, access)
 
     @routes.post("/drafts/{name}/set", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_key(name: str, path: Word, seen: State, value: Words) -> Response:
@@ -92,6 +120,14 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     @routes.post("/drafts/{name}/text", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_text(name: str, seen: State, text: Text = "") -> Response:
         return edited(name, lambda _: text.replace("\r\n", "\n"), seen, typed=True)
+
+    @routes.post("/drafts/{name}/repair", dependencies=[may(Action.CHANGE_DRAFT)])
+    def repair(name: str, seen: State, site: Word = "", column: Word = "") -> Response:
+        return edited(name, partial(accepted, bench, site=site, column=column), seen)
+
+    @routes.post("/drafts/{name}/harmonise", dependencies=[may(Action.CHANGE_DRAFT)])
+    def harmonise(name: str, seen: State, said: Read) -> Response:
+        return edited(name, said.into, seen)
 
     @routes.post("/drafts/{name}/fork", dependencies=[may(Action.CHANGE_DRAFT)])
     def fork(name: str, part: Word, seen: State) -> Response:
