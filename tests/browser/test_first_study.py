@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import APIResponse, FloatRect, Page, Route, expect
 
 from medfl.testing.pictures import pictured
 
@@ -28,8 +28,11 @@ def test_three_clicks_lead_to_results(page: Page, screenshots: Path, tmp_path: P
     pictured(page, "watch", screenshots, checked=False)
     page.get_by_role("link", name="See the results").click(timeout=SOON)
     expect(page.get_by_role("heading", name="Where to draw the line")).to_be_visible()
-    moved(page)
+    expect(page.locator("#tp")).not_to_have_text("–")
     pictured(page, "results", screenshots)
+    for section in ("threshold", "calibration"):
+        parted(page, section, screenshots)
+    moved(page)
     page.get_by_role("link", name="Code", exact=True).first.click()
     pictured(page, "code", screenshots)
     with page.expect_download() as taken:
@@ -121,7 +124,7 @@ def test_changes_faster_than_their_answers_are_all_shown(page: Page) -> None:
 
 def test_a_broken_text_says_what_is_wrong(page: Page, screenshots: Path) -> None:
     page.goto("/new")
-    page.get_by_label("Paste a study").fill('[study]\nname = "x"\n[data]\ntarget = "y"\nsitess = {}\n')
+    page.get_by_label("Paste it").fill('[study]\nname = "x"\n[data]\ntarget = "y"\nsitess = {}\n')
     page.get_by_role("button", name="Open it").click()
     expect(page.locator("#verdict")).to_contain_text("sitess is not a key here")
     pictured(page, "design-broken", screenshots)
@@ -133,6 +136,15 @@ def test_no_page_is_wider_than_its_window(width: int, page: Page) -> None:
     for path in ("/", "/new", "/start/breast-cancer", "/start/breast-cancer-arms"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def parted(page: Page, heading: str, folder: Path) -> None:
+    """Leave a picture of one section of the results, cut out of the whole page: its bar does not lie over it."""
+    page.evaluate("scrollTo(0, 0)")
+    box = page.locator("section").filter(has=page.locator(f"#{heading}")).last.bounding_box()
+    assert box is not None
+    clip = FloatRect(x=48, y=box["y"] - 20, width=1184, height=box["height"] + 40)
+    page.screenshot(path=folder / f"results-{heading}-light.png", full_page=True, clip=clip)
 
 
 def put(page: Page, path: str, value: str) -> None:

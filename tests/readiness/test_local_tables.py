@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from medfl import local_tables
+from medfl.learn.data.tables import read_table
 from medfl.local_tables import LocalTables
 from medfl.spec.data import Data
 from medfl.testing.command import typed
@@ -39,11 +40,10 @@ def test_few_rows_of_a_category_are_not_counted(tiny: Path) -> None:
 
 def test_a_table_is_read_again_only_once_it_has_changed(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    from medfl.learn.data.tables import read_table as real
 
     def counted(path: Path, **how: object) -> pd.DataFrame:
         read.append(path.name)
-        return real(path, **how)  # type: ignore[arg-type]
+        return read_table(path, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr("medfl.local_tables.read_table", counted)
     looks = LocalTables(tiny.parent)

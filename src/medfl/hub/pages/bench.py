@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from medfl.hub.place import HubPlace
 from medfl.readiness.tables import Known
 from medfl.spec.data import Data
 from medfl.spec.study import Study
@@ -38,8 +39,23 @@ class Looks(Protocol):
 class Carries(Protocol):
     """Carries studies out, beside the pages."""
 
-    def launch(self, study: Study) -> str:
-        """Lay a study down, begin with it, and return its execution's id."""
+    def launch(self, study: Study, *, by: str = "", not_before: float = 0.0) -> str:
+        """Lay a study down, begin with it, and return its execution's id.
+
+        Parameters
+        ----------
+        study
+            What is asked.
+        by
+            The account that launches it; empty for whoever owns the machine.
+        not_before
+            When it may begin, in seconds since 1970, where studies are queued; 0 for at once.
+
+        Raises
+        ------
+        MedflError
+            If it cannot be.
+        """
         ...
 
     def stop(self, execution: str) -> None:
@@ -77,6 +93,10 @@ class Bench:
         Carries studies out.
     busy
         Says whether somebody works on an execution, or is about to.
+    hub
+        The consortium's hub, with its sites and its queue; None on the pages of one person.
+    troubles
+        Says what is wrong with the hub at the moment, in sentences.
     sees
         Says what the tables of a study are like; nothing where nobody knows.
     uploads
@@ -88,5 +108,7 @@ class Bench:
     looks: Looks
     carries: Carries
     busy: Callable[[str], bool]
+    hub: HubPlace | None = None
+    troubles: Callable[[], Sequence[str]] = tuple
     sees: Sees = _nothing
     uploads: Path | None = None

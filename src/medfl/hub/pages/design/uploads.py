@@ -27,7 +27,7 @@ ENDINGS = (".csv", ".parquet", ".xlsx")
 _CHUNK = 1 << 20
 
 
-def uploads(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRouter:
+def sent_tables(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRouter:
     """Return the address that tables are sent to; its size is looked at before anything of it is read."""
     routes = APIRouter(include_in_schema=False, dependencies=[Depends(_small), guarded])
 
