@@ -107,13 +107,6 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         body = drawn.part("design-parts", design_page(bench, draft), typed=typed)
         return HTMLResponse(body)
 
-    @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
-    def begin(request: Request, who: Who, access: Asked, text: Text = "", like: Word = "") -> Response:
-        try:
-            return _begun(drafts, starting_text(like) if like else arrived(text), who, access)
-        except SpecError as error:
-            return refused(request, drawn, error)
-
     @routes.post("/drafts/{name}/set", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_key(name: str, path: Word, seen: State, value: Words) -> Response:
         return edited(name, lambda text: changed(text, path, "\n".join(filter(None, value))), seen)
@@ -143,6 +136,20 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     def unfork(name: str, number: Number, seen: State) -> Response:
         return edited(name, lambda text: without_arm(text, number), seen)
 
+    _whole(routes, bench, drafts, drawn)
+    return routes
+
+
+def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> None:
+    """Add what is done with a draft as a whole."""
+
+    @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
+    def begin(request: Request, who: Who, access: Asked, text: Text = "", like: Word = "") -> Response:
+        try:
+            return _begun(drafts, starting_text(like) if like else arrived(text), who, access)
+        except SpecError as error:
+            return refused(request, drawn, error)
+
     @routes.post("/drafts/{name}/copy", dependencies=[may(Action.SEE_DRAFT)])
     def copy(name: str, who: Who, access: Asked) -> Response:
         access.require(who, Action.BEGIN_DRAFT)
@@ -156,8 +163,6 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     @routes.post("/drafts/{name}/look", dependencies=[may(Action.SEE_DRAFT)])
     def look(request: Request, name: str) -> Response:
         return drawn.page(request, "plan", plan_page(bench, drafts.read(name).text, draft=name))
-
-    return routes
 
 
 def _begun(drafts: Drafts, text: str, who: Actor, access: Access) -> Response:
