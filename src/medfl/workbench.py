@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any, Self
 
 from medfl.errors import MissingExtraError
@@ -116,13 +117,14 @@ class Workbench:
         self._home, self.workers, self._sessions = home, Workers(home, folder), Sessions()
         self._socket = listening(HERE, port, who="the application")
         self.port = int(self._socket.getsockname()[1])
+        self._tables = LocalTables(folder)
         bench = Bench(
             home,
             _read,
             self._looked,
             self.workers,
             self._busy,
-            sees=LocalTables(folder),
+            sees=self._tables,
             uploads=home.folder / "tables",
         )
         config = uvicorn.Config(
@@ -143,6 +145,7 @@ class Workbench:
     def run(self, ready: Callable[[], Any]) -> None:
         """Serve until Ctrl-C, TERM or :meth:`stop`; `ready` is called once it listens."""
         self._server.ready = ready
+        Thread(target=self._tables.warm, name="tables", daemon=True).start()
         with ending_well():
             self._server.run(sockets=[self._socket])
 

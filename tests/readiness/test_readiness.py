@@ -133,6 +133,11 @@ def test_other_codes_are_told_with_what_they_stand_for() -> None:
     assert gap.repair.codes == {"1": "male", "2": "female"}
 
 
+def test_which_sex_is_nought_is_never_guessed() -> None:
+    (gap,) = found(numbers("sex", 0, 1, categories=("0", "1")))
+    assert (gap.kind, gap.repair) == ("type", None)
+
+
 def test_a_data_dictionary_is_believed_before_any_guess() -> None:
     (gap,) = found(numbers("sex", 1, 2, categories=("1", "2"), meanings={"1": "female", "2": "male"}))
     assert gap.repair is not None
