@@ -66,7 +66,7 @@ def hospitals(tmp_path: Path) -> Path:
 
 def test_a_mismatch_is_fixed_by_clicks(page: Page, hospitals: Path, screenshots: Path) -> None:
     page.goto("/new")
-    page.get_by_label("Paste a study in TOML; the form follows.").fill(STUDY.replace("FOLDER", str(hospitals)))
+    page.get_by_label("Paste it; the form follows.").fill(STUDY.replace("FOLDER", str(hospitals)))
     page.get_by_role("button", name="Open it").click()
     expect(page.locator("#verdict")).to_contain_text("three things in the tables")
     page.locator("#table-westhill summary").click()

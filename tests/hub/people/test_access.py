@@ -58,6 +58,7 @@ EXPECTED: dict[str, Action] = {
     "POST /drafts/{name}/fork": Action.CHANGE_DRAFT,
     "POST /drafts/{name}/harmonise": Action.CHANGE_DRAFT,
     "POST /drafts/{name}/repair": Action.CHANGE_DRAFT,
+    "POST /drafts/{name}/site": Action.CHANGE_DRAFT,
     "POST /drafts/{name}/upload": Action.CHANGE_DRAFT,
     "POST /drafts/{name}/look": Action.SEE_DRAFT,
     "POST /drafts/{name}/remove": Action.SHARE_DRAFT,

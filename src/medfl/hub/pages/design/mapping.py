@@ -12,6 +12,7 @@ from tomlkit.items import Item
 
 from medfl.errors import PlanError
 from medfl.hub.pages.design.editing import table_at, tomlkit_of
+from medfl.spec.checks import SITE
 
 Words: TypeAlias = dict[str, Any]
 KEYS = ("called", "factor", "offset", "unit", "codes")
@@ -53,6 +54,24 @@ def as_it_is(text: str, site: str, column: str) -> str:
         If the text is no TOML.
     """
     return _set(text, site, column, lambda _: {})
+
+
+def with_site(text: str, site: str, table: str) -> str:
+    """Return a study's text with a site and its table or data set; rows are not dealt out any more.
+
+    Raises
+    ------
+    PlanError
+        If a site cannot be called so, or the text is no TOML.
+    """
+    if not SITE.fullmatch(site):
+        raise PlanError(
+            "a site cannot be called so", received=site[:80], remedy="use letters, digits, dots, dashes and underscores"
+        )
+    document = tomlkit_of(text)
+    table_at(document, ("data", "sites"), make=True)[site] = table
+    table_at(document, ("data",), make=True).pop("simulate", None)
+    return tomlkit.dumps(document)
 
 
 def _set(text: str, site: str, column: str, change: Callable[[Words], Mapping[str, Any]]) -> str:

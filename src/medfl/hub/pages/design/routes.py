@@ -16,7 +16,7 @@ from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.arriving import arrived, refused
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.editing import changed, forked, with_table, without_arm
-from medfl.hub.pages.design.mapping import as_it_is, read_otherwise
+from medfl.hub.pages.design.mapping import as_it_is, read_otherwise, with_site
 from medfl.hub.pages.design.page import DesignPage, accepted, design_page
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST, plan_page
@@ -119,6 +119,10 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     def set_text(name: str, seen: State, text: Text = "") -> Response:
         # A script that is pasted becomes the study in it, which its field then has to show.
         return edited(name, lambda _: arrived(text), seen, typed=not is_code(text))
+
+    @routes.post("/drafts/{name}/site", dependencies=[may(Action.CHANGE_DRAFT)])
+    def add_site(name: str, seen: State, site: Word, dataset: Word) -> Response:
+        return edited(name, lambda text: with_site(text, site, dataset), seen)
 
     @routes.post("/drafts/{name}/repair", dependencies=[may(Action.CHANGE_DRAFT)])
     def repair(name: str, seen: State, site: Word = "", column: Word = "") -> Response:

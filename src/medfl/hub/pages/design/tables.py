@@ -95,6 +95,16 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A data set of an enrolled site that the study does not use yet; its rows where told."""
+
+    site: str
+    dataset: str
+    target: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
     """What the page says of tables.
 
@@ -120,6 +130,8 @@ class Tables:
         How columns are read.
     sends
         Whether a table may be sent from here.
+    offers
+        Data sets of a consortium's sites that have no part in the study yet.
     """
 
     every: tuple[TableShown, ...] = ()
@@ -135,6 +147,7 @@ class Tables:
     repairs: int = 0
     read: tuple[Read, ...] = ()
     sends: bool = False
+    offers: tuple[Offer, ...] = ()
 
 
 def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
@@ -142,7 +155,7 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
     data = asked(words)
     sends = bench.uploads is not None
     if data is None:
-        return Tables(sends=sends)
+        return Tables(sends=sends, offers=tuple(_offers(bench, {})))
     known = bench.sees(data)
     found = () if known.dealt else gaps(data, known.tables)
     seen = {site: table.read_as(data.translations(site)) for site, table in known.tables.items()}
@@ -161,6 +174,7 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
         repairs=sum(gap.repair is not None for gap in found),
         read=tuple(_read(words, known)),
         sends=sends,
+        offers=tuple(_offers(bench, data.sites or {})),
     )
 
 
@@ -188,6 +202,14 @@ def asked(words: Mapping[str, Any]) -> Data | None:
             kept = {name: value for name, value in kept.items() if name not in wrong}
             kept.setdefault("target", " ")
     return None
+
+
+def _offers(bench: Bench, used: Mapping[str, str]) -> Iterator[Offer]:
+    """Yield the data sets that enrolled sites have told of, of the sites that have no part yet."""
+    for site, told in sorted(bench.hub.told().items()) if bench.hub is not None else ():
+        for name, entry in told.datasets.items() if site not in used else ():
+            if "columns" in entry:
+                yield Offer(site=site, dataset=name, target=str(entry.get("target", "")), rows=entry.get("rows"))
 
 
 def _columns(seen: Mapping[str, SeenTable]) -> dict[str, int]:

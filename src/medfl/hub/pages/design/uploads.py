@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-import tomlkit
 from fastapi import APIRouter, Depends, File, Form, UploadFile, params
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -15,11 +14,10 @@ from starlette.responses import RedirectResponse, Response
 from medfl.errors import PlanError, RefusedError, StoreError
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.drafts import Drafts
-from medfl.hub.pages.design.editing import table_at, tomlkit_of
+from medfl.hub.pages.design.mapping import with_site
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.private import make_private
-from medfl.spec.checks import SITE
 
 LARGEST = 100_000_000
 """Bytes of a table that is sent."""
@@ -43,7 +41,7 @@ def sent_tables(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRou
         file = table.filename or ""
         path = keep(bench.uploads, file, table.file)
         who = site.strip() or re.sub(r"[^A-Za-z0-9-]+", "-", Path(file).stem).strip("-")[:80]
-        drafts.change(name, lambda text: with_site(text, who, path), seen=revision, by="")
+        drafts.change(name, lambda text: with_site(text, who, str(path)), seen=revision, by="")
         return RedirectResponse(f"/drafts/{name}#tables", status_code=303)
 
     return routes
@@ -86,24 +84,6 @@ def keep(folder: Path, name: str, body: BinaryIO) -> Path:
         path.unlink()
         raise PlanError("the file is empty", received=plain, remedy="choose a table with a header line and rows")
     return path
-
-
-def with_site(text: str, site: str, path: Path) -> str:
-    """Return a study's text with a site and its table; rows are not dealt out any more.
-
-    Raises
-    ------
-    PlanError
-        If a site cannot be called so, or the text is no TOML.
-    """
-    if not SITE.fullmatch(site):
-        raise PlanError(
-            "a site cannot be called so", received=site[:80], remedy="use letters, digits, dots, dashes and underscores"
-        )
-    document = tomlkit_of(text)
-    table_at(document, ("data", "sites"), make=True)[site] = str(path)
-    table_at(document, ("data",), make=True).pop("simulate", None)
-    return tomlkit.dumps(document)
 
 
 async def _small(request: Request) -> None:
