@@ -88,6 +88,7 @@ def _templates(language: str) -> Environment:
         "clock": numerals.clock,
         "figures": numerals.figures,
         "percent": numerals.percent,
+        "quantity": numerals.quantity,
         "spelled": numerals.spelled,
         "whole": numerals.whole,
         "sentence": _sentence,
