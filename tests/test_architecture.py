@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "events": {"errors", "messages", "seeds"},
     "spec": {"errors"},
     "private": {"errors"},
+    "readiness": {"spec", "errors"},
     "versions": {"errors"},
     "channel": {"errors"},
     "enrolment": {"spec", "foreign", "errors"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "publish": {"spec", "events", "store", "errors"},
     "bundles": {"spec", "events", "store", "publish", "privacy", "enrolment", "private", "foreign", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
-    "hub": {"spec", "events", "store", "publish", "bundles", "errors"}
+    "hub": {"spec", "events", "store", "publish", "bundles", "readiness", "errors"}
     | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
@@ -48,6 +49,7 @@ FRONT_DOORS = {
     "__init__",
     "__main__",
     "aligned",
+    "bundling",
     "cli",
     "cli_app",
     "cli_bundle",
@@ -65,6 +67,7 @@ FRONT_DOORS = {
     "console_hub",
     "console_page",
     "console_people",
+    "console_report",
     "console_services",
     "console_policy",
     "console_backup",
@@ -83,6 +86,7 @@ FRONT_DOORS = {
     "hosting",
     "inspection",
     "kept_policies",
+    "local_tables",
     "over_hub",
     "policing",
     "rehearsal",
@@ -93,6 +97,7 @@ FRONT_DOORS = {
     "looks",
     "steering",
     "stopping",
+    "window",
     "workbench",
     "testing",
 }

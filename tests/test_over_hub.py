@@ -374,7 +374,7 @@ def test_a_study_is_held_against_what_its_sites_have_told(tmp_path: Path) -> Non
     for words in (("--check",), ()):
         said = typed("submit", file, *words, "--home", hub.folder)
         assert (said.code, "Traceback" in said.err) == (2, False)
-        assert "site east: the data set has no such column for studies (found: 'agee')" in said.err
+        assert "site east: east has no column 'agee'; 'age' may be it" in said.err
         assert "did you mean 'age'?" in said.err
     told.speaks = Speaks("9.0", {**SPOKEN, "wire": (4, 4)})
     told.keep(hub.folder, "east")

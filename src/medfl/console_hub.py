@@ -212,10 +212,13 @@ def fits(home: Path | None, study: Path, *, as_json: bool) -> None:
     from medfl.hosting import fitting
 
     with failing_in_json(as_json):
-        asked, untold = fitting(_hub(home), study)
+        asked, untold, doubts = fitting(_hub(home), study)
     if as_json:
-        print_json({"ok": True, "study": asked.study.name, "digest": asked.digest, "not_told": untold})
+        told = {"ok": True, "study": asked.study.name, "digest": asked.digest, "not_told": untold}
+        print_json(told | {"doubts": [gap.says for gap in doubts]})
         return
+    for gap in doubts:
+        say(f"{gap.complaint}")
     click.echo(f"{asked.study.name} fits what its sites have told of their data sets; nothing was queued.")
     if untold:
         say(f"Not told, and so not checked: {', '.join(untold)} (their policies say: catalogue = false)", dim=True)

@@ -123,7 +123,7 @@ def verify(home: Path | None, remembered: str | None, *, as_json: bool) -> None:
             raise StoreError(
                 f"the audit log is not as it was written: {found.trouble}",
                 received=f"{found.lines} lines before that are whole",
-                remedy="compare it with a backup and with a copy taken from page /audit; see who could write there",
+                remedy="compare it with a backup, and with a copy of page /audit; find out who could write there",
             )
     if as_json:
         print_json(asdict(found))

@@ -78,7 +78,8 @@ def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
     def sites() -> tuple[str, ...]:
         return tuple(record.name for record in hub.register.sites() if record.status == "approved")
 
-    return Bounded(application(bench_of(hub, home, troubles), access, guard, people_rooms(people, sites)))
+    rooms = people_rooms(people, sites)
+    return Bounded(application(bench_of(hub, home, troubles), access, guard, rooms))
 
 
 class Queued:

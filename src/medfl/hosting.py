@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 from medfl.errors import MedflError, PlanError, listed
 from medfl.execution import lay_down
 from medfl.hub.asked import may_go_on
-from medfl.hub.fitting import misfits, untold
+from medfl.hub.fitting import doubts, misfits, untold
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import HubPlace
 from medfl.hub.queue import require_soon
@@ -33,6 +33,7 @@ from medfl.hub.standing import Standing
 from medfl.inspection import opened
 from medfl.over_hub import keys_of, require_understood, sites_of
 from medfl.private import turn
+from medfl.readiness.check import Gap
 from medfl.run.flower.coordinator import let_in_only
 from medfl.run.flower.superlink import QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
@@ -133,8 +134,10 @@ def queued(hub: HubPlace, home: Home, study: Study, *, base: Path, by: str = "",
     return execution
 
 
-def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str]]:
-    """Return a study that fits what its sites have told, and the sites that have told nothing; queue nothing.
+def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str], list[Gap]]:
+    """Return a study that fits what its sites have told, the sites that have told nothing, and what is doubtful.
+
+    Nothing is queued.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str]]:
     study, _ = opened(file)
     with placing(file):
         require_enrolled(hub, study)
-        return study, require_fitting(hub, study)
+        return study, require_fitting(hub, study), doubts(study, hub.told())
 
 
 def require_fitting(hub: HubPlace, study: Study) -> list[str]:

@@ -124,7 +124,7 @@ def test_changes_faster_than_their_answers_are_all_shown(page: Page) -> None:
 
 def test_a_broken_text_says_what_is_wrong(page: Page, screenshots: Path) -> None:
     page.goto("/new")
-    page.get_by_label("Paste a study").fill('[study]\nname = "x"\n[data]\ntarget = "y"\nsitess = {}\n')
+    page.get_by_label("Paste it").fill('[study]\nname = "x"\n[data]\ntarget = "y"\nsitess = {}\n')
     page.get_by_role("button", name="Open it").click()
     expect(page.locator("#verdict")).to_contain_text("sitess is not a key here")
     pictured(page, "design-broken", screenshots)

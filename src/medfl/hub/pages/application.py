@@ -17,12 +17,14 @@ from medfl.hub.pages import taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.consortium import routes as consortium
 from medfl.hub.pages.design import routes as design
+from medfl.hub.pages.design.arriving import uploads
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.language import LANGUAGES, Reading, choosing
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
+from medfl.hub.pages.taking import documents
 from medfl.hub.pages.watching import watch_page
 from medfl.hub.people.access import Access, declared
 from medfl.looks import palette
@@ -71,12 +73,14 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.include_router(twins(bench, every, drafts), prefix=API)
     app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
+    app.include_router(documents(bench))
     app.include_router(taken.files(bench))
     app.include_router(taken.twin(bench), prefix=API)
     app.include_router(changes(bench, drawn))
     app.include_router(sockets(lives))
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
+    app.include_router(uploads(drafts, drawn, Depends(changing)))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
     app.include_router(choosing(Depends(changing)))
     if hub is not None:

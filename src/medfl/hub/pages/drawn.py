@@ -81,7 +81,7 @@ def _templates(language: str) -> Environment:
         "said": said.marked,
         "word": said.plain,
         "prose": said.marked,
-        "numbers": _numbers,
+        "numbers": said.numbers,
         "cell": partial(_cell, said, numerals),
         "clock": numerals.clock,
         "figures": numerals.figures,
@@ -106,13 +106,30 @@ class _Said:
 
     def plain(self, text: str) -> str:
         """Return a text where no element may stand, such as in an attribute."""
-        return unbroken(self._words.gettext(text))
+        if self._words.language == ENGLISH:
+            return unbroken(text)
+        return unbroken(" ".join(piece for piece, _ in self._words.sentences.pieces(text)))
 
     def marked(self, text: str) -> Markup:
-        """Return a sentence; one that has no words in the reader's language says that it is English (WCAG 3.1.2)."""
-        if not text or self._words.language == ENGLISH or self._words.knows(text):
-            return escape(self.plain(text))
-        return Markup('<span lang="en">{}</span>').format(self.plain(text))
+        """Return sentences; one that has no words in the reader's language says that it is English (WCAG 3.1.2).
+
+        A question is what somebody asks with a study, in whatever language.
+        """
+        if not text or self._words.language == ENGLISH or (text.endswith("?") and text not in self._words.texts):
+            return escape(unbroken(text))
+        english = Markup('<span lang="en">{}</span>')
+        pieces = self._words.sentences.pieces(text)
+        return Markup(" ").join(
+            escape(unbroken(piece)) if known else english.format(unbroken(piece)) for piece, known in pieces
+        )
+
+    def numbers(self, found: Any) -> Markup:
+        """Return a context as JSON for a chart; its title is a sentence, all else are numbers and names."""
+        plain = [asdict(one) for one in found] if isinstance(found, tuple) else asdict(found)
+        for one in plain if isinstance(plain, list) else [plain]:
+            if "title" in one:
+                one["title"] = self.plain(one["title"])
+        return _json(plain)
 
 
 def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> str:
@@ -126,11 +143,6 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
             text = significant(found)
             return numerals.figures(text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text)
     return said.plain(found)
-
-
-def _numbers(found: Any) -> Markup:
-    """Return a context as JSON for a chart."""
-    return _json([asdict(one) for one in found] if isinstance(found, tuple) else asdict(found))
 
 
 def _json(plain: Any) -> Markup:

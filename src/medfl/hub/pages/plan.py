@@ -14,6 +14,7 @@ from medfl.spec.reading import parse
 from medfl.spec.study import Study
 from medfl.spec.writing import as_toml
 from medfl.store.shelf import whole_run
+from medfl.store.written import keep_written
 
 SOURCE = "study.toml"
 LONGEST = 200_000
@@ -98,7 +99,9 @@ def launched(bench: Bench, text: str, order: Order) -> str:
     study: Study = parse(text[:LONGEST], source=SOURCE)
     for run in sorted({one.model.start.run or "" for one in study.arms.values() if one.model.start is not None} - {""}):
         order.require_seen(whole_run(bench.home, run).execution)
-    return bench.carries.launch(study, by=order.by, not_before=order.not_before)
+    execution = bench.carries.launch(study, by=order.by, not_before=order.not_before)
+    keep_written(bench.home, execution, text[:LONGEST])
+    return execution
 
 
 def moment_of(typed: str) -> float:

@@ -24,7 +24,7 @@ from medfl.hub.pages.language import language_of
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.plan import LONGEST, Order, PlanPage, launched, moment_of, plan_page
 from medfl.hub.pages.shelf import Everything, HomePage, home_page
-from medfl.hub.pages.starters import starters, starting_text
+from medfl.hub.pages.starters import NewPage, starters, starting_text
 from medfl.hub.pages.watching import WatchPage, watch_page
 from medfl.hub.people.access import Access, Asked, Who, access_of, may
 from medfl.hub.people.permits import Action
@@ -79,7 +79,7 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 
     @routes.get("/new", dependencies=[may(Action.BEGIN_DRAFT)])
     def new(request: Request) -> Response:
-        return drawn.page(request, "new", starters())
+        return drawn.page(request, "new", NewPage(starters=starters()))
 
     @routes.get("/start/{name}", dependencies=[may(Action.BEGIN_DRAFT)])
     def start(request: Request, name: str) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
@@ -64,15 +64,24 @@ def audited(people: People, drawn: Drawn) -> APIRouter:
     return routes
 
 
-def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
-    """Return the people page, and what changes it."""
-    routes = APIRouter(include_in_schema=False)
-    changed = [Depends(changing), may(Action.CHANGE_PEOPLE)]
+@dataclass(frozen=True, slots=True)
+class _Shows:
+    """Shows the people page, with what came of a change."""
 
-    def shown(request: Request, who: Actor, *, status: int = 200, **more: object) -> Response:
-        page = people_page(people, who, sites())
+    people: People
+    drawn: Drawn
+    sites: Sites
+
+    def __call__(self, request: Request, who: Actor, *, status: int = 200, **more: object) -> Response:
+        page = people_page(self.people, who, self.sites())
         full = replace(page, **more)  # type: ignore[arg-type]  # fields of the page, as they are named below
-        return drawn.page(request, "people", full, status=status)
+        return self.drawn.page(request, "people", full, status=status)
+
+
+def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
+    """Return the people page, and what makes links for people."""
+    routes, shown = APIRouter(include_in_schema=False), _Shows(people, drawn, sites)
+    changed = [Depends(changing), may(Action.CHANGE_PEOPLE)]
 
     def linked(request: Request, who: Actor, whose: str, make: Callable[[], str]) -> Response:
         try:
@@ -97,6 +106,19 @@ def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
         known = [Role(one) for one in roles if one in set(Role)]
         given = (name.strip().lower(), title, known, spoken)
         return linked(request, who, name, lambda: people.accounts.add(*given, by=by(who, request)))
+
+    @routes.post("/people/{person}/reset", dependencies=changed)
+    def reset(request: Request, who: Who, person: str, second: Word = "") -> Response:
+        given = {"second": bool(second), "by": by(who, request)}
+        return linked(request, who, person, lambda: people.accounts.reset(person, **given))  # type: ignore[arg-type]
+
+    return routes
+
+
+def changes_of_people(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
+    """Return what changes accounts."""
+    routes, shown = APIRouter(include_in_schema=False), _Shows(people, drawn, sites)
+    changed = [Depends(changing), may(Action.CHANGE_PEOPLE)]
 
     @routes.post("/people/{person}/roles", dependencies=changed)
     def set_roles(
@@ -125,11 +147,6 @@ def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
     def enable(request: Request, who: Who, person: str) -> Response:
         people.accounts.enable(person, by=by(who, request))
         return RedirectResponse("/people", status_code=303)
-
-    @routes.post("/people/{person}/reset", dependencies=changed)
-    def reset(request: Request, who: Who, person: str, second: Word = "") -> Response:
-        given = {"second": bool(second), "by": by(who, request)}
-        return linked(request, who, person, lambda: people.accounts.reset(person, **given))  # type: ignore[arg-type]
 
     return routes
 

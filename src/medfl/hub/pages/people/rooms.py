@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fastapi import APIRouter
 
 from medfl.hub.pages.drawn import Drawn
-from medfl.hub.pages.people.kept import Sites, audited, directory, kept_twins, sharing
+from medfl.hub.pages.people.kept import Sites, audited, changes_of_people, directory, kept_twins, sharing
 from medfl.hub.pages.people.routes import entering, own, own_twin
 from medfl.hub.people.consortium import People
 
@@ -30,6 +30,7 @@ def people_rooms(people: People, sites: Sites) -> Callable[[Drawn], Sequence[API
             own(people, drawn),
             kept_twins(people, sites),
             directory(people, drawn, sites),
+            changes_of_people(people, drawn, sites),
             audited(people, drawn),
             sharing(drawn),
         )
