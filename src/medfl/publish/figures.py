@@ -85,6 +85,18 @@ def course(execution: ExecutionView, metric: str) -> tuple[Panel, ...]:
     return tuple(panel for panel in panels if panel.lines)
 
 
+def loss_by_site(execution: ExecutionView, run: RunView) -> Panel | None:
+    """Return the training loss of each site of a run by round, and of all together; None before there is one."""
+    mark = mark_of(execution, run.arm)
+    faint = _lines(_by_round(mark, site, [run], _site_loss(site), faint=True) for site in run.sites)
+    together = _lines([_by_round(mark, "all sites", [run], lambda line: line.loss)])
+    return Panel(title="Training loss by site", lines=faint + together) if faint else None
+
+
+def _site_loss(site: str) -> Callable[[RoundView], float | None]:
+    return lambda line: line.site_loss.get(site)
+
+
 def _arm_with_sites(way: Way, metric: str, levels: Levels = ()) -> Panel:
     names = dict.fromkeys(chain.from_iterable(run.sites for run in way.runs))
     faint = _lines(_by_round(way.mark, site, way.runs, _at_site(site, metric), faint=True) for site in names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
+from medfl.hub.pages import steered
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.drafts import Drafts
@@ -45,9 +46,12 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     drawn = Drawn(access)
 
     def parts(view: ExecutionView) -> str:
-        return drawn.part("watch-parts", watch_page(view, bench.busy))
+        return drawn.part("watch-parts", watch_page(view, bench.busy, bench.home))
 
-    live = Live(bench.home, bench.busy, parts)
+    def unread(complaints: Sequence[Complaint]) -> str:
+        return drawn.part("unread", complaints)
+
+    live = Live(bench.home, bench.busy, parts, unread)
     drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
     app = FastAPI(
         title="MEDfl",
@@ -62,6 +66,9 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     app.include_router(downloads(bench))
     app.include_router(changes(bench, drawn))
     app.include_router(sockets(live))
+    app.include_router(steered.twin(bench), prefix=API)
+    app.include_router(steered.pages(bench, drawn))
+    app.include_router(steered.changes(bench, Depends(changing)))
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))

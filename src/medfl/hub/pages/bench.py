@@ -48,6 +48,28 @@ class Carries(Protocol):
         ...
 
 
+class Steers(Protocol):
+    """Steers what is carried out."""
+
+    def pause(self, execution: str, *, by: str, why: str) -> None:
+        """Have an execution stop once its round is stored, and say whose wish that is."""
+        ...
+
+    def drop(self, execution: str, site: str, *, by: str, why: str) -> None:
+        """Have a site not asked any more from the next round on."""
+        ...
+
+    def follows(self, execution: str, site: str) -> Sequence[str]:
+        """Return in plain sentences what follows where a site is dropped.
+
+        Raises
+        ------
+        MedflError
+            With every reason why the study cannot go on without it.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a page's function is given.
@@ -62,6 +84,8 @@ class Bench:
         Carries studies out.
     busy
         Says whether somebody works on an execution, or is about to.
+    steers
+        Pauses executions and leaves sites out; None where nobody can.
     """
 
     home: Home
@@ -69,3 +93,4 @@ class Bench:
     looks: Looks
     carries: Carries
     busy: Callable[[str], bool]
+    steers: Steers | None = None

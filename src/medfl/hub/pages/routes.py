@@ -23,6 +23,7 @@ from medfl.hub.pages.judged import ResultsPage, results_page
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.plan import LONGEST, PlanPage, launched, plan_page
 from medfl.hub.pages.shelf import Everything, HomePage, home_page
+from medfl.hub.pages.standing import state_of
 from medfl.hub.pages.starters import starters, starting_text
 from medfl.hub.pages.watching import WatchPage, watch_page
 from medfl.hub.people.access import Access, Asked, Who, access_of, may
@@ -52,7 +53,7 @@ def twins(bench: Bench, every: Everything, drafts: Drafts) -> APIRouter:
     @api.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(execution: str) -> WatchPage:
         """Tell how an execution stands."""
-        return watch_page(_whole(bench, execution), bench.busy)
+        return watch_page(_whole(bench, execution), bench.busy, bench.home)
 
     @api.get("/studies/{execution}/results", dependencies=[may(Action.SEE_STUDY)])
     def results(execution: str) -> ResultsPage:
@@ -85,12 +86,12 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 
     @routes.get("/studies/{execution}", dependencies=[may(Action.SEE_STUDY)])
     def study(execution: str) -> Response:
-        done = watch_page(_whole(bench, execution), bench.busy).state == "finished"
+        done = state_of(_whole(bench, execution).every, bench.busy) == "finished"
         return RedirectResponse(f"/studies/{execution}/{'results' if done else 'watch'}", status_code=303)
 
     @routes.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(request: Request, execution: str) -> Response:
-        return drawn.page(request, "watch", watch_page(_whole(bench, execution), bench.busy))
+        return drawn.page(request, "watch", watch_page(_whole(bench, execution), bench.busy, bench.home))
 
     @routes.get("/studies/{execution}/results", dependencies=[may(Action.SEE_STUDY)])
     def results(request: Request, execution: str) -> Response:

@@ -51,6 +51,8 @@ function panel(numbers) {
     type: "line",
     showSymbol: line.x.length < 3,
     data: pairs(line.x, line.y),
+    tooltip: { show: !(line.faint && numbers.lines.length > 9) },
+    emphasis: { focus: "series", lineStyle: { width: 3, color: colour("ink") } },
     lineStyle: line.faint ? { width: 1, color: colour("faint") } : { width: 2.2, ...look(line.mark) },
     itemStyle: { color: line.faint ? colour("faint") : look(line.mark).color },
     z: line.faint ? 1 : 3,
@@ -152,7 +154,19 @@ function forest(numbers) {
   });
 }
 
-const KINDS = { panel, roc, calibration, forest };
+// Seconds of each round: until the last site had answered, and until the next model was stored.
+function times(one) {
+  const part = (name, values, tint) => ({ name, type: "bar", stack: "round", data: pairs(one.rounds, values), barMaxWidth: 26, itemStyle: { color: tint } });
+  return plain({
+    legend: { top: 0, left: 0, textStyle: { color: colour("muted") }, itemWidth: 14 },
+    grid: { left: 48, right: 24, top: 34, bottom: 40 },
+    xAxis: axis("round", { minInterval: 1, min: "dataMin", max: "dataMax", boundaryGap: ["4%", "4%"] }),
+    yAxis: axis("", { axisLabel: { color: colour("muted"), formatter: "{value} s" } }),
+    series: [part("sites train", one.train, colour("arm-0")), part("the hub sums", one.sum, colour("arm-1"))],
+  });
+}
+
+const KINDS = { panel, roc, calibration, forest, times };
 
 function draw(place, numbers) {
   let chart = drawn.get(place.id);
@@ -164,8 +178,8 @@ function draw(place, numbers) {
   chart.setOption(KINDS[place.dataset.kind](numbers), true);
 }
 
-function draw_all() {
-  for (const found of document.querySelectorAll("script.numbers")) {
+function draw_all(within = document) {
+  for (const found of within.querySelectorAll("script.numbers")) {
     const numbers = JSON.parse(found.textContent);
     const name = found.dataset.for;
     if (!name.endsWith("-")) draw(document.getElementById(name), numbers);
@@ -187,6 +201,6 @@ function moving() {
 
 moving();
 draw_all();
-document.addEventListener("htmx:oobAfterSwap", (event) => { if (event.target.id === "course") draw_all(); });
+document.addEventListener("htmx:oobAfterSwap", (event) => { if (event.target.querySelector?.("script.numbers")) draw_all(event.target); });
 addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw_all);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw_all());
