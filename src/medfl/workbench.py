@@ -127,6 +127,7 @@ class Workbench:
             server_header=False,
             proxy_headers=False,
             ws="websockets-sansio",
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=2,
         )
 

@@ -94,7 +94,8 @@ def loss_by_site(execution: ExecutionView, run: RunView) -> Panel | None:
 
 
 def _site_loss(site: str) -> Callable[[RoundView], float | None]:
-    return lambda line: line.site_loss.get(site)
+    # Of a round that goes on, only some sites have one.
+    return lambda line: line.site_loss.get(site) if line.finished else None
 
 
 def _arm_with_sites(way: Way, metric: str, levels: Levels = ()) -> Panel:

@@ -71,7 +71,12 @@ class Happening:
 def happening(at: str, event: Event) -> Happening:
     """Return an event for people."""
     kind = next((name for name, kinds in KINDS.items() if isinstance(event, kinds)), "rounds")
-    return Happening(at=at, run=event.run, kind=kind, site=site_of(event), text=sentence(_told(event)))
+    return Happening(at=at, run=event.run, kind=kind, site=site_of(event), text=_ended(event, _told(event)))
+
+
+def _ended(event: Event, text: str) -> str:
+    """Return a text as a sentence; one that begins with a site's name leaves that as it is."""
+    return sentence(text) if not site_of(event) else f"{text.rstrip('.')}."
 
 
 def site_of(event: Event) -> str:

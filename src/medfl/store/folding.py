@@ -36,7 +36,7 @@ from medfl.store.journal import Recorded
 from medfl.store.views import ExecutionView, PrivacyView, RoundView, RunError, RunView, SiteView
 
 RECENT = 12
-"""Events that a view remembers as they were, to tell what happened last."""
+"""Events that a view remembers as they were, to tell what happened last; single answers are too many for that."""
 
 
 def view_run(events: Iterable[Recorded], *, alive: bool = False) -> RunView:
@@ -109,7 +109,8 @@ class Fold:
 
     def take(self, event: Event, at: str) -> None:
         """Take the next event."""
-        self.recent.append((at, event))
+        if not isinstance(event, SiteAnswered):
+            self.recent.append((at, event))
         match event:
             case RunStarted() | RunResumed():
                 self._begin(event, at)

@@ -199,7 +199,7 @@ class RunView:
     stopped
         By whom it was stopped, and whether as a pause; None where it was not, or went on.
     recent
-        When what happened last, and what it was; the newest is the last of a few.
+        When what happened last, and what it was, but single answers; the newest is the last of a few.
     seconds_of
         How long the sites took to be described and prepared, and the last judgement: ``describe``, ``prepare``,
         ``judge``; what an old journal does not say is left out.

@@ -89,7 +89,9 @@ def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
     """Serve an application on a socket that listens, until left."""
     ready = Event()
 
-    config = uvicorn.Config(app, log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, log_config=None, ws="websockets-sansio", ws_per_message_deflate=False, timeout_graceful_shutdown=1
+    )
     server = Announced(config)
     server.ready = ready.set
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})

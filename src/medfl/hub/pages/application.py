@@ -20,7 +20,7 @@ from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
-from medfl.hub.pages.watching import watch_page
+from medfl.hub.pages.watching import Courses, watch_page
 from medfl.hub.people.access import Access, declared
 from medfl.looks import palette
 from medfl.store.views import ExecutionView
@@ -45,8 +45,10 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     """
     drawn = Drawn(access)
 
+    courses = Courses()
+
     def parts(view: ExecutionView) -> str:
-        return drawn.part("watch-parts", watch_page(view, bench.busy, bench.home))
+        return drawn.part("watch-parts", watch_page(view, bench.busy, bench.home, courses))
 
     def unread(complaints: Sequence[Complaint]) -> str:
         return drawn.part("unread", complaints)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
@@ -33,6 +34,8 @@ from medfl.publish.report import report
 from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView
 
+AGAIN = 2.0
+"""Seconds after which it is asked again whether somebody who watches still may."""
 Text = Annotated[str, Form(max_length=LONGEST)]
 
 
@@ -168,11 +171,16 @@ def sockets(live: Live) -> APIRouter:
 
 async def _allowed(socket: WebSocket, access: Access, shown: AsyncIterator[str]) -> AsyncIterator[str]:
     """Yield what is to be shown for as long as its reader may see it: permits and sessions end while they watch."""
-    execution = str(socket.path_params["execution"])
+    execution, asked = str(socket.path_params["execution"]), -AGAIN
+
+    def allowed() -> bool:
+        return access.allows(access.entrance.actor(socket), Action.SEE_STUDY, execution)
+
     async for page in shown:
-        who = await run_in_threadpool(access.entrance.actor, socket)
-        if not await run_in_threadpool(access.allows, who, Action.SEE_STUDY, execution):
-            return
+        if monotonic() - asked >= AGAIN:
+            if not await run_in_threadpool(allowed):
+                return
+            asked = monotonic()
         yield page
 
 

@@ -110,7 +110,7 @@ def drop_page(bench: Bench, execution: str, site: str) -> DropPage:
         If there is no such execution, or no such site in it.
     """
     view = whole_execution(bench.home, execution)
-    gone = {one.site for one in dropped(bench.home, execution)}
+    gone = {one.site for one in dropped(bench.home, execution)} | {name for run in view.every for name in run.dropped}
     page = DropPage(
         execution=execution,
         study=view.study,

@@ -86,6 +86,7 @@ def recent(run: RunView) -> tuple[RoundView, ...]:
 def presences(run: RunView, metric: str) -> Iterator[Presence]:
     """Yield each site of a run, in the order of their names."""
     rounds = recent(run)
+    traffic = _traffic(run)
     slowest = max((seconds for line in rounds[-2:] for seconds in line.seconds.values()), default=0.0)
     for site in run.sites:
         parts = [(line.round, _part(run, line, site)) for line in rounds]
@@ -100,8 +101,8 @@ def presences(run: RunView, metric: str) -> Iterator[Presence]:
             reason=_reason(run, rounds, site),
             seconds=duration(worked[-1]) if worked else "",
             share=min(1.0, worked[-1] / slowest) if worked and slowest else 0.0,
-            received=_bytes(run, site, 0),
-            sent=_bytes(run, site, 1),
+            received=size(traffic[site][0]) if site in traffic else "",
+            sent=size(traffic[site][1]) if site in traffic else "",
             loss=_last(f"{loss:.3f}" for line in rounds if (loss := line.site_loss.get(site)) is not None),
             judged=_judged(run, site, metric),
             spent=spent,
@@ -143,9 +144,14 @@ def _reason(run: RunView, rounds: Sequence[RoundView], site: str) -> str:
     return _last(line.failed[site] for line in rounds if site in line.failed)
 
 
-def _bytes(run: RunView, site: str, way: int) -> str:
-    total = sum(line.traffic[site][way] for line in run.table if site in line.traffic)
-    return size(total) if total else ""
+def _traffic(run: RunView) -> dict[str, tuple[int, int]]:
+    """Return the bytes that reached and left each site, over all rounds."""
+    total: dict[str, tuple[int, int]] = {}
+    for line in run.table:
+        for site, (received, sent) in line.traffic.items():
+            before = total.get(site, (0, 0))
+            total[site] = before[0] + received, before[1] + sent
+    return total
 
 
 def _judged(run: RunView, site: str, metric: str) -> str:

@@ -11,7 +11,6 @@ from medfl.hub.pages.taking_part import Presence, presences, recent
 from medfl.hub.pages.weather import weather
 from medfl.publish.figures import Line, Panel, course, loss_by_site
 from medfl.publish.happening import Happening, happening
-from medfl.publish.tables import results
 from medfl.publish.ways import Mark, mark_of, name_of
 from medfl.publish.wording import duration, label, listed, number, sentence, size
 from medfl.store.decisions import dropped, note_of
@@ -19,6 +18,8 @@ from medfl.store.home import Home
 from medfl.store.results import HEADLINE
 from medfl.store.views import ExecutionView, RoundView, RunView
 
+WATCHED = 64
+"""Executions whose panels are remembered."""
 POINTS = 3000
 """Points in one panel; a long course of many sites is thinned out, its last point stays."""
 HAPPENED = 8
@@ -129,8 +130,38 @@ class WatchPage:
     judged: bool = False
 
 
-def watch_page(view: ExecutionView, busy: Callable[[str], bool], home: Home) -> WatchPage:
-    """Return an execution as it stands; `busy` says whether somebody works on an execution."""
+class Courses:
+    """Panels of executions that are watched, made anew only once a round is stored or a model is judged."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[object, tuple[Panel, ...]]] = {}
+
+    def __call__(self, view: ExecutionView, metric: str, run: RunView | None) -> tuple[Panel, ...]:
+        """Return the panels of an execution and of the run that is worked on."""
+        key = (metric, run.run if run is not None else "", *(_course_of(one) for one in view.every))
+        known, panels = self._known.get(view.execution, (None, ()))
+        if known != key:
+            panels = _panels(view, metric, run)
+            self._known = dict([*self._known.items(), (view.execution, (key, panels))][-WATCHED:])
+        return panels
+
+
+def watch_page(
+    view: ExecutionView, busy: Callable[[str], bool], home: Home, courses: Courses | None = None
+) -> WatchPage:
+    """Return an execution as it stands.
+
+    Parameters
+    ----------
+    view
+        The execution.
+    busy
+        Says whether somebody works on an execution.
+    home
+        The store, with what was decided meanwhile.
+    courses
+        Remembers panels from one look to the next.
+    """
     current, metric, state = _current(view), _metric(view), state_of(view.every, busy)
     page = WatchPage(
         execution=view.execution,
@@ -144,28 +175,42 @@ def watch_page(view: ExecutionView, busy: Callable[[str], bool], home: Home) -> 
         paused=_paused(view, home) if state != "finished" else "",
         weather=tuple(weather(home, view, busy=state == "running")),
         metric=metric,
-        panels=tuple(map(slim, course(view, metric))) if metric else (),
+        panels=(courses or Courses())(view, metric, current),
         problems=tuple(_problems(view)),
         happened=tuple(_happened(view)),
-        judged=results(view) is not None,
+        judged=any(run.final is not None for run in view.every),
     )
     return page if current is None else _with_current(page, view, current, home)
 
 
 def _with_current(page: WatchPage, view: ExecutionView, run: RunView, home: Home) -> WatchPage:
     """Add what there is to tell of the run that is worked on."""
-    took, loss = lasting(run), loss_by_site(view, run)
+    took = lasting(run)
     gone = [one.site for one in dropped(home, view.execution) if one.site in run.sites and one.site not in run.dropped]
     return replace(
         page,
         current=f"{name_of(view, run)}, seed {run.seed}",
         leaving=tuple(gone) if page.state != "finished" else (),
         tiles=tuple(_tiles(run, page.metric, took)),
-        panels=(*page.panels, slim(loss)) if loss is not None else page.panels,
         lasting=took,
         rounds=tuple(line.round for line in recent(run)),
         sites=tuple(presences(run, page.metric)),
     )
+
+
+def _course_of(run: RunView) -> tuple[object, ...]:
+    """Return what changes when a run's course does."""
+    return run.run, run.rounds, len(run.table), None if run.latest is None else (run.latest.round, run.latest.final)
+
+
+def _panels(view: ExecutionView, metric: str, run: RunView | None) -> tuple[Panel, ...]:
+    """Return the course; the loss by site takes the place of that of all sites where it is of the same run alone."""
+    panels = tuple(map(slim, course(view, metric))) if metric else ()
+    loss = loss_by_site(view, run) if run is not None else None
+    if loss is None:
+        return panels
+    single = [panel for panel in panels if not panel.metric and len(panel.lines) == 1]
+    return (*(panel for panel in panels if panel not in single), slim(loss))
 
 
 def slim(panel: Panel) -> Panel:
@@ -245,7 +290,7 @@ def _tiles(run: RunView, metric: str, took: Lasting | None) -> Iterator[Tile]:
 def _waited_for(run: RunView, going: RoundView | None) -> str:
     if going is None:
         return "all rounds are done" if run.rounds == run.planned_rounds else ""
-    awaited = [site for site in going.asked if site not in going.participants and site not in going.failed]
+    awaited = [site for site in going.asked if site not in {*going.participants, *going.failed, *run.dropped}]
     return f"waits for {listed(awaited, at_most=2)}" if awaited else "the sum is taken"
 
 

@@ -4,3 +4,11 @@
 const lost = document.getElementById("lost");
 document.addEventListener("htmx:wsClose", () => { lost.hidden = false; });
 document.addEventListener("htmx:wsOpen", () => { lost.hidden = true; });
+
+// Within one course the day is plain: what happened is told to the second.
+function to_the_second(root) {
+  const spelled = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" });
+  for (const time of root.querySelectorAll(".happened time[datetime]")) time.textContent = spelled.format(new Date(time.dateTime));
+}
+to_the_second(document);
+document.addEventListener("htmx:oobAfterSwap", (event) => { if (event.target.id === "happened") to_the_second(event.target); });
