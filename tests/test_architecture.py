@@ -26,16 +26,18 @@ MAY_IMPORT = {
     "services": {"errors"},
     "loopback": {"errors", "private"},
     "announced": {"errors"},
+    "chain": {"errors", "private"},
     "learn": {"spec", "messages", "seeds", "errors"},
     "privacy": {"learn", "spec", "events", "messages", "seeds", "errors"},
     "store": {"spec", "events", "errors"},
     "run": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"},
     "site": {"spec", "learn", "privacy", "events", "messages", "foreign", "seeds", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback", "versions", "channel"},
+    | {"enrolment", "tunnel", "private", "loopback", "versions", "channel", "chain"},
     "publish": {"spec", "events", "store", "errors"},
+    "bundles": {"spec", "events", "store", "publish", "privacy", "enrolment", "private", "foreign", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
-    "hub": {"spec", "events", "store", "publish", "errors"}
-    | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel"},
+    "hub": {"spec", "events", "store", "publish", "bundles", "errors"}
+    | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
     "cli_flower",
@@ -48,6 +50,7 @@ FRONT_DOORS = {
     "aligned",
     "cli",
     "cli_app",
+    "cli_bundle",
     "cli_enrol",
     "cli_hub",
     "cli_services",
@@ -55,6 +58,7 @@ FRONT_DOORS = {
     "cli_vpn",
     "console",
     "console_app",
+    "console_bundle",
     "console_datasets",
     "console_enrol",
     "console_hub",
@@ -79,6 +83,7 @@ FRONT_DOORS = {
     "over_hub",
     "policing",
     "rehearsal",
+    "reproducing",
     "scribe",
     "simulate",
     "site_page",

@@ -252,9 +252,7 @@ def test_a_run_without_a_model_cannot_be_exported(tiny: Path) -> None:
     assert "choose a run that finished a round" in said.err
 
 
-@pytest.mark.parametrize(
-    "words", [("frobnicate",), ("run",), ("run", "study.toml", "--engine", "smoke-signals"), ("show", "--nope")]
-)
+@pytest.mark.parametrize("words", [("frobnicate",), ("run",), ("show", "--nope")])
 def test_what_is_typed_wrongly(words: tuple[str, ...]) -> None:
     said = typed(*words)
     assert said.code == 2

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from medfl.chain import FILE
 from medfl.hospital import changes, fit
 from medfl.messages import Refusal, Reply, Request
 from medfl.run.in_process import InProcess
 from medfl.site.approvals import Approvals
-from medfl.site.audit import FILE
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.place import Place
 from medfl.site.reception import Reception

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from medfl.cli_app import app
+from medfl.cli_bundle import BUNDLES
 from medfl.cli_enrol import ENROLMENT
 from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
@@ -74,10 +75,10 @@ def check(study: Path, home: Path | None, plugin: tuple[Path, ...], public: Path
 @main.command()
 @STUDY
 @HOME
-@click.option("--engine", type=click.Choice(["in-process", "processes", "ray", "flower"]), default="in-process",
-              show_default=True,
-              help="All sites in this process, one worker process a core, Ray's workers, or a rehearsal of "
-              "deployment.")  # fmt: skip
+@click.option("--engine", default="in-process", show_default=True,
+              metavar="[in-process|processes|ray|flower|NAME]",
+              help="All sites in this process, one worker process a core, Ray's workers, a rehearsal of deployment, or "
+              "an engine of an installed package.")  # fmt: skip
 @ADDRESS
 @click.option("--arm", help="Run this arm only, without baselines.")
 @click.option("--policy", type=click.Path(path_type=Path, dir_okay=False),
@@ -281,6 +282,8 @@ def doctor(address: str | None, site: Path | None, hub_home: Path | None, as_jso
 
 hub.add_command(service_of_hub)
 main.add_command(app)
+for command in BUNDLES:
+    main.add_command(command)
 main.add_command(hub)
 main.add_command(submit)
 main.add_command(flower)

@@ -173,10 +173,10 @@ def run(
 
 def engine(name: str, address: str | None, *, as_json: bool) -> Chosen:
     """Return the engine that was asked for, or say that it has no address."""
-    from medfl.deploying import chosen
+    from medfl.deploying import chosen_here
 
     with failing_in_json(as_json):
-        return chosen(name, address)
+        return chosen_here(name, address)
 
 
 def resume(run: str, home: Path | None, *, address: str | None, plugins: tuple[Path, ...], as_json: bool) -> None:

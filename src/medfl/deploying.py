@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from medfl.errors import PlanError
+from medfl.errors import PlanError, did_you_mean, listed
 from medfl.privacy.secure.keeping import keep_first
 from medfl.run.engine import Engine
+from medfl.run.engines import OtherEnd, installed, opened
 from medfl.site import worker
 from medfl.site.sources import Sources
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from medfl.run.ray.cluster import Cluster
 
 EngineName = Literal["in-process", "processes", "flower", "ray", "hub"]
+OWN: tuple[str, ...] = get_args(EngineName)
 HUB = "hub"
 """The engine of what was submitted at a hub: its enrolled sites."""
 LOCAL = "local"
@@ -43,7 +45,8 @@ class RayAt:
     address: str = ""
 
 
-Chosen: TypeAlias = EngineName | RayAt
+Chosen: TypeAlias = EngineName | RayAt | str
+"""One of MEDfl's own, or the name of one that another package brings."""
 
 
 def require_engine(engine: str, sources: Sources) -> None:
@@ -52,7 +55,7 @@ def require_engine(engine: str, sources: Sources) -> None:
     Raises
     ------
     PlanError
-        If its sites cannot read these tables, or what it is made of is not installed.
+        If its sites cannot read these tables, or it, or what it is made of, is not installed.
     """
     if engine != "in-process" and sources.tables is not None:
         raise PlanError(
@@ -61,6 +64,8 @@ def require_engine(engine: str, sources: Sources) -> None:
             received=engine,
             remedy='use engine "in-process", or save the frames as files and name them in [data.sites]',
         )
+    if engine not in OWN and engine not in installed(taken=OWN):
+        raise _unknown(engine)
     for name, package, title in (("flower", "flwr", "Flower"), ("ray", "ray", "Ray")):
         if engine == name and find_spec(package) is None:
             raise PlanError(
@@ -88,10 +93,28 @@ def chosen(engine: str, address: str | None) -> Chosen:
             received=f"{address}, with the engine {engine}",
             remedy="add --engine ray, or leave --address out",
         )
-    for name in get_args(EngineName):
-        if engine == name:
-            return name  # type: ignore[no-any-return]
-    raise PlanError("there is no such engine", where="engine", received=engine, remedy="use a newer MEDfl")
+    if engine not in OWN and engine not in installed(taken=OWN):
+        raise _unknown(engine)
+    return engine
+
+
+def chosen_here(engine: str, address: str | None) -> Chosen:
+    """Return the engine of this name for a simulation: any but the hub's, which is not for one who has the tables.
+
+    Raises
+    ------
+    PlanError
+        As :func:`chosen` does.
+    """
+    if engine == HUB:
+        raise _unknown(engine)
+    return chosen(engine, address)
+
+
+def _unknown(engine: str) -> PlanError:
+    known = [name for name in (*OWN, *installed(taken=OWN)) if name != HUB]
+    hints = (did_you_mean(engine, known), f"there are {listed(known, 20)}", "install the package that brings another")
+    return PlanError("there is no such engine", where="engine", received=engine, remedy="; ".join(filter(None, hints)))
 
 
 def name_of(engine: RayAt | str) -> str:
@@ -130,6 +153,26 @@ class OnRay:
             most = len(names) if self._address is not None else min(len(names), os.cpu_count() or 1)
             self._cluster = self._stack.enter_context(Cluster(address=self._address, wanted=most))
         return RayEngine(names, cluster=self._cluster, module=worker.__name__, opening=opening)
+
+
+def plugged(engine: str, sites: Iterable[str], *, opening: bytes, stack: ExitStack) -> Engine:
+    """Open an engine that another package brings.
+
+    Parameters
+    ----------
+    engine
+        Its name.
+    sites
+        The sites' names.
+    opening
+        The first message of a worker: which study, where its tables are.
+    stack
+        Ends it.
+    """
+    point = installed(taken=OWN).get(engine)
+    if point is None:
+        raise _unknown(engine)
+    return opened(point, OtherEnd(tuple(sorted(sites)), worker.__name__, opening), stack)
 
 
 def over_hub(sources: Sources, sites: Iterable[str]) -> AbstractContextManager[Engine]:

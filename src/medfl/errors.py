@@ -23,6 +23,7 @@
         ├── EngineError             a worker or a connection was lost
         ├── SiteError               a site failed in a way it did not foresee
         ├── WireError               a message that cannot be what it says it is
+        ├── BundleError             a bundle is not what it says it is
         ├── SecureError             a step of secure aggregation that its protocol forbids
         └── TooFewError             too few sites are left for a sum that hides each of them
 
@@ -218,6 +219,12 @@ class WireError(SystemFault):
     """A message is not what it says it is: truncated, oversized or malformed."""
 
     code = "wire"
+
+
+class BundleError(SystemFault):
+    """A bundle is not what it says it is: damaged, changed, or signed by somebody else."""
+
+    code = "bundle"
 
 
 class SecureError(SystemFault):

@@ -22,6 +22,7 @@ from medfl.deploying import (
     name_of,
     noise_key,
     over_hub,
+    plugged,
     require_engine,
 )
 from medfl.errors import (
@@ -322,6 +323,8 @@ class Engines:
             return self._stack.enter_context(deployed(sites, opening))
         if self._name == "ray":
             return self._ray.engine(sites, opening)
+        if self._name != "processes":
+            return plugged(self._name, sites, opening=opening, stack=self._stack)
         command = (sys.executable, "-m", worker.__name__)
         return self._stack.enter_context(Processes(sites, command=command, opening=opening))
 

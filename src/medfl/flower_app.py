@@ -7,25 +7,31 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
-from medfl.errors import Complaint, PlanError, listed
+from medfl.errors import Complaint, DataError, PlanError, listed
 from medfl.events import Event, RoundFinished, RunFinished, SiteFailed
 from medfl.execution import OVER_GRID, carry_all, finding, planned, require_starts
 from medfl.inspection import opened
-from medfl.publish.flower_app import App, save
+from medfl.publish.code import Models
+from medfl.publish.flower_app import App, save, unfit
 from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
+from medfl.run.in_process import InProcess
 from medfl.run.loop import Federation
 from medfl.run.plan import RunPlan, compile
 from medfl.site import plugins
+from medfl.site.pooled import pooled
 from medfl.site.purse import secret_in
+from medfl.site.sources import Sources
 from medfl.spec.checks import SITE
 from medfl.spec.placing import placing
 from medfl.spec.reading import text_of
 from medfl.spec.study import Study
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution, whole_run
+from medfl.store.views import RunView
 
 if TYPE_CHECKING:
     from medfl.run.flower.grid import Grid
@@ -57,16 +63,23 @@ def write(study: Path, folder: Path, *, sites: Sequence[str] = ()) -> App:
     """
     asked, _ = opened(study)
     with placing(study):
-        names = tuple(sorted(sites or asked.data.sites or ()))
-        if complaints := [*_unfit(asked), *_misnamed(names, asked)]:
+        names = tuple(sorted(sites or asked.data.sites or _dealt(asked)))
+        if complaints := [*unfit(asked), *_misnamed(names, asked)]:
             raise PlanError.of(complaints)
         compile(asked, sites=names)
-    app = App(asked.study.name, asked.study.question, asked.digest, names, text_of(study, "study"))
+    app = App(
+        asked.study.name,
+        asked.study.question,
+        asked.digest,
+        names,
+        text_of(study, "study"),
+        simulated=asked.data.simulate is not None,
+    )
     save(app, folder)
     return app
 
 
-def coordinate(study: Path, grid: Grid, config: Mapping[str, Any]) -> None:
+def coordinate(study: Path, grid: Grid, config: Mapping[str, Any], models: Models | None = None) -> None:
     """Carry a study out over a consortium's Flower, into the journal of a home.
 
     Parameters
@@ -77,11 +90,14 @@ def coordinate(study: Path, grid: Grid, config: Mapping[str, Any]) -> None:
         What Flower hands to a ServerApp.
     config
         The run config (:class:`RunConfig`).
+    models
+        What the study gave before, by arm and seed.
 
     Raises
     ------
     MedflError
-        When the study cannot be carried out, or could not be to its end; what was reached is in the journal.
+        When the study cannot be carried out, or could not be to its end, or gave other models than before; what was
+        reached is in the journal.
     """
     from medfl.run.flower.grid import GridEngine  # Flower is an extra.
 
@@ -100,6 +116,7 @@ def coordinate(study: Path, grid: Grid, config: Mapping[str, Any]) -> None:
         with home.lock(execution):
             runs = whole_execution(home, execution).every
             carry_all(home, runs, engines=_OverGrid(engine, base), display=_Lines())
+        _compare(whole_execution(home, execution).runs, models or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +178,13 @@ class _OverGrid:
     base: Path
 
     def federation(self, plan: RunPlan, home: Home) -> Federation:
-        return Federation(
-            self.engine,
-            home.artefacts.write,
-            find=finding(self.base, lambda: home),
-            secret=secret_in(home.folder / "secret"),
-        )
+        find = finding(self.base, lambda: home)
+        if plan.study.data.simulate is not None:
+            # As in any simulation: noise follows from the seed, and the baseline may have all rows in one place.
+            vaults = home.folder / "sites"
+            pool = pooled(Sources(self.base, vaults).sites(plan.study), vaults)
+            return Federation(self.engine, home.artefacts.write, InProcess({pool.name: pool.answer}), find)
+        return Federation(self.engine, home.artefacts.write, find=find, secret=secret_in(home.folder / "secret"))
 
 
 class _Lines:
@@ -198,47 +216,33 @@ def _begun(home: Home, run: str, asked: Study) -> str:
 
 
 def _plans(asked: Study, home: Home, *, base: Path, told: RunConfig) -> tuple[RunPlan, ...]:
-    if complaints := _unfit(asked):
+    if complaints := unfit(asked):
         raise PlanError.of(complaints)
     plans = compile(asked, sites=told.sites, only=told.arm)
     require_starts(plans, finding(base, lambda: home))
     return plans if told.arm else with_coalitions(plans, lambda _: tuple(sorted(told.sites)))
 
 
-def _unfit(asked: Study) -> list[Complaint]:
-    """Return what a study asks for that takes one machine for all."""
-    found: list[Complaint] = []
-    if asked.data.simulate is not None:
-        found.append(
-            Complaint(
-                "the study deals one table out, and hospitals bring a table each",
-                "[data.simulate]",
-                remedy="leave it out and name the hospitals: medfl flower app STUDY.toml --site NAME --site NAME …",
-            )
-        )
-    if "centralised" in asked.evaluation.baselines:
-        found.append(
-            Complaint(
-                "the centralised baseline needs all rows in one place",
-                "[evaluation] baselines",
-                remedy='leave "centralised" out',
-            )
-        )
-    starts = {start.source for arm in asked.arms.values() if (start := arm.model.start) and _in_a_file(start)}
-    if starts:
-        found.append(
-            Complaint(
-                "the study starts from a file, which does not travel with the app",
-                "[model.start]",
-                listed(sorted(starts)),
-                "name a run of the SuperLink's own MEDfl home instead",
-            )
-        )
-    return found
+def _compare(runs: Sequence[RunView], models: Models) -> None:
+    """Say whether the models are those that the study gave before."""
+    known = [run for run in runs if (run.arm, run.seed) in models]
+    others = [
+        Complaint("the model is another one than before", f"{run.arm}, seed {run.seed}", str(run.model))
+        for run in known
+        if run.model != models[run.arm, run.seed]
+    ]
+    if others:
+        raise DataError.of(others)
+    if known:
+        log.info("MEDfl: the models are those of the study, to the bit")
 
 
-def _in_a_file(start: Any) -> bool:
-    return start.model is not None or (start.weights is not None and not start.bundled)
+def _dealt(asked: Study) -> tuple[str, ...]:
+    """Return the sites that a study deals a table out to which came along; none where it does not."""
+    if asked.data.simulate is None or asked.data.simulate.bundled is None:
+        return ()
+    with TemporaryDirectory() as vaults:
+        return tuple(Sources(Path(vaults), Path(vaults)).sites(asked))
 
 
 def _misnamed(names: Sequence[str], asked: Study) -> list[Complaint]:
@@ -248,6 +252,15 @@ def _misnamed(names: Sequence[str], asked: Study) -> list[Complaint]:
                 "the study does not say which hospitals take part",
                 "[data.sites]",
                 remedy="name each: medfl flower app STUDY.toml --site NAME --site NAME …",
+            )
+        ]
+    if asked.data.simulate is not None and set(names) != set(dealt := _dealt(asked)):
+        return [
+            Complaint(
+                "the study deals its table out to other sites",
+                "--site",
+                listed(names),
+                f"leave it out: the sites are {listed(dealt, 20)}",
             )
         ]
     strange = [name for name in names if not SITE.fullmatch(name)]

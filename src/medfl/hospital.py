@@ -12,6 +12,7 @@ from medfl.errors import MedflError, NotFoundError, PlanError, listed
 from medfl.inspection import Spending, spent
 from medfl.learn.data.schema import described
 from medfl.learn.data.sheet import Sheet
+from medfl.learn.data.translated import translated
 from medfl.policing import asked_of
 from medfl.run.explain import Section, explain
 from medfl.run.plan import compile
@@ -25,6 +26,7 @@ from medfl.site.reception import SHORT, dataset_for, decision, require_accepted
 from medfl.site.rules import ANY
 from medfl.site.rules_reading import read as read_rules
 from medfl.spec.anatomy import chosen, parts_of
+from medfl.spec.harmonising import name_there
 from medfl.spec.part import Part
 from medfl.spec.reading import read as read_study
 from medfl.spec.study import Study
@@ -109,7 +111,8 @@ class Hospital:
         """Return the data sets that a study may be given, the one that it most likely means first."""
         known = self.datasets.all()
         meant = dataset_for(whole, self.place.name, known)
-        return sorted(known, key=lambda name: (name != meant, known[name].target != whole.data.target, name))
+        target = name_there(whole.data.translations(self.place.name), whole.data.target)
+        return sorted(known, key=lambda name: (name != meant, known[name].target != target, name))
 
     def approve(self, known: Known, dataset: str | None) -> str:
         """Let a study use a data set, and return its name.
@@ -127,7 +130,7 @@ class Hospital:
                 where=str(self.place.policy),
                 remedy=f"medfl policy init {self.place.policy}",
             )
-        require_accepted(read_rules(self.place.policy), known.study)
+        require_accepted(read_rules(self.place.policy), known.study, site=self.place.name)
         name = self._dataset(known.study, dataset)
         dataset_now = self.datasets.named(name)
         # The line comes first: the log may say more than happened, never less.
@@ -191,7 +194,7 @@ class Hospital:
     def _noes(self, study: Study) -> list[Any]:
         if not self.place.policy.is_file():
             return []
-        found = admission.of_study(read_rules(self.place.policy), study)
+        found = admission.of_study(read_rules(self.place.policy), study, site=self.place.name)
         return [verdict for verdict in found if not verdict.allowed and verdict.rule != "accepts.studies"]
 
     def _differences(self, known: Sequence[Known]) -> Iterator[Section]:
@@ -217,7 +220,7 @@ class Hospital:
             name = self._dataset(study, None)
             dataset = self.datasets.named(name)
             known = read_rules(self.place.policy).accepts.columns if self.place.policy.is_file() else ANY
-            yield from (f"Data set {name}: {sentence}" for sentence in fit(study, dataset, known))
+            yield from (f"Data set {name}: {sentence}" for sentence in fit(study, dataset, known, site=self.place.name))
         except MedflError as error:
             yield from (f"{one.what}; {one.remedy}." for one in error.complaints)
 
@@ -238,7 +241,7 @@ class Hospital:
         )
 
 
-def fit(study: Study, dataset: DataSet, known: tuple[str, ...] | str = ANY) -> Iterator[str]:
+def fit(study: Study, dataset: DataSet, known: tuple[str, ...] | str = ANY, *, site: str = "") -> Iterator[str]:
     """Say whether a table has the columns of a study, in its units.
 
     Parameters
@@ -249,19 +252,23 @@ def fit(study: Study, dataset: DataSet, known: tuple[str, ...] | str = ANY) -> I
         The table.
     known
         The columns that a study may know of, by the policy.
+    site
+        The site's name in the study.
 
     Raises
     ------
     MedflError
         If the table or its dictionary cannot be read.
     """
-    sheet, meanings = Sheet(dataset.table(study.data)).showing(None if known == ANY else known), dataset.meanings()
+    there, meanings = Sheet(dataset.table(study.data)).showing(None if known == ANY else known), dataset.meanings()
+    columns = study.data.translations(site)
+    sheet = translated(there, columns)
     gone = [name for name in (study.data.target, *(study.data.features or ())) if name not in sheet.names]
     if gone:
         yield f"it does not have {listed(map(repr, gone), 8)}, so the study will fail here."
         return
     for name, unit in study.data.units.items():
-        own = meanings[name].unit if name in meanings else ""
+        own = meanings[name].unit if name in meanings and name not in columns else ""
         if own and own.replace("L", "l") != unit.replace("L", "l"):  # A litre is written either way.
             yield f"the study takes {name} for {unit}, and the data dictionary says {own}."
     unusable = described(sheet, study.data)[1]

@@ -149,47 +149,48 @@ class Guard:
         connection = HTTPConnection(scope)
         answer = self._answer(connection)
         if answer is None:
-            await self._app(scope, receive, _dressed(send))
+            await self._app(scope, receive, dressed(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await answer(scope, receive, _dressed(send))
+            await answer(scope, receive, dressed(send))
 
     def _answer(self, connection: HTTPConnection) -> Response | None:
         """Return what to say to somebody who is not let through; None for all others."""
         headers, path = connection.headers, connection.url.path
         if headers.get("host", "") not in self._hosts:
-            return _said(HTTPStatus.MISDIRECTED_REQUEST, "This page has no such name.", "Open 127.0.0.1 instead.")
-        if not self._same_origin(connection):
-            return _said(HTTPStatus.FORBIDDEN, "This was asked for by another page.", "Do it on the page itself.")
+            return said(HTTPStatus.MISDIRECTED_REQUEST, "This page has no such name.", "Open 127.0.0.1 instead.")
+        if not same_origin(connection, self._hosts):
+            return said(HTTPStatus.FORBIDDEN, "This was asked for by another page.", "Do it on the page itself.")
         if path == ENTER:
             return self._entered(connection.query_params.get("token", ""))
         if path.startswith(self._open) and self._open:
             return None
         if self._sessions.known(connection.cookies.get(COOKIE, "")):
             return None
-        return _said(
+        return said(
             HTTPStatus.FORBIDDEN,
             "You are not signed in here.",
             "Open the link that the command printed; it is good once. Start the command again for another.",
         )
 
-    def _same_origin(self, connection: HTTPConnection) -> bool:
-        """Say whether a change or a WebSocket was asked for by a page of this host, as far as the browser says."""
-        if connection.scope["type"] == "http" and connection.scope["method"] in SAFE:
-            return True
-        origin, site = connection.headers.get("origin"), connection.headers.get("sec-fetch-site")
-        if origin is not None and urlsplit(origin).netloc not in self._hosts:
-            return False
-        return site in (None, "same-origin", "none")
-
     def _entered(self, token: str) -> Response:
         session = self._sessions.enter(token)
         if session is None:
-            return _said(HTTPStatus.FORBIDDEN, "This link was used before.", "Start the command again for another.")
+            return said(HTTPStatus.FORBIDDEN, "This link was used before.", "Start the command again for another.")
         answer = RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
         answer.set_cookie(COOKIE, session, httponly=True, samesite="strict", path="/")
         return answer
+
+
+def same_origin(connection: HTTPConnection, hosts: frozenset[str]) -> bool:
+    """Say whether a change or a WebSocket was asked for by a page of one of these hosts, as far as the browser says."""
+    if connection.scope["type"] == "http" and connection.scope["method"] in SAFE:
+        return True
+    origin, site = connection.headers.get("origin"), connection.headers.get("sec-fetch-site")
+    if origin is not None and urlsplit(origin).netloc not in hosts:
+        return False
+    return site in (None, "same-origin", "none")
 
 
 async def fields(request: Request) -> dict[str, str]:
@@ -212,7 +213,7 @@ async def fields(request: Request) -> dict[str, str]:
     return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100))
 
 
-def _dressed(send: Send) -> Send:
+def dressed(send: Send) -> Send:
     """Return what sends an answer with the headers that protect it."""
 
     async def dressed(message: Message) -> None:
@@ -225,7 +226,8 @@ def _dressed(send: Send) -> Send:
     return dressed
 
 
-def _said(status: HTTPStatus, what: str, remedy: str) -> HTMLResponse:
+def said(status: HTTPStatus, what: str, remedy: str) -> HTMLResponse:
+    """Return a page of two sentences, which needs nothing else."""
     body = (
         "<!doctype html><html lang=en><meta charset=utf-8><title>MEDfl</title>"
         f"<h1>{escape(what)}</h1><p>{escape(remedy)}</p></html>"

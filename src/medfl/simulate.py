@@ -93,7 +93,8 @@ def simulate(
     engine
         ``"in-process"``, ``"processes"`` for one worker a core, ``"ray"`` for workers of a Ray started here
         (:class:`medfl.deploying.RayAt` for those of a cluster), or ``"flower"`` for a rehearsal of deployment: a
-        SuperLink and a process a site. The results are the same bit for bit.
+        SuperLink and a process a site; or the name of an engine that an installed package brings. The results are the
+        same bit for bit.
     arm
         The one arm to run, without baselines.
     policy

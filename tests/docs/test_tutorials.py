@@ -223,7 +223,7 @@ class Reader:
         info.mkdir()
         (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
         (info / "entry_points.txt").write_text(_entry_points(project["entry-points"]))
-        self.environment["PYTHONPATH"] = str(package)
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
         self.has_installed = True
 
 

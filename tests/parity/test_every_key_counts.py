@@ -62,6 +62,7 @@ ADAMW = {"training": {"optimizer": "adamw"}}
 SHAPLEY = {"evaluation": {"contributions": {"kind": "shapley", "permutations": 2}}, "algorithm": {"rounds": 1}}
 GROUPS = {"evaluation": {"subgroups": {"dose": {"column": "dose", "cuts": [0.0]}}, "smallest_group": 2}}
 AGAINST = {"evaluation": {"baselines": ["centralised"]}, "study": {"repeats": 2}}
+TRANSLATED = {"data": {"harmonise": {"east": {"columns": {"dose": {"called": "stage"}}}}, "features": ["age", "dose"]}}
 DIRICHLET = {"data": {"simulate": {"sites": 3, "partition": {"kind": "dirichlet", "alpha": 1.0, "min_rows": 2}}}}
 QUANTILES = {"data": {"simulate": {"sites": 3, "partition": {"kind": "quantiles", "column": "age"}}}}
 BY_COLUMN = {"data": {"features": ["age", "dose"], "simulate": {"partition": {"kind": "column", "column": "colour"}}}}
@@ -134,7 +135,19 @@ def shared_by_optimisers(kind: str, base: Override) -> dict[str, Flip]:
     }
 
 
+def dose(name: str, value: object, *, base: Override = TRANSLATED, refused: bool = False) -> Flip:
+    change = {"data": {"harmonise": {"east": {"columns": {"dose": {name: value}}}}}}
+    return Flip(change, merge(base, MISSING), refused)
+
+
 FLIPS: dict[str, Flip] = {
+    "Data.harmonise": Flip(TRANSLATED, merge(MISSING, {"data": {"features": ["age", "dose"]}})),
+    "SiteColumns.columns": Flip({"data": {"harmonise": {"east": {"columns": {"dose": {"factor": 2.0}}}}}}, MISSING),
+    "Translation.called": dose("called", "number"),
+    "Translation.factor": dose("factor", 2.0),
+    "Translation.offset": dose("offset", 3.0),
+    "Translation.unit": dose("unit", "mg", base=merge(TRANSLATED, {"data": {"units": {"dose": "g"}}}), refused=True),
+    "Translation.codes": dose("codes", {"1": "7"}),
     "Info.name": Flip({"study": {"name": "other"}}),
     "Info.question": Flip({"study": {"question": "Why?"}}),
     "Info.seed": Flip({"study": {"seed": 8}}),

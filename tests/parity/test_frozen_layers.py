@@ -186,7 +186,7 @@ def test_engines_and_resuming_agree(tmp_path: Path, engine: str) -> None:
     def told(study: Study) -> Results:
         path = tmp_path / "study.toml"
         path.write_text(spelled(study, sites), encoding="utf-8")
-        return simulate(path, home=home, engine=engine, progress=False)  # type: ignore[arg-type]
+        return simulate(path, home=home, engine=engine, progress=False)
 
     run = told(first).view.runs[0].run
     start = {"run": run, "unfreeze_every": 1, "rates": {"layer2": 0.5}}

@@ -40,7 +40,7 @@ privacy = { secure_aggregation = false }
 
 
 def models(path: Path, home: Path, **options: str) -> dict[tuple[str, int], str]:
-    results = simulate(path, home=home, progress=False, **options)  # type: ignore[arg-type]
+    results = simulate(path, home=home, progress=False, **options)
     return {(run["arm"], run["seed"]): run["model"] for run in results.summary["runs"]}
 
 

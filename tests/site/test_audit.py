@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from medfl.chain import FILE, HEAD, Verified
 from medfl.errors import StoreError
-from medfl.site.audit import FILE, HEAD, AuditLog, Verified
+from medfl.site.audit import AuditLog
 
 LINES = 6
 
@@ -147,7 +148,7 @@ def test_a_line_that_was_cut_off_is_written_over(tmp_path: Path) -> None:
     log, path = written(tmp_path), tmp_path / FILE
     with path.open("ab") as file:
         file.write(b'{"line":7,"verdict":"answ')
-    assert log.verify().note == "a line at the end was cut off by a crash; its answer has not left"
+    assert log.verify().note == "a line at the end was cut off by a crash; nothing has followed from it"
     assert [line["line"] for line in log.read()] == [1, 2, 3, 4, 5, 6]
     log.append({"verdict": "refused"})
     assert said(log) == (7, True)

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
+from medfl.chain import FILE
 from medfl.errors import NotFoundError, PlanError, StoreError
 from medfl.messages import Refusal, Reply, Request
 from medfl.run.in_process import InProcess
 from medfl.site import approvals
 from medfl.site.approvals import Approvals
-from medfl.site.audit import FILE, AuditLog
+from medfl.site.audit import AuditLog
 from medfl.site.begun import RUNS, BegunWith
 from medfl.site.datasets import DataSet, Datasets
 from medfl.site.place import Place

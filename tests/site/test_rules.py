@@ -61,6 +61,8 @@ TESTED = study(evaluation={"id_column": "number", "test_ids": dict.fromkeys(("ea
 ROUND = {"counts": {"treatment": "round", "base": 7}}
 NOISE = {"counts": {"treatment": "noise"}}
 IMPORTANCE = study(evaluation={"importance": {"repeats": 1}})
+COLOURS = {"colour": {"codes": {"blue": "amber"}}}
+HARMONISED = study(data={"harmonise": {"east": {"columns": COLOURS}}})
 NARROW = study(data={"target": "sick", "features": ["age", "colour"]})
 
 
@@ -82,6 +84,7 @@ CASES: dict[str, Case] = {
     "accepts.maximum_rounds": Case(
         {"accepts": {"maximum_rounds": 1}}, {"accepts": {"maximum_rounds": 2}}, "accepts.maximum_rounds"
     ),
+    "accepts.harmonise": Case({}, {"accepts": {"harmonise": True}}, "accepts.harmonise", HARMONISED),
     "accepts.test_lists": Case({}, {"accepts": {"test_lists": True}}, "accepts.test_lists", TESTED),
     "requires.secure_aggregation": Case(
         {"requires": {"secure_aggregation": True}}, {}, "requires.secure_aggregation"

@@ -22,8 +22,8 @@ from medfl.learn.data.tables import read_table
 from medfl.learn.model import Floats, Model
 from medfl.learn.models import build
 from medfl.spec.data import Data
-from medfl.spec.model import Model as ModelPart
 from medfl.spec.preprocess import Preprocess
+from medfl.spec.study import Model as ModelPart
 
 if TYPE_CHECKING:
     import pandas as pd

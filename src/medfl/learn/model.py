@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,4 +224,17 @@ class Model(Protocol):
 
     def scores(self, weights: Floats, features: Floats) -> Floats:
         """Return raw scores, shape (rows,) or (rows, classes): logits, or the predicted number."""
+        ...
+
+
+@runtime_checkable
+class Makes(Protocol):
+    """What a model of another package says in a study: a :class:`~medfl.spec.model.ModelPart` that can make it."""
+
+    def made(self, *, features: int, outcome: Outcome) -> Model:
+        """Return the model, bound to its input width and outcome.
+
+        The same arguments give the same model, at the hub and at every site. Raises a
+        :class:`~medfl.errors.PlanError` where it cannot predict this kind of outcome.
+        """
         ...

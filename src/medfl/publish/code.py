@@ -37,7 +37,7 @@ def script(study: Study, *, models: Models | None = None) -> str:
         "digest": study.digest,
         "medfl": version("medfl"),
         "arguments": "".join(_arguments(shortest(study))),
-        "expected": "".join(_expected(models or {})),
+        "expected": "".join(expected(models or {})),
     }
     return _templates().get_template("study.py.j2").render(words)
 
@@ -71,7 +71,8 @@ def _arguments(tables: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {name}={_literal(value, 1, taken=len(name) + 1)},\n"
 
 
-def _expected(models: Models) -> Iterator[str]:
+def expected(models: Models) -> Iterator[str]:
+    """Yield a line of Python for each model, as entries of a mapping by arm and seed."""
     for (arm, seed), model in models.items():
         yield f'    ({_text(arm)}, {seed}): "{model}",\n'
 

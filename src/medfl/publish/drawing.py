@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from threading import RLock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from medfl.publish.ways import Mark
 
@@ -41,10 +42,13 @@ COLOURS: Mapping[str, str] = MappingProxyType(
     }
 )
 INK, MUTED, RULE, FAINT, PAPER, ALARM = (COLOURS[name] for name in ("ink", "muted", "rule", "faint", "paper", "alarm"))
+WHITE = "#ffffff"
 SMALL, TEXT, TITLE = 8.0, 8.5, 9.5
 HALF, FULL = 3.9, 7.6
 """Width in inches of a figure that stands beside another, and of one that stands alone."""
 
+_TURNS = RLock()
+"""Matplotlib's settings are those of the whole process: two threads that draw at once would take each other's."""
 _MARKERS = "os^vPX"
 _DASHES: tuple[Any, ...] = (
     "solid",
@@ -87,7 +91,7 @@ def sheet(width: float, height: float) -> Iterator[Figure]:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with rc_context(_settings()):
+    with _TURNS, rc_context(_settings()):
         figure = Figure(figsize=(width, height))
         FigureCanvasSVG(figure)
         yield figure
@@ -149,7 +153,40 @@ def apart(places: Sequence[float], *, gap: float, low: float, high: float) -> li
     return [moved[index] for index in range(len(places))]
 
 
-def svg(figure: Figure, *, name: str, description: str) -> str:
+class Drawing(str):
+    """A figure as SVG to be put into a page; it can also be taken out of it, as a file of its own."""
+
+    _figure: Figure
+
+    def __new__(cls, text: str, figure: Figure) -> Self:
+        """Keep the figure beside its text."""
+        made = super().__new__(cls, text)
+        made._figure = figure
+        return made
+
+    @property
+    def file(self) -> str:
+        """The SVG as a file: with a size, its type and its colours, on white; any program can read it."""
+        text = _VARIABLE.sub(r"\1", self)
+        width, height = text.partition('viewBox="')[2].partition('"')[0].split()[2:]
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt" '
+            "font-family=\"'DejaVu Sans', Verdana, sans-serif\""
+        )
+        body = text.replace("<svg", head, 1).replace(">", f'>\n<rect width="100%" height="100%" fill="{WHITE}"/>', 1)
+        return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+    def png(self, *, dpi: int = 220) -> bytes:
+        """Return the same figure as PNG on white, at so many dots an inch."""
+        from matplotlib import rc_context
+
+        body = io.BytesIO()
+        with _TURNS, rc_context(_settings()):
+            self._figure.savefig(body, format="png", dpi=dpi, facecolor=WHITE, metadata={"Software": None})
+        return body.getvalue()
+
+
+def svg(figure: Figure, *, name: str, description: str) -> Drawing:
     """Return a figure as SVG to be put into a page: the same text for the same figure.
 
     Parameters
@@ -162,7 +199,7 @@ def svg(figure: Figure, *, name: str, description: str) -> str:
     body = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(body, format="svg", transparent=True, metadata=nothing)
-    return _inline(body.getvalue(), name, description)
+    return Drawing(_inline(body.getvalue(), name, description), figure)
 
 
 def _settings() -> Any:
@@ -188,6 +225,7 @@ def _settings() -> Any:
 _HEAD = re.compile(r'<svg [^>]*viewBox="([^"]+)"[^>]*>')
 _STYLE = re.compile(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>\s*", re.DOTALL)
 _ID = re.compile(r' id="([^"]+)"')
+_VARIABLE = re.compile(r"var\(--[a-z0-9-]+, (#[0-9a-f]{6})\)")
 _REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
 
 

@@ -46,7 +46,7 @@ def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
             received=f"a {run.role} run that is {run.status}",
             remedy="choose a run that finished a round; each site's own models stay at the site",
         )
-    if run.federated and run.asked("model").get("batch_norm") == "local":
+    if not is_whole(run):
         raise UserError(
             "this model is whole at the sites only: their batch normalisation stayed there",
             where=run.run,
@@ -61,12 +61,22 @@ def export(run: RunView, artefacts: Artefacts, folder: Path) -> None:
     try:
         draft.mkdir(parents=True)
         (draft / "model.safetensors").write_bytes(weights)
-        (draft / "model.json").write_text(json.dumps(_described(run), indent=2, ensure_ascii=False), encoding="utf-8")
+        (draft / "model.json").write_text(described_model(run), encoding="utf-8")
         (draft / "MODEL_CARD.md").write_text(model_card(run), encoding="utf-8")
         draft.rename(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise refused(error, folder) from error
+
+
+def described_model(run: RunView) -> str:
+    """Return what is needed to use a run's weights, as the text of ``model.json``."""
+    return json.dumps(_described(run), indent=2, ensure_ascii=False)
+
+
+def is_whole(run: RunView) -> bool:
+    """Say whether no part of a run's model stayed at the sites."""
+    return not (run.federated and run.asked("model").get("batch_norm") == "local")
 
 
 def save(target: Path, text: str) -> None:

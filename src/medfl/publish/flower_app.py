@@ -9,16 +9,21 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from medfl.errors import UserError
+from medfl.errors import Complaint, UserError, listed
+from medfl.publish.code import Models, expected
 from medfl.publish.export import refused
+from medfl.spec.start import Start
+from medfl.spec.study import Study
 
 FILES = ("pyproject.toml", "server_app.py", "client_app.py", "README.md")
 """What is filled in."""
@@ -37,6 +42,10 @@ class App:
         The hospitals' names.
     text
         The study's file.
+    simulated
+        Whether the sites are shares of a table that came along, so that Flower's own simulation can carry it out.
+    models
+        What it gave before; the app then says whether it gives the same.
     """
 
     study: str
@@ -44,6 +53,8 @@ class App:
     digest: str
     sites: tuple[str, ...]
     text: str
+    simulated: bool = False
+    models: Models = field(default_factory=dict)
 
     @property
     def project(self) -> str:
@@ -74,6 +85,66 @@ def save(app: App, folder: Path) -> None:
         raise refused(error, folder) from error
 
 
+def packed(app: App) -> bytes:
+    """Return an app as a zip archive with one folder in it: the same bytes for the same app."""
+    body = BytesIO()
+    with ZipFile(body, "w", ZIP_DEFLATED) as archive:
+        for name, text in files(app):
+            entry = ZipInfo(f"{app.project}/{name}")
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, text, ZIP_DEFLATED)
+    return body.getvalue()
+
+
+def unfit(study: Study) -> list[Complaint]:
+    """Return why a study cannot be carried out as a Flower app."""
+    return [*_unfit_data(study), *_unfit_start(study)]
+
+
+def _unfit_data(study: Study) -> Iterator[Complaint]:
+    simulate = study.data.simulate
+    if simulate is not None and simulate.bundled is None:
+        yield Complaint(
+            "the study deals one table out, and hospitals bring a table each",
+            "[data.simulate]",
+            remedy="leave it out and name the hospitals: medfl flower app STUDY.toml --site NAME --site NAME …; to be "
+            "simulated by Flower, a study deals out a table that came along: bundled",
+        )
+    if simulate is None and "centralised" in study.evaluation.baselines:
+        yield Complaint(
+            "the centralised baseline needs all rows in one place",
+            "[evaluation] baselines",
+            remedy='leave "centralised" out',
+        )
+    if simulate is not None and any(arm.data.simulate != simulate for arm in study.arms.values()):
+        yield Complaint(
+            "the arms deal the table out differently, and a node of Flower is one site",
+            "[arm.data.simulate]",
+            remedy="write a study for each way of dealing",
+        )
+    if simulate is not None and study.evaluation.test_ids is not None:
+        yield Complaint(
+            "the study names a list of test patients, which does not travel with the app",
+            "[evaluation] test_ids",
+            remedy="let the split be by fraction: leave it out",
+        )
+
+
+def _unfit_start(study: Study) -> Iterator[Complaint]:
+    starts = {start.source for arm in study.arms.values() if (start := arm.model.start) and _in_a_file(start)}
+    if starts:
+        yield Complaint(
+            "the study starts from a file, which does not travel with the app",
+            "[model.start]",
+            listed(sorted(starts)),
+            "name a run of the SuperLink's own MEDfl home instead",
+        )
+
+
+def _in_a_file(start: Start) -> bool:
+    return start.model is not None or (start.weights is not None and not start.bundled)
+
+
 def files(app: App) -> Iterator[tuple[str, str]]:
     """Yield the app's files: each one's name and text."""
     words = {
@@ -81,6 +152,8 @@ def files(app: App) -> Iterator[tuple[str, str]]:
         "question": app.question,
         "digest": app.digest,
         "sites": app.sites,
+        "simulated": app.simulated,
+        "expected": "".join(expected(app.models)),
         "project": app.project,
         # A basic string of TOML is one of JSON.
         "description": json.dumps(app.question or f"The study {app.study}"),
@@ -99,4 +172,6 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701
         keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )

@@ -10,7 +10,7 @@ from medfl.publish.federating import sent_by
 from medfl.publish.guarding import seen
 from medfl.publish.methods import arms_of
 from medfl.publish.normalising import left_of_normalisation
-from medfl.publish.promises import SIMULATIONS, dp_of
+from medfl.publish.promises import DEPLOYMENTS, dp_of
 from medfl.publish.wording import counted, listed, sentence, size, whole
 from medfl.store.views import ExecutionView, RunView
 
@@ -69,7 +69,7 @@ def _setting(execution: ExecutionView) -> str:
             "All sites' tables were read by the machines of one Ray cluster. With sites of their own, this is what "
             "leaves each of them."
         )
-    if all(run.engine in SIMULATIONS for run in execution.runs):
+    if not any(run.engine in DEPLOYMENTS for run in execution.runs):
         return "All sites' tables were read on one machine. With sites of their own, this is what leaves each of them."
     return "This is what left each site."
 

@@ -20,6 +20,8 @@ from medfl.publish.policies import held_back, methods_of_policies
 from medfl.publish.starting import start_in_words
 from medfl.publish.tables import outcome_of
 from medfl.publish.wording import counted, listed, percent, sentence, whole
+from medfl.spec.discover import titled
+from medfl.spec.harmonising import SiteColumns, sentences
 from medfl.spec.merging import merge
 from medfl.spec.preprocess import OneHot
 from medfl.spec.study import Study
@@ -150,6 +152,9 @@ def _data(spec: Spec, known: Setting) -> str:
     texts = [f"{kind} {data['target']}{rule} was predicted from {columns}"]
     texts += [f"Units: {units}"] if units else []
     texts += [_sites(data, known)]
+    harmonise = {site: SiteColumns.model_validate(dict(table)) for site, table in (data.get("harmonise") or {}).items()}
+    if told := list(sentences(harmonise, data.get("units") or {})):
+        texts += ["Columns were harmonised at the sites before any other step:", *told]
     if data.get("missing"):
         texts += [f"Cells reading {listed([repr(text) for text in data['missing']])} were taken as missing"]
     return " ".join(map(sentence, texts))
@@ -241,9 +246,11 @@ def _model(spec: Spec) -> str:
             added = f", {listed(extras)}" if extras else ""
             shape = f"{layers} of {units} units, {model['activation']} activation{added}"
             text = f"The model was a multilayer perceptron with {shape}"
-        case _:
-            named = model.get("name", model["kind"])
-            text = f"The model was the PyTorch module {named}{settings_in_words(model.get('options', {}))}"
+        case "torch":
+            text = f"The model was the PyTorch module {model['name']}{settings_in_words(model.get('options', {}))}"
+        case kind:
+            own = {name: value for name, value in model.items() if name not in ("kind", "start")}
+            text = f"The model was {titled(kind)}{settings_in_words(own)}"
     return " ".join(filter(None, (sentence(text), normalisation_in_words(model), start_in_words(model))))
 
 

@@ -28,7 +28,7 @@ def normalisation_in_words(model: Mapping[str, Any]) -> str:
 
 def left_of_normalisation(model: Mapping[str, Any]) -> str:
     """Return what of a torch module's running statistics leaves in a round; nothing for other models."""
-    if model["kind"] != "torch":
+    if model["kind"] in ("logistic", "linear", "mlp"):
         return ""
     if model.get("batch_norm") == "local":
         return "its batch normalisation stays"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
-from medfl.publish.parts import MOST_FEATURES, costs, features, groups, margins, weights
-from medfl.publish.pictures import Plate
+from medfl.publish.parts import MOST_FEATURES, Dots, costs, features, groups, margins, weights
+from medfl.publish.pictures import Picture, Plate, plates
 from medfl.publish.plots_of_parts import dot_plot
 from medfl.publish.ways import mark_of, ways
 from medfl.publish.wording import counted, in_sentence, label, listed, number, whole
@@ -20,16 +21,26 @@ def plates_of_parts(execution: ExecutionView, metric: str) -> dict[str, Plate]:
     return {plate.name: plate for maker in makers for plate in maker(execution, metric)}
 
 
+def pictures(execution: ExecutionView, metric: str) -> dict[str, Picture]:
+    """Return every picture of a report by name, not drawn yet."""
+    every = plates(execution, metric) | plates_of_parts(execution, metric)
+    return {picture.name: picture for plate in every.values() for picture in plate.pictures}
+
+
 def _margins(execution: ExecutionView, metric: str) -> Iterator[Plate]:
-    drawings = [dot_plot(view, name=f"margin-{place}") for place, view in enumerate(margins(execution, metric))]
-    if drawings:
+    pictures = _dots("margin", margins(execution, metric))
+    if pictures:
         text = (
             "The federation less all rows in one place, over the same seeds, with the 95 % interval of the paired "
             "difference. Non-inferior is an arm whose whole interval lies on the better side of the margin; "
             "where the margin lies inside the interval, nothing is shown. This is a one-sided test at 2.5 %, without "
             "correction for the number of arms."
         )
-        yield Plate("margins", tuple(drawings), text, wide=True)
+        yield Plate("margins", pictures, text, wide=True)
+
+
+def _dots(name: str, views: Sequence[Dots]) -> tuple[Picture, ...]:
+    return tuple(Picture(f"{name}-{place}", partial(dot_plot, view)) for place, view in enumerate(views))
 
 
 def _groups(execution: ExecutionView, metric: str) -> Iterator[Plate]:
@@ -49,7 +60,7 @@ def _groups(execution: ExecutionView, metric: str) -> Iterator[Plate]:
         "Many groups are compared at once, without correction: a single one that stands out may do so by chance.",
         "Each site is a group as well, shown above.",
     ]
-    yield Plate("groups", (dot_plot(view, name="groups"),), " ".join(filter(None, texts)), wide=True)
+    yield Plate("groups", (Picture("groups", partial(dot_plot, view)),), " ".join(filter(None, texts)), wide=True)
 
 
 def _withheld(execution: ExecutionView) -> list[str]:
@@ -62,15 +73,15 @@ def _withheld(execution: ExecutionView) -> list[str]:
 
 def _weights(execution: ExecutionView, metric: str) -> Iterator[Plate]:
     every = contributions(execution, metric)
-    drawings = [dot_plot(view, name=f"weights-{place}") for place, view in enumerate(weights(execution, metric))]
-    if drawings:
+    pictures = _dots("weights", weights(execution, metric))
+    if pictures:
         texts = dict.fromkeys(_how_weighed(execution, one, several=len(every) > 1) for one in every)
         closing = (
             "All models are judged on the test rows of all sites. Preprocessing is the one fitted over all of them: "
             "what is weighed is what a site's training rows teach the model. A contribution below zero need not mean "
             "poor data: a site may be unlike the others."
         )
-        yield Plate("weights", tuple(drawings), " ".join((*texts, closing)), wide=True)
+        yield Plate("weights", pictures, " ".join((*texts, closing)), wide=True)
 
 
 def _how_weighed(execution: ExecutionView, found: Contributions, *, several: bool) -> str:
@@ -115,8 +126,10 @@ def _features(execution: ExecutionView, metric: str) -> Iterator[Plate]:
     texts: Sequence[str] = [
         f"What the {in_sentence(metric)} loses when the values of one feature are shuffled among each site's test "
         f"rows, all columns of a category together; intervals are over the {over}.",
-        f"The {MOST_FEATURES} that cost most are drawn; the table has {counted(rest, 'more')}." if rest > 0 else "",
+        f"The {MOST_FEATURES} that cost most are drawn; the table has {counted(rest, 'more', 'more')}."
+        if rest > 0
+        else "",
         "Features that say the same share their importance: where one can stand in for another, each alone looks "
         "unimportant. Nothing here says that changing a feature would change the outcome.",
     ]
-    yield Plate("features", (dot_plot(view, name="features"),), " ".join(filter(None, texts)), wide=True)
+    yield Plate("features", (Picture("features", partial(dot_plot, view)),), " ".join(filter(None, texts)), wide=True)

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from medfl.publish.curves import Calibration, Confusion, PrecisionRecall, Roc
+from medfl.publish.decisions import DecisionCurve
 from medfl.publish.drawing import (
     COLOURS,
     FAINT,
+    FULL,
     HALF,
     MUTED,
     RULE,
     SMALL,
     TEXT,
+    Drawing,
     apart,
     axes,
     key,
@@ -36,7 +39,7 @@ _CHARACTER = 5.0
 """Points that a character of a label takes, on the wide side."""
 
 
-def line_panel(panel: Panel, *, name: str, limits: tuple[float, float] | None = None) -> str:
+def line_panel(panel: Panel, *, name: str, limits: tuple[float, float] | None = None) -> Drawing:
     """Draw lines by round, each named at its end."""
     labels = _end_labels(panel)
     longest = max((len(text) for _, text, _ in labels), default=0)
@@ -121,7 +124,7 @@ def _whole_rounds(ax: Axes) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
-def roc_curve(roc: Roc, *, name: str) -> str:
+def roc_curve(roc: Roc, *, name: str) -> Drawing:
     """Draw ROC curves with chance and operating points; names and AUC stand in the empty corner."""
     with sheet(HALF, HALF) as figure:
         title(figure, roc.title)
@@ -155,7 +158,7 @@ def _roc_in_words(roc: Roc) -> str:
     return f"{roc.title} of {names}. " + ". ".join(points)
 
 
-def pr_curve(view: PrecisionRecall, *, name: str) -> str:
+def pr_curve(view: PrecisionRecall, *, name: str) -> Drawing:
     """Draw precision-recall curves with the prevalence that guessing reaches."""
     with sheet(HALF, HALF) as figure:
         title(figure, "Precision and recall")
@@ -173,6 +176,40 @@ def pr_curve(view: PrecisionRecall, *, name: str) -> str:
         key(ax, [(line.mark, shortened(line.name, 22)) for line in view.lines], at=(0.04, low_corner))
         names = ", ".join(line.name for line in view.lines)
         return svg(figure, name=name, description=f"Precision by recall of {names}")
+
+
+def decision_plot(view: DecisionCurve, *, name: str) -> Drawing:
+    """Draw net benefit by threshold, between treating nobody and treating everybody."""
+    with sheet(FULL, 3.1) as figure:
+        title(figure, "Decision curve")
+        ax = axes(figure, left=44, right=12, bottom=34)
+        top = max(0.0, *view.everyone, *(y for line in view.lines for y in line.y))
+        ax.plot([0, 1], [0, 0], color=MUTED, linewidth=1)
+        ax.plot(view.thresholds, view.everyone, color=FAINT, linewidth=1.4)
+        _draw_curves(ax, view.lines)
+        if view.used is not None:
+            ax.axvline(view.used, color=RULE, linewidth=1, zorder=0)
+        ax.set_xlim(0, 1)
+        ax.set_ylim(-0.12 * (top or 1.0), 1.08 * top or 1.0)
+        ax.set_xticks(_FIFTHS, _FIFTHS_NAMED)
+        ax.set_xlabel("Threshold: predicted probability from which somebody is treated", loc="left")
+        ax.set_ylabel("Net benefit", loc="bottom")
+        ax.text(0.995, 0.0, "treat nobody", ha="right", va="bottom", fontsize=SMALL, color=MUTED)
+        ax.annotate(
+            "treat everybody", (0, view.everyone[0]), xytext=(4, 3), textcoords="offset points", fontsize=SMALL,
+            color=MUTED,
+        )  # fmt: skip
+        key(ax, [(line.mark, shortened(line.name, 22)) for line in view.lines], at=(0.72, 0.62), step=0.085)
+        return svg(figure, name=name, description=_decision_in_words(view))
+
+
+def _decision_in_words(view: DecisionCurve) -> str:
+    told = [
+        f"{line.name} {number(line.y[place])} at {view.thresholds[place]:.1f}"
+        for line in view.lines
+        for place in (9, 29, 49)
+    ]
+    return f"Net benefit by threshold: {', '.join(told)}"
 
 
 def _unit_square(ax: Axes, *, x: str, y: str) -> Axes:
@@ -198,7 +235,7 @@ def _draw_curves(ax: Axes, lines: Sequence[Line]) -> None:
         )
 
 
-def calibration_plot(view: Calibration, *, name: str) -> str:
+def calibration_plot(view: Calibration, *, name: str) -> Drawing:
     """Draw predicted against observed; below it, how often each probability is predicted, by outcome."""
     strip = bool(view.edges)
     with sheet(HALF, 4.55 if strip else HALF) as figure:
@@ -278,7 +315,7 @@ def _shares(counts: Sequence[float]) -> list[float]:
     return [count / total if total else 0.0 for count in counts]
 
 
-def confusion_matrix(view: Confusion, *, name: str) -> str:
+def confusion_matrix(view: Confusion, *, name: str) -> Drawing:
     """Draw true by predicted class: shade is the share of the true class, the number is rows."""
     count = len(view.classes)
     longest = max(len(shortened(label, 14)) for label in view.classes)

@@ -16,6 +16,7 @@ from medfl.publish.drawing import (
     RULE,
     SMALL,
     TEXT,
+    Drawing,
     axes,
     look,
     sheet,
@@ -58,7 +59,7 @@ class _Place:
     named: bool
 
 
-def forest_plot(view: Forest, *, name: str) -> str:
+def forest_plot(view: Forest, *, name: str) -> Drawing:
     """Draw each site under each way of learning, with 95 % intervals; in a crowd the middle is drawn small."""
     places = list(_places(view))
     bottom = places[-1].y + places[-1].height / 2 + 6
@@ -200,7 +201,7 @@ def _in_words(view: Forest) -> str:
     return f"{label(view.metric)} at {sites}, by way of learning. All sites together: {', '.join(parts)}"
 
 
-def difference_plot(rows: Sequence[Compared], *, name: str) -> str:
+def difference_plot(rows: Sequence[Compared], *, name: str) -> Drawing:
     """Draw each difference with its interval around zero, and the test's verdict beside it."""
     metric = rows[0].result.metric
     with sheet(FULL, (26 * len(rows) + 74) / 72) as figure:
@@ -260,7 +261,7 @@ def directions(ax: Axes, left: str, right: str) -> None:
         )  # fmt: skip
 
 
-def participation_map(view: Participation, *, name: str) -> str:
+def participation_map(view: Participation, *, name: str) -> Drawing:
     """Draw the sites that failed by round: a light cell took part, a crossed one failed."""
     sites = list(view.failed)
     with sheet(FULL, (14 * len(sites) + 62) / 72) as figure:

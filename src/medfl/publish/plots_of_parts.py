@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medfl.publish.drawing import ALARM, FULL, INK, MUTED, RULE, SMALL, axes, look, sheet, svg, title
+from medfl.publish.drawing import ALARM, FULL, INK, MUTED, RULE, SMALL, Drawing, axes, look, sheet, svg, title
 from medfl.publish.parts import DotRow, Dots, in_words
 from medfl.publish.plots_by_site import beside, directions, draw_estimate, marker_at
 from medfl.publish.wording import number, shortened
@@ -26,7 +26,7 @@ class _Place:
     y: float
 
 
-def dot_plot(view: Dots, *, name: str) -> str:
+def dot_plot(view: Dots, *, name: str) -> Drawing:
     """Draw rows of dots, the first at the top."""
     places, bottom = list(_places(view)), _height(view)
     counted = any(row.count for row in view.rows)

@@ -9,8 +9,9 @@ from medfl.publish.wording import sentence
 from medfl.store.views import RunView
 
 Spec = Mapping[str, Any]
-SIMULATIONS = ("in-process", "processes", "flower", "ray")
-"""Engines whose sites draw noise from the run's seed, so that a run can be repeated."""
+DEPLOYMENTS = ("hub", "flower-app")
+"""Engines whose sites are hospitals of their own; those of all others draw noise from the run's seed, so that a run can
+be repeated."""
 _WHOM = {"record": "a single row", "patient": "all rows of a patient", "site": "a whole site"}
 
 
@@ -74,7 +75,7 @@ def limits(dp: Spec, run: RunView) -> str:
 
 def _simulated(runs: Sequence[RunView]) -> str:
     """Say of a simulation that its noise hides nothing from whoever knows the seed."""
-    if any(run.engine not in SIMULATIONS for run in runs):
+    if any(run.engine in DEPLOYMENTS for run in runs):
         return ""
     return (
         " The sites were simulated: their noise follows from the run's seed, and whoever knows that can take it off "

@@ -15,7 +15,7 @@ def start_in_words(model: Mapping[str, Any]) -> str:
     if not start:
         return ""
     texts = list(_sentences(start))
-    if model["kind"] != "torch" and (start.get("model") or start.get("run")):
+    if model["kind"] in ("logistic", "linear", "mlp") and (start.get("model") or start.get("run")):
         texts.insert(1, "The first layer was rewritten for this study's columns and scales, matched by name and unit")
     return " ".join(map(sentence, texts))
 

@@ -14,7 +14,7 @@ from medfl.store.views import RunView
 
 NOT_DEFINED = "not defined"
 _MINUS = "−"
-_SMALL_NUMBERS = (
+NUMBERS = (
     "no",
     "one",
     "two",
@@ -29,6 +29,7 @@ _SMALL_NUMBERS = (
     "eleven",
     "twelve",
 )
+"""Small counts as words."""
 
 
 def metric_of(name: str) -> Metric:
@@ -121,7 +122,7 @@ def whole(value: int) -> str:
 
 def counted(value: int, noun: str, plural: str = "") -> str:
     """Return "one hospital", "four hospitals", "100 hospitals"."""
-    word = _SMALL_NUMBERS[value] if 0 <= value < len(_SMALL_NUMBERS) else whole(value)
+    word = NUMBERS[value] if 0 <= value < len(NUMBERS) else whole(value)
     return f"{word} {noun if value == 1 else plural or noun + 's'}"
 
 

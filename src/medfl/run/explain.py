@@ -17,7 +17,9 @@ from medfl.run.explain_start import start_sentence
 from medfl.run.plan import RunPlan
 from medfl.run.preparing import Setting
 from medfl.spec.algorithm import AlgorithmPart
-from medfl.spec.model import MLP, Linear, Logistic, Model, Torch
+from medfl.spec.discover import titled
+from medfl.spec.harmonising import sentences as harmonised
+from medfl.spec.model import MLP, Linear, Logistic, Model, ModelPart, Torch
 from medfl.spec.study import Study
 from medfl.spec.training import Training
 
@@ -111,6 +113,9 @@ def model_sentence(model: Model) -> str:
             options = ", ".join(f"{name} {value}" for name, value in model.options.items())
             text = f"your PyTorch module {model.name!r}" + (f" ({options})" if options else "")
             return f"{text} with batch normalisation {NORMALISED[model.batch_norm]}" if model.batch_norm else text
+        case ModelPart():
+            settings = ", ".join(f"{name} {value}" for name, value in model.settings.items())
+            return titled(model.kind) + (f" ({settings})" if settings else "")
 
 
 def training_sentence(how: Training) -> str:
@@ -228,12 +233,17 @@ def _columns(said: Mapping[str, _Sentences]) -> Iterator[Section]:
 def _columns_of(study: Study, prepared: Prepared | None) -> _Sentences:
     if prepared is None:
         named = ", ".join(study.data.features) if study.data.features else f"all columns but {study.data.target!r}"
-        return (f"Features: {named}.",)
+        return (f"Features: {named}.", *_harmonised(study))
     setting = prepared.setting
     names = [feature.name for feature in setting.agreement.features]
     explained = [event.explained for event in prepared.events if isinstance(event, DataPrepared)]
     head = f"{len(names)} columns become {len(setting.recipe.feature_names)} numbers a row: {', '.join(names)}."
-    return (head, *(explained[0] if explained else ()))
+    return (head, *(explained[0] if explained else ()), *_harmonised(study))
+
+
+def _harmonised(study: Study) -> Iterator[str]:
+    for told in harmonised(study.data.harmonise or {}, study.data.units):
+        yield f"{_capital(told)}. The site does this when it reads its rows, before anything else."
 
 
 def _training(study: Study, runs: tuple[RunPlan, ...]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from medfl.learn.transfer.fitting import fitted
 from medfl.learn.transfer.source import Made, Source, from_factory
 from medfl.run.plan import RunPlan
 from medfl.run.preparing import Setting
-from medfl.spec.model import Torch
+from medfl.spec.model import ModelPart, Torch
 from medfl.spec.start import Start
 
 Find: TypeAlias = Callable[[Start], Source]
@@ -77,7 +77,7 @@ def nowhere(start: Start) -> Source:
 
 def _require_bundled(part: object, model: Model, fresh: Floats) -> None:
     """Refuse a model that draws all its weights: nothing that was learned comes along with it."""
-    if not isinstance(part, Torch):
+    if not isinstance(part, Torch | ModelPart):
         raise PlanError(
             "a built-in model brings no weights along",
             where="[model.start] weights",
@@ -89,8 +89,12 @@ def _require_bundled(part: object, model: Model, fresh: Floats) -> None:
     # Zeros and ones, as biases and gains begin, are the same each time and yet nothing that was learned.
     if not any(one.tobytes() == other.tobytes() and not np.isin(one, (0.0, 1.0)).all() for one, other in drawn):
         raise PlanError(
-            f'the torch factory "{part.name}" draws its weights at random: it brings none along',
+            f"{_maker(part)} draws its weights at random: it brings none along",
             where="[model.start] weights",
             received='"bundled"',
-            remedy="let the factory load its weights, name a safetensors file, or leave [model.start] out",
+            remedy="let it load its weights, name a safetensors file, or leave [model.start] out",
         )
+
+
+def _maker(part: Torch | ModelPart) -> str:
+    return f'the torch factory "{part.name}"' if isinstance(part, Torch) else f"the model {part.kind}"

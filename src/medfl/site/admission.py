@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from medfl.errors import listed
 from medfl.messages import Request
 from medfl.privacy.budget import DELTA as LARGEST_DELTA
 from medfl.site.policy import Facts, Verdict
 from medfl.site.rules import ANY, Rules
+from medfl.spec.data import Data
+from medfl.spec.harmonising import name_there
 from medfl.spec.study import Study
 
+Site: TypeAlias = str | None
+"""A site's name in the study, where it is known."""
 SHORTEST_DIGEST = 12
 """Digits of a digest that name a study, at least."""
 
 
-def of_study(rules: Rules, study: Study) -> Iterator[Verdict]:
-    """Yield what each rule says of a study, as far as it can be said without its tables; the noes have a remedy."""
+def of_study(rules: Rules, study: Study, *, site: str | None = None) -> Iterator[Verdict]:
+    """Yield what each rule says of a study, as far as it can be said without its tables; the noes have a remedy.
+
+    Parameters
+    ----------
+    rules, study
+        The policy, and what is asked.
+    site
+        The site's name in the study; where it is not known, names that any site has otherwise are not looked at.
+    """
     for rule in _OF_STUDY:
-        yield rule(rules, study)
+        yield rule(rules, study, site)
 
 
 def of_request(rules: Rules, request: Request, study: Study, facts: Facts) -> Iterator[Verdict]:
     """Yield what each rule says of a request; the last one opens the table."""
-    yield from of_study(rules, study)
+    yield from of_study(rules, study, site=request.site)
     yield _round(rules, request, study)
-    yield _agreed_columns(rules, request)
+    yield _agreed_columns(rules, request, study)
     yield _rows(rules, facts)
 
 
-def _study(rules: Rules, study: Study) -> Verdict:
+def _study(rules: Rules, study: Study, _: Site) -> Verdict:
     allowed, name = rules.accepts.studies, study.study.name
     if allowed == ANY:
         return Verdict(True, "accepts.studies", "every study is accepted")
@@ -44,11 +57,11 @@ def _study(rules: Rules, study: Study) -> Verdict:
     )
 
 
-def _model(rules: Rules, study: Study) -> Verdict:
+def _model(rules: Rules, study: Study, _: Site) -> Verdict:
     return _kind("accepts.models", "models", rules.accepts.models, study.model.kind)
 
 
-def _algorithm(rules: Rules, study: Study) -> Verdict:
+def _algorithm(rules: Rules, study: Study, _: Site) -> Verdict:
     return _kind("accepts.algorithms", "aggregation rules", rules.accepts.algorithms, study.algorithm.kind)
 
 
@@ -63,7 +76,7 @@ def _kind(rule: str, what: str, allowed: tuple[str, ...] | str, asked: str) -> V
     )
 
 
-def _rounds(rules: Rules, study: Study) -> Verdict:
+def _rounds(rules: Rules, study: Study, _: Site) -> Verdict:
     asked, most = study.algorithm.rounds, rules.accepts.maximum_rounds
     return Verdict(
         asked <= most,
@@ -73,13 +86,35 @@ def _rounds(rules: Rules, study: Study) -> Verdict:
     )
 
 
-def _columns(rules: Rules, study: Study) -> Verdict:
+def _columns(rules: Rules, study: Study, site: Site) -> Verdict:
     data, how, dp = study.data, study.evaluation, study.privacy.dp
     asked = [data.target, *(data.features or ()), *data.categorical]
     asked += [one.column for one in (how.subgroups or {}).values()]
     asked += [how.id_column] if how.id_column is not None else []
     asked += [dp.patient_id] if dp is not None and dp.patient_id is not None else []
-    return _known(rules, asked)
+    return _known(rules, there(study.data, asked, site))
+
+
+def there(data: Data, names: Iterable[str], site: Site) -> list[str]:
+    """Return what columns of a study are called at a site, and what else it would have read there.
+
+    Where the site's name is not known, those that any site has under another name are left out.
+    """
+    if site is None:
+        unsure = {name for table in (data.harmonise or {}).values() for name in table.columns}
+        return [name for name in names if name not in unsure]
+    columns = data.translations(site)
+    return list(dict.fromkeys(name_there(columns, name) for name in (*names, *columns)))
+
+
+def _harmonise(rules: Rules, study: Study, site: Site) -> Verdict:
+    asked = study.data.harmonise if site is None else study.data.translations(site)
+    return Verdict(
+        rules.accepts.harmonise or not asked,
+        "accepts.harmonise",
+        "the study has columns read otherwise than they are" if asked else "columns are read as they are",
+        "write harmonise = true in [accepts], or leave the site out of [data.harmonise]",
+    )
 
 
 def _known(rules: Rules, asked: list[str]) -> Verdict:
@@ -96,7 +131,7 @@ def _known(rules: Rules, asked: list[str]) -> Verdict:
     )
 
 
-def _test_lists(rules: Rules, study: Study) -> Verdict:
+def _test_lists(rules: Rules, study: Study, _: Site) -> Verdict:
     asked = study.evaluation.test_ids is not None
     return Verdict(
         rules.accepts.test_lists or not asked,
@@ -106,20 +141,21 @@ def _test_lists(rules: Rules, study: Study) -> Verdict:
     )
 
 
-def _patients(rules: Rules, study: Study) -> Verdict:
+def _patients(rules: Rules, study: Study, site: Site) -> Verdict:
     """Refuse units that the study has made up: how many rows and units there are of each counts as known."""
     dp = study.privacy.dp
     if dp is None or dp.patient_id is None:
         return Verdict(True, "accepts.patient_id", "the study protects no patients of several rows")
+    column = name_there({} if site is None else study.data.translations(site), dp.patient_id)
     return Verdict(
-        dp.patient_id == rules.accepts.patient_id,
+        column == rules.accepts.patient_id,
         "accepts.patient_id",
-        f"patients are told apart by {dp.patient_id!r}, and that is for the site's owner to say",
-        f'write patient_id = "{dp.patient_id}" in [accepts] if it tells patients apart and nothing else of them',
+        f"patients are told apart by {column!r}, and that is for the site's owner to say",
+        f'write patient_id = "{column}" in [accepts] if it tells patients apart and nothing else of them',
     )
 
 
-def _smallest_group(rules: Rules, study: Study) -> Verdict:
+def _smallest_group(rules: Rules, study: Study, _: Site) -> Verdict:
     least, asked = rules.counts.minimum, study.evaluation.fewest
     if study.evaluation.subgroups is None:
         return Verdict(True, "counts.minimum", "no groups of patients are asked for")
@@ -131,7 +167,7 @@ def _smallest_group(rules: Rules, study: Study) -> Verdict:
     )
 
 
-def _statistics(rules: Rules, study: Study) -> Verdict:
+def _statistics(rules: Rules, study: Study, _: Site) -> Verdict:
     """Refuse before any work what would be refused after it."""
     missing = [name for name in ("sums", "update") if name not in rules.releases.statistics]
     if missing:
@@ -148,7 +184,7 @@ def _statistics(rules: Rules, study: Study) -> Verdict:
     return Verdict(True, "releases.statistics", reason)
 
 
-def _ranges(rules: Rules, study: Study) -> Verdict:
+def _ranges(rules: Rules, study: Study, _: Site) -> Verdict:
     if rules.releases.ranges != "withheld":
         return Verdict(True, "releases.ranges", f"ranges of columns leave: {rules.releases.ranges}")
     if study.privacy.dp is not None:
@@ -161,7 +197,7 @@ def _ranges(rules: Rules, study: Study) -> Verdict:
     )
 
 
-def _details(rules: Rules, study: Study) -> Verdict:
+def _details(rules: Rules, study: Study, _: Site) -> Verdict:
     if "rows" in rules.releases.details:
         return Verdict(True, "releases.details", "the number of rows may leave")
     return Verdict(
@@ -172,7 +208,7 @@ def _details(rules: Rules, study: Study) -> Verdict:
     )
 
 
-def _secure(rules: Rules, study: Study) -> Verdict:
+def _secure(rules: Rules, study: Study, _: Site) -> Verdict:
     refused = rules.requires.secure_aggregation and study.privacy.secure_aggregation is False
     needed = "must be" if rules.requires.secure_aggregation else "need not be"
     return Verdict(
@@ -183,7 +219,7 @@ def _secure(rules: Rules, study: Study) -> Verdict:
     )
 
 
-def _epsilon(rules: Rules, study: Study) -> Verdict:
+def _epsilon(rules: Rules, study: Study, _: Site) -> Verdict:
     required, rule, asked = rules.requires.epsilon, "requires.epsilon", study.privacy.dp
     if required is None:
         return Verdict(True, rule, "a study need not be differentially private")
@@ -205,12 +241,13 @@ def _epsilon(rules: Rules, study: Study) -> Verdict:
     )
 
 
-_OF_STUDY: tuple[Callable[[Rules, Study], Verdict], ...] = (
+_OF_STUDY: tuple[Callable[[Rules, Study, Site], Verdict], ...] = (
     _study,
     _model,
     _algorithm,
     _rounds,
     _columns,
+    _harmonise,
     _test_lists,
     _patients,
     _smallest_group,
@@ -232,7 +269,7 @@ def _round(rules: Rules, request: Request, study: Study) -> Verdict:
     )
 
 
-def _agreed_columns(rules: Rules, request: Request) -> Verdict:
+def _agreed_columns(rules: Rules, request: Request, study: Study) -> Verdict:
     """Look at the columns that the hub says the sites agreed on: it may say anything."""
     agreement = request.content.get("agreement")
     if not isinstance(agreement, dict):
@@ -240,7 +277,8 @@ def _agreed_columns(rules: Rules, request: Request) -> Verdict:
     features = agreement.get("features")
     every = features if isinstance(features, list) else []
     named = [one.get("name") if isinstance(one, dict) else one for one in every]
-    return _known(rules, [str(name) for name in (*named, agreement.get("target"))])
+    asked = [str(name) for name in (*named, agreement.get("target"))]
+    return _known(rules, there(study.data, asked, request.site))
 
 
 def _rows(rules: Rules, facts: Facts) -> Verdict:

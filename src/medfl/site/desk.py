@@ -23,6 +23,7 @@ from medfl.learn.data.recipe import Recipe, examples
 from medfl.learn.data.schema import Schema, infer
 from medfl.learn.data.sheet import Sheet, Table, sheet_of
 from medfl.learn.data.split import by_ids, split
+from medfl.learn.data.translated import translated
 from medfl.learn.model import Examples, Floats, Model
 from medfl.learn.models import build
 from medfl.learn.statistic import Statistic
@@ -32,6 +33,7 @@ from medfl.privacy.division import by_patient, by_place, divided, drawn, patient
 from medfl.privacy.placed import placed
 from medfl.site.guard import Guard, Units
 from medfl.site.purse import Purse
+from medfl.spec.harmonising import name_there
 from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
 
@@ -86,6 +88,7 @@ class Desk:
         self._columns, self._purse = columns, purse
         self._studies: dict[str, tuple[Study, Algorithm]] = {}
         self._sheet: Sheet | None = None
+        self._translated: tuple[object, Sheet] | None = None
         self._split: tuple[object, tuple[Clean, Clean]] | None = None
         self._prepared: tuple[object, Prepared] | None = None
         self._counted: tuple[object, Units] | None = None
@@ -100,14 +103,23 @@ class Desk:
         return self._studies[text]
 
     def sheet(self) -> Sheet:
-        """Return the site's table, as far as anybody may know of it."""
+        """Return the site's table as it is, as far as anybody may know of it."""
         if self._sheet is None:
             self._sheet = sheet_of(self._open()).showing(self._columns)
         return self._sheet
 
+    def translated(self, study: Study) -> Sheet:
+        """Return the site's table as a study has it: under its names, in its units, with its codes."""
+        columns = study.data.translations(self._name)
+        if not columns:
+            return self.sheet()
+        if self._translated is None or self._translated[0] != columns:
+            self._translated = (columns, translated(self.sheet(), columns))
+        return self._translated[1]
+
     def schema(self, study: Study) -> Schema:
         """Return what the table looks like; the ID column is nobody's feature."""
-        sheet, dp = self.sheet().without(study.evaluation.id_column), study.privacy.dp
+        sheet, dp = self.translated(study).without(study.evaluation.id_column), study.privacy.dp
         return infer(sheet, study.data) if dp is None else declared(sheet.without(dp.patient_id), study.data, dp)
 
     def summed(self, study: Study, request: Request) -> tuple[dict[str, Any], Statistic]:
@@ -142,7 +154,7 @@ class Desk:
             raise RefusedError("no privacy ledger is kept here", where=self._name, remedy="leave privacy.dp out")
         parts = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
         if self._counted is None or self._counted[0] is not parts:
-            train, test = (self._units(dp, part) for part in parts)
+            train, test = (self._units(study, dp, part) for part in parts)
             self._counted = (parts, Units(train, test, (len(parts[0]), len(parts[1])), _content(parts, train, test)))
         units, dataset = self._counted[1], self._purse.named(self.sheet().names)
         return Guard(self._purse, study, dp, request, dataset, self._division(study, dp, request.seed), units)
@@ -153,7 +165,7 @@ class Desk:
         if not asked:
             return {}
         _, test = self._parts(study, Agreement.from_json(request.content["agreement"]), request.seed)
-        sheet = self.sheet().without(study.evaluation.id_column)
+        sheet = self.translated(study).without(study.evaluation.id_column)
         return {name: groups(sheet, how, test.kept, missing=study.data.missing) for name, how in asked.items()}
 
     def parts(self, study: Study, request: Request) -> tuple[Clean, Clean]:
@@ -194,7 +206,7 @@ class Desk:
 
     def _rows(self, study: Study, agreement: Agreement) -> Clean:
         """Return the usable rows; where rows or patients are protected, all rows."""
-        sheet, dp = self.sheet(), study.privacy.dp
+        sheet, dp = self.translated(study), study.privacy.dp
         if dp is None:
             return clean(sheet, agreement, data=study.data, preprocess=study.preprocess)
         require_declared(agreement, study.data, dp)
@@ -207,7 +219,7 @@ class Desk:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         how = study.evaluation
         if how.test_ids is not None:
-            return by_ids(self._ids(how.id_column), self._listed(how.test_ids), kept=rows.kept)
+            return by_ids(self._ids(study, how.id_column), self._listed(how.test_ids), kept=rows.kept)
         dp = study.privacy.dp
         if dp is not None and dp.within_sites:
             return self._unit_by_unit(rows, study, dp, seed)
@@ -226,24 +238,25 @@ class Desk:
         if dp.patient_id is None:
             test = by_place(rows.kept, len(self.sheet()), fraction=how.test_fraction, seed=seed, site=self._name)
         else:
-            numbers, names = patients(self._patients(dp.patient_id)[rows.kept])
+            numbers, names = patients(self._patients(study, dp.patient_id)[rows.kept])
             draw = drawn(seed, self._name, None if self._purse is None else self._purse.secret)
             test = by_patient(numbers, names, fraction=how.test_fraction, draw=draw)
         return divided(test)
 
-    def _units(self, dp: DifferentialPrivacy, part: Clean) -> NDArray[np.int64] | None:
+    def _units(self, study: Study, dp: DifferentialPrivacy, part: Clean) -> NDArray[np.int64] | None:
         """Return the patient of each row; None where each row is a unit."""
         if dp.patient_id is None:
             return None
-        return patients(self._patients(dp.patient_id)[part.kept])[0]
+        return patients(self._patients(study, dp.patient_id)[part.kept])[0]
 
-    def _patients(self, column: str) -> NDArray[Any]:
-        return self._ids(column, key="[privacy.dp] patient_id")
+    def _patients(self, study: Study, column: str) -> NDArray[Any]:
+        return self._ids(study, column, key="[privacy.dp] patient_id")
 
     def _division(self, study: Study, dp: DifferentialPrivacy, seed: int) -> str:
         """Return a name that two divisions into training and test units share only if they are the same."""
         how = study.evaluation
-        words = [dp.patient_id, how.test_fraction, seed if how.split_seed is None else how.split_seed]
+        patient = dp.patient_id and name_there(study.data.translations(self._name), dp.patient_id)
+        words = [patient, how.test_fraction, seed if how.split_seed is None else how.split_seed]
         if dp.patient_id is None:
             # Rows are drawn by their places: with a row more above them, they have others.
             words.append(hashlib.sha256(np.ascontiguousarray(self.sheet().prints()).tobytes()).hexdigest())
@@ -252,8 +265,8 @@ class Desk:
             words.append(hashlib.sha256(b"division\x1f" + self._purse.secret).hexdigest())
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
-    def _ids(self, column: str | None, *, key: str = "[evaluation] id_column") -> NDArray[Any]:
-        sheet = self.sheet()
+    def _ids(self, study: Study, column: str | None, *, key: str = "[evaluation] id_column") -> NDArray[Any]:
+        sheet = self.translated(study)
         if column is None or column not in sheet.names:
             raise DataError(
                 "the table has no such ID column",

@@ -28,6 +28,7 @@ from medfl.privacy.suppression import Counts
 from medfl.site.judgement import coarse, enough, secret_rates
 from medfl.site.policy import Release, Verdict
 from medfl.site.rules import ANY, Rules
+from medfl.spec.harmonising import name_there
 from medfl.spec.study import Study
 
 
@@ -130,7 +131,8 @@ class _Leaving:
         details, known = self.rules.releases.details, self.rules.accepts.columns
         named = {*_named(self.release.study)}
         unused = tuple(name for name in schema.unused if "other-columns" in details or name in named)
-        columns = [one for one in schema.columns if known == ANY or one.name in known]
+        theirs = self.release.study.data.translations(self.release.request.site)
+        columns = [one for one in schema.columns if known == ANY or name_there(theirs, one.name) in known]
         rows = max(2, self._count(schema.rows, "rows"))
         seen = tuple(
             self._ranged(replace(one, missing=self._missing(one, schema.rows, rows), categories=self._categories(one)))

@@ -39,7 +39,7 @@ class Looking:
 
     def counted(self, column: str) -> Mapping[str, int]:
         """Return how many rows have each category of a column; for the target, each class."""
-        sheet, data = self.desk.sheet(), self.study.data
+        sheet, data = self.desk.translated(self.study), self.study.data
         if column == data.target and data.positive is not None:
             rule = positive.parse(data.positive)
             yes = rule.holds(sheet.cells(column, data.missing), column)
@@ -71,7 +71,7 @@ class Looking:
 
     def _missing(self) -> Mapping[str, Prints]:
         """Return the rows without a value in each column; which spellings mean that is for the study to say."""
-        prints, sheet = self.prints(), self.desk.sheet()
+        prints, sheet = self.prints(), self.desk.translated(self.study)
         cells = {column.name: sheet.cells(column.name, self.study.data.missing) for column in self._columns}
         return {
             f"missing/{name}": prints[found.codes < 0 if isinstance(found, Texts) else np.isnan(found.values)]

@@ -30,6 +30,7 @@ from medfl.site.remembered import Remembered
 from medfl.site.rules import ANY, Rules
 from medfl.site.rules_reading import read
 from medfl.site.written import Written
+from medfl.spec.harmonising import name_there
 from medfl.spec.study import Study
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Reception:
         known = self._datasets.all()
         if asked.verdict == "waiting" and rules.approval.mode == "within-policy":
             asked = self._by_rule(study, rules, known) or asked
-        require_accepted(rules, study)
+        require_accepted(rules, study, site=self.name)
         dataset = known.get(asked.dataset)
         if not asked.holds(dataset) or dataset is None:
             raise _not_approved(asked, study)
@@ -152,7 +153,7 @@ class Reception:
     def _by_rule(self, study: Study, rules: Rules, known: dict[str, DataSet]) -> Asked | None:
         """Approve what the standing rule lets in without a person; None where it does not."""
         name = dataset_for(study, self.name, known)
-        if name is None or any(not verdict.allowed for verdict in admission.of_study(rules, study)):
+        if name is None or any(not verdict.allowed for verdict in admission.of_study(rules, study, site=self.name)):
             return None
         self._log.append(decision("approved", study, by="policy", dataset=name))
         return self._approvals.approve(study, name, known[name], by="policy")
@@ -198,7 +199,7 @@ class Reception:
         return site
 
 
-def require_accepted(rules: Rules, study: Study) -> None:
+def require_accepted(rules: Rules, study: Study, *, site: str) -> None:
     """Refuse what no approval could let in: all that the policy says no to, but the study's name.
 
     Raises
@@ -208,7 +209,7 @@ def require_accepted(rules: Rules, study: Study) -> None:
     """
     complaints = [
         Complaint(f"the site's policy says no: {verdict.reason}", f"rule {verdict.rule}", "", verdict.remedy)
-        for verdict in admission.of_study(rules, study)
+        for verdict in admission.of_study(rules, study, site=site)
         if not verdict.allowed and verdict.rule != "accepts.studies"
     ]
     if complaints:
@@ -220,7 +221,8 @@ def dataset_for(study: Study, site: str, known: dict[str, DataSet]) -> str | Non
     named = (study.data.sites or {}).get(site)
     if named is not None and named in known:
         return named
-    fitting = [name for name, dataset in known.items() if dataset.target == study.data.target]
+    target = name_there(study.data.translations(site), study.data.target)
+    fitting = [name for name, dataset in known.items() if dataset.target == target]
     return fitting[0] if len(fitting) == 1 else None
 
 

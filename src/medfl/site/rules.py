@@ -19,8 +19,8 @@ class Accepts(Part):
 
     studies: tuple[str, ...] | Literal["any"] = ()
     """Names of studies, or digests as `medfl policy check` shows them, 12 digits at least; or "any"."""
-    models: tuple[Literal["logistic", "linear", "mlp", "torch"], ...] | Literal["any"] = ()
-    """Kinds of model; or "any"."""
+    models: tuple[str, ...] | Literal["any"] = ()
+    """Kinds of model, those of installed packages among them; or "any"."""
     algorithms: tuple[str, ...] | Literal["any"] = ()
     """Kinds of aggregation rule; or "any"."""
     columns: tuple[str, ...] | Literal["any"] = ()
@@ -31,6 +31,8 @@ class Accepts(Part):
     """Most rounds that a study may have."""
     test_lists: bool = False
     """Whether a study may name a file of this site with the IDs of its test rows."""
+    harmonise: bool = False
+    """Whether a study may have columns read under other names, in other units or with other codes."""
     patient_id: str | None = Field(default=None, min_length=1)
     """The only column by which a study may tell patients apart; left out: studies of unit = "patient" are refused."""
 

@@ -41,6 +41,8 @@ def _answered(rules: Rules) -> Iterator[str]:
     yield _APPROVAL[rules.approval.mode]
     lists = "may name" if accepts.test_lists else "may not name"
     yield f"A study {lists} a file with the IDs of its test rows; it is read only inside the study's folder."
+    may = "may" if accepts.harmonise else "may not"
+    yield f"A study {may} have columns read under other names, in other units or with other codes than they have here."
     if accepts.patient_id is None:
         yield "Studies that protect patients of several rows are not answered: no column is named to tell them apart."
     else:

@@ -13,12 +13,13 @@ from pydantic_core import ErrorDetails
 from medfl.site.admission import SHORTEST_DIGEST
 from medfl.site.rules import ANY, Rules
 from medfl.spec.anatomy import bare, element_of, members, parts_of, words_of
-from medfl.spec.discover import algorithms
+from medfl.spec.discover import algorithms, kind_of, models
 from medfl.spec.examine import refusal
 from medfl.spec.expected import expected, in_words
 from medfl.spec.finding import Finding, closest, key_text, one_of, toml, value_at
 from medfl.spec.lines import KeyPath, lines
 from medfl.spec.metrics import METRICS
+from medfl.spec.model import BUILT_IN
 from medfl.spec.part import Part, frozen
 from medfl.spec.reading import data_of, text_of
 
@@ -152,8 +153,8 @@ def _texts(value: object) -> Iterator[str]:
 
 def _unknown_names(rules: Rules) -> Iterator[Finding]:
     """Find names that mean nothing: a slip of the pen must not pass for a rule."""
-    known = tuple(sorted(str(part.model_fields["kind"].default) for part in algorithms()))
-    yield from _strange(("accepts", "algorithms"), rules.accepts.algorithms, known)
+    yield from _strange(("accepts", "models"), rules.accepts.models, (*BUILT_IN, *map(kind_of, models())))
+    yield from _strange(("accepts", "algorithms"), rules.accepts.algorithms, tuple(map(kind_of, algorithms())))
     yield from _strange(("releases", "metrics"), rules.releases.metrics, tuple(METRICS))
     for name in () if rules.accepts.studies == ANY else rules.accepts.studies:
         digits = all(letter in "0123456789abcdef" for letter in name)

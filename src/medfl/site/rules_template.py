@@ -22,6 +22,7 @@ STARTS = frozen(
         "models": ["logistic", "linear", "mlp"],
         "algorithms": "any",
         "columns": "any",
+        "harmonise": True,
         "statistics": ["sums", "update", "evaluation", "subgroups", "importance"],
         "details": ["rows", "classes", "missing", "loss", "metrics", "intervals"],
         "metrics": "any",

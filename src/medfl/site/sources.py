@@ -14,7 +14,7 @@ from medfl.learn.data.sheet import Part, Sheet, Table
 from medfl.learn.data.tables import as_frame, bundled, read_table
 from medfl.privacy.secure.identity import Identity
 from medfl.privacy.secure.member import Member
-from medfl.privacy.secure.unmasked import UnmaskedHere
+from medfl.privacy.secure.unmasked import Unmasked, UnmaskedHere
 from medfl.site.answer import Site
 from medfl.site.memory import FolderVault
 from medfl.site.policy import Policy
@@ -130,7 +130,19 @@ class Sources:
         return self._file(data, simulate.table)
 
 
-def introduce(sites: Mapping[str, Site], root: Identity) -> None:
+def introduce_one(sites: Mapping[str, Site], name: str, vaults: Path, *, unmasked: Unmasked) -> Site:
+    """Return one of several simulated sites, introduced to the others, with a memory that outlives its process."""
+    introduce({name: sites[name]}, Identity.at(vaults / IDENTITY), others=sites, unmasked=unmasked)
+    return sites[name]
+
+
+def introduce(
+    sites: Mapping[str, Site],
+    root: Identity,
+    *,
+    others: Collection[str] = (),
+    unmasked: Unmasked | None = None,
+) -> None:
     """Give simulated sites their part in secure aggregation, as enrolment does with real ones.
 
     Parameters
@@ -139,11 +151,15 @@ def introduce(sites: Mapping[str, Site], root: Identity) -> None:
         Sites by name; each gets to know all others.
     root
         What their identities are derived from, so that every process of the simulation has the same.
+    others
+        Names of sites of other processes.
+    unmasked
+        Where they note what they helped to unmask; in memory where None.
     """
-    identities = {name: Identity(root.derived("simulated site", name)) for name in sites}
-    directory = {name: identity.public for name, identity in identities.items()}
+    identities = {name: Identity(root.derived("simulated site", name)) for name in {*sites, *others}}
+    directory = {name: identity.public for name, identity in sorted(identities.items())}
     for name, site in sites.items():
-        site.member = Member(name, identities[name], directory, unmasked=UnmaskedHere())
+        site.member = Member(name, identities[name], directory, unmasked=unmasked or UnmaskedHere())
 
 
 def _dealt(frame: pd.DataFrame, data: Data, simulate: Simulate, seed: int) -> dict[str, Callable[[], Table]]:

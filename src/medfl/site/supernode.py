@@ -33,6 +33,7 @@ from medfl.site.policy import Facts, Verdict
 from medfl.site.purse import Purse, secret_in
 from medfl.site.remembered import Remembered
 from medfl.site.rules_reading import read
+from medfl.site.share import NUMBER, Share
 from medfl.site.written import Written
 from medfl.spec.checks import SITE
 from medfl.spec.study import Study
@@ -146,6 +147,12 @@ class Place:
         )
         return site
 
+    def present(self) -> str:
+        """Return the site's name, where all that it needs is there."""
+        self.policy()
+        Identity.at(self.home / IDENTITY)
+        return self.site
+
     def policy(self) -> Written:
         """Return the policy that the site has written.
 
@@ -179,7 +186,7 @@ class Stranger(Written):
         return Written.admits(self, request, study, facts=facts)
 
 
-def answered(message: Message, config: Mapping[str, Any]) -> Message:
+def answered(message: Message, config: Mapping[str, Any], study: Path | None = None) -> Message:
     """Return the reply to a message that Flower has brought.
 
     This is a boundary: Flower would send the text of any error to the hub, and that text may hold a value.
@@ -189,17 +196,20 @@ def answered(message: Message, config: Mapping[str, Any]) -> Message:
     message
         What came.
     config
-        The node config: ``site``, ``data``, ``home``, and ``plugin`` where the site has one.
+        The node config: ``site``, ``data``, ``home``, and ``plugin`` where the site has one. A node of Flower's own
+        simulation has ``partition-id`` and ``num-partitions`` instead.
+    study
+        The file of the study that came along, for simulated nodes.
     """
     # Flower is an extra.
     from medfl.run.flower.app import refused, replied
 
     try:
-        place = Place.named(config)
+        place = _place(config, study)
         with _at_home(place.home):
             plugins.load([place.plugin] if place.plugin else [])
             folder = place.home / "postbox"
-            return replied(message, partial(answer, place), site=partial(_name, place), folder=folder)
+            return replied(message, partial(answer, place), site=place.present, folder=folder)
     except MedflError as error:
         return refused(message, error)
     except Exception as error:
@@ -207,7 +217,7 @@ def answered(message: Message, config: Mapping[str, Any]) -> Message:
         return refused(message, _redacted(error))
 
 
-def answer(place: Place, request: Request) -> Reply | Refusal:
+def answer(place: Place | Share, request: Request) -> Reply | Refusal:
     """Open the site and let it answer, so that what is wrong with its home is an answer too."""
     try:
         site = place.opened(request)
@@ -216,11 +226,10 @@ def answer(place: Place, request: Request) -> Reply | Refusal:
     return site.answer(request)
 
 
-def _name(place: Place) -> str:
-    """Return the site's name, where all that it needs is there."""
-    place.policy()
-    Identity.at(place.home / IDENTITY)
-    return place.site
+def _place(config: Mapping[str, Any], study: Path | None) -> Place | Share:
+    if study is not None and NUMBER in config and "site" not in config:
+        return Share.named(config, study)
+    return Place.named(config)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from itertools import chain
 from medfl.spec.checks_of_judging import grouped, judging, regrouped
 from medfl.spec.checks_of_privacy import guarding
 from medfl.spec.checks_of_secrecy import secrecy
+from medfl.spec.checks_of_tables import harmonising
 from medfl.spec.data import ByColumn, Data, Dirichlet, Quantiles
 from medfl.spec.examine import examined, refusal
 from medfl.spec.finding import Finding, closest
@@ -66,6 +67,7 @@ def _findings(study: Study, whole: Study) -> list[Finding]:
         _outcome(study),
         _sites(study),
         _dealing(study),
+        harmonising(study, known=_speaking(study, whole)),
         _test_rows(study),
         judging(study, sites=_site_count(study.data)),
         guarding(study, whole, sites=_site_count(study.data)),
@@ -105,7 +107,8 @@ def _columns(study: Study, whole: Study) -> Iterator[Finding]:
     speaking = list(_column_names(study))
     known: tuple[str, ...]
     if data.columns is not None:
-        known, there = data.columns, "data.columns"
+        renamed = [name for table in (data.harmonise or {}).values() for name in table.columns]
+        known, there = (*data.columns, *renamed), "data.columns"
     elif data.features is not None:
         # An arm may learn from fewer features; what it does not use any more may stay marked as categorical.
         known, there = (*data.features, *(whole.data.features or ()), data.target), "data.features"
@@ -117,6 +120,13 @@ def _columns(study: Study, whole: Study) -> Iterator[Finding]:
             meant = closest(name, known)
             remedy = f"did you mean {meant}?" if meant else f"add it to {there}, or leave it out"
             yield Finding(path, f"there is no column {name} in {there}", remedy)
+
+
+def _speaking(study: Study, whole: Study) -> set[str] | None:
+    """Return the columns that a study speaks of; None where it learns from all there are."""
+    if study.data.features is None:
+        return None
+    return {*(name for _, name in _column_names(study)), *(whole.data.features or ())}
 
 
 def _column_names(study: Study) -> Iterator[tuple[KeyPath, str]]:

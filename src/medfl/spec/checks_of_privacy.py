@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from medfl.spec.finding import Finding
+from medfl.spec.model import BUILT_IN, ModelPart
 from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
 
@@ -67,6 +68,9 @@ def _within(study: Study) -> Iterator[Finding]:
     if rule.kind == "qfedavg":
         what = "qfedavg weighs sites by their training loss, which is released without noise"
         yield Finding(("algorithm", "kind"), what, "choose a rule that uses updates only, such as fedavg or fedyogi")
+    if isinstance(study.model, ModelPart):
+        what = f"a model of kind {study.model.kind} does not tell each row's gradient apart"
+        yield Finding(("model", "kind"), what, f"choose one of {', '.join(BUILT_IN)}")
     if getattr(study.model, "batch_norm", None) in ("shared", "local"):
         what = "batch normalisation mixes the rows of a batch: one unit's gradient is not its own"
         yield Finding(("model", "batch_norm"), what, 'choose batch_norm = "group"')

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from medfl.spec.harmonising import SiteColumns, Translation
 from medfl.spec.part import FrozenDict, Part, Table, tagged
 
 
@@ -92,13 +93,15 @@ class Data(Part):
     missing: tuple[str, ...] = ()
     """Further spellings of a missing value; empty cells, NA and NaN always are."""
     units: Table[str] = Field(default_factory=FrozenDict)
-    """Unit of a column, as text; shown, compared between sites, never converted."""
+    """Unit of a column, as text; shown and compared between sites. What converts is `harmonise`."""
     one_class: Literal["refuse", "keep"] | None = None
     """What to do with a site that has one outcome only; left out: "keep" where rows are dealt out, else "refuse"."""
     sites: Table[str] | None = None
     """One file for each site, relative to the spec's file."""
     simulate: Simulate | None = None
     """One table dealt out to simulated sites, instead of `sites`."""
+    harmonise: Table[SiteColumns] | None = Field(default=None, min_length=1)
+    """For each site whose table is written otherwise: the names, units and codes that its columns have there."""
 
     @model_validator(mode="after")
     def _sites_or_simulate(self) -> Self:
@@ -107,3 +110,8 @@ class Data(Part):
         if self.sites is not None and not self.sites:
             raise ValueError("data.sites is empty: name at least one site and its file")
         return self
+
+    def translations(self, site: str) -> dict[str, Translation]:
+        """Return how a site's columns are read, by the study's names of them; nothing where they are as they are."""
+        found = (self.harmonise or {}).get(site)
+        return {} if found is None else found.columns

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from medfl.spec.part import FrozenDict, Part, Table, tagged
+from medfl.spec.part import FrozenDict, Part, Table
 from medfl.spec.start import Start
 
 Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "leaky-relu", "elu"]
@@ -60,4 +60,30 @@ class Torch(Started):
     2018), in which rows do not meet, as differential privacy needs."""
 
 
-Model = Annotated[Logistic | Linear | MLP | Torch, Field(discriminator="kind"), tagged("kind", "logistic")]
+class ModelPart(Started):
+    """The base of a model of another package; subclasses add ``kind: Literal["…"]`` and their parameters.
+
+    Besides, they say how the model is made: see :class:`medfl.learn.model.Makes`. They are found through the entry
+    points of group ``medfl.models``: each that names a package stands for all models in its modules.
+
+    Attributes
+    ----------
+    title
+        What the model is, as it stands in a sentence: "a logistic regression on random waves"; empty for its kind.
+    """
+
+    title: ClassVar[str] = ""
+
+    kind: str
+    """The model's name."""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Its own parameters."""
+        return self.model_dump(exclude={"kind", "start"})
+
+
+BuiltIn: TypeAlias = Logistic | Linear | MLP | Torch
+Model: TypeAlias = BuiltIn | ModelPart
+BUILT_IN = ("logistic", "linear", "mlp", "torch")
+"""The kinds that need no other package."""

@@ -14,10 +14,11 @@ from pydantic import Field, SerializeAsAny, model_validator
 
 from medfl.spec.algorithm import AlgorithmPart
 from medfl.spec.data import Data
-from medfl.spec.discover import algorithms
+from medfl.spec.discover import algorithms, models
 from medfl.spec.evaluation import Evaluation
 from medfl.spec.merging import Override, merge
-from medfl.spec.model import Logistic, Model
+from medfl.spec.model import MLP, Linear, Logistic, Torch
+from medfl.spec.model import Model as AnyModel
 from medfl.spec.part import Part, tagged
 from medfl.spec.preprocess import Preprocess
 from medfl.spec.privacy import Privacy
@@ -28,7 +29,13 @@ PARTS = ("data", "preprocess", "model", "training", "algorithm", "evaluation", "
 
 if TYPE_CHECKING:
     Algorithm: TypeAlias = AlgorithmPart
+    Model: TypeAlias = AnyModel
 else:
+    Model = Annotated[
+        Union[Logistic, Linear, MLP, Torch, *models()],
+        Field(discriminator="kind"),
+        tagged("kind", "logistic"),
+    ]
     Algorithm = Annotated[Union[algorithms()], Field(discriminator="kind"), tagged("kind", "fedavg")]  # noqa: UP007
 
 

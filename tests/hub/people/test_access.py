@@ -38,6 +38,10 @@ EXPECTED = {
     "GET /studies/{execution}/files/{name}": Action.SEE_STUDY,
     "GET /studies/{execution}/report.html": Action.SEE_STUDY,
     "GET /studies/{execution}/results": Action.SEE_STUDY,
+    "GET /api/studies/{execution}/tables/{name}": Action.SEE_STUDY,
+    "GET /studies/{execution}/figures/{name}.png": Action.SEE_STUDY,
+    "GET /studies/{execution}/figures/{name}.svg": Action.SEE_STUDY,
+    "GET /studies/{execution}/tables/{name}.csv": Action.SEE_STUDY,
     "GET /studies/{execution}/watch": Action.SEE_STUDY,
     "POST /drafts": Action.BEGIN_DRAFT,
     "POST /drafts/{name}/copy": Action.SEE_DRAFT,
@@ -48,6 +52,7 @@ EXPECTED = {
     "POST /drafts/{name}/table": Action.CHANGE_DRAFT,
     "POST /drafts/{name}/text": Action.CHANGE_DRAFT,
     "POST /drafts/{name}/unfork": Action.CHANGE_DRAFT,
+    "POST /language": Action.SIGN_IN,
     "POST /studies": Action.LAUNCH_STUDY,
     "POST /studies/{execution}/go-on": Action.STEER_STUDY,
     "POST /studies/{execution}/stop": Action.STEER_STUDY,
@@ -56,15 +61,16 @@ EXPECTED = {
 """What each address does: whoever adds one writes down here who may use it, and why."""
 FREE = {"/api/openapi.json", "/static/palette.css", "/static"}
 """What everybody may read: the pages' looks, and what addresses there are (this one behind the guard)."""
-FOREIGN = {
+FOREIGN: dict[Action, set[Role | None]] = {
+    Action.SIGN_IN: {None, *Role},
     Action.SEE_HOME: set(Role),
     Action.BEGIN_DRAFT: {Role.COORDINATOR, Role.RESEARCHER},
     Action.LAUNCH_STUDY: {Role.COORDINATOR, Role.RESEARCHER},
     Action.SEE_STUDY: {Role.COORDINATOR, Role.AUDITOR},
     Action.STEER_STUDY: {Role.COORDINATOR},
     Action.SEE_DRAFT: {Role.AUDITOR},
-    Action.CHANGE_DRAFT: set[Role](),
-    Action.SHARE_DRAFT: set[Role](),
+    Action.CHANGE_DRAFT: set(),
+    Action.SHARE_DRAFT: set(),
 }
 """Who passes, for a study and a draft that are somebody else's."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,9 +22,12 @@ from flwr.supercore.task_identity import TaskIdentity
 from medfl.flower_app import write
 from medfl.flower_home import introduce, settle
 from medfl.messages import Request, from_bytes
+from medfl.publish.code import Models
+from medfl.publish.flower_app import App, save
 from medfl.run.flower.greeting import HELLO
 from medfl.run.flower.wire import brought
 from medfl.site.supernode import POLICY
+from medfl.testing.command import typed
 from medfl.testing.federation import NAMES
 from medfl.testing.policies import text
 
@@ -113,6 +116,7 @@ class Consortium:
     app: Path
     configs: dict[str, dict[str, Any]]
     grid: LocalGrid
+    written: App
 
     @property
     def home(self) -> Path:
@@ -162,11 +166,61 @@ def consortium(edited: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> 
             introduced(configs)
         app = study.parent / "app"
         shutil.rmtree(app, ignore_errors=True)
-        write(study, app)
+        written = write(study, app)
         client = cast(ClientApp, runpy.run_path(str(app / "client_app.py"))["app"])
         nodes = {10 + number: Node(config) for number, config in enumerate(configs.values())}
-        return Consortium(study, app, configs, LocalGrid(client, nodes))
+        return Consortium(study, app, configs, LocalGrid(client, nodes), written)
 
+    _as_a_task(monkeypatch)
+    yield make
+
+
+SIMULATED = """
+[study]
+name = "tumours"
+
+[data]
+target = "diagnosis"
+positive = "malignant"
+
+[data.simulate]
+bundled = "breast-cancer"
+sites = 3
+
+[algorithm]
+kind = "fedavg"
+rounds = 2
+
+[evaluation]
+bootstrap = 20
+"""
+
+
+@pytest.fixture
+def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Consortium]:
+    """Return a function that makes the app of a study on a bundled table, and nodes that know their number only."""
+
+    def make(*, more: str = "", models: Models | None = None) -> Consortium:
+        study = tmp_path / "study.toml"
+        study.write_text(SIMULATED + more, encoding="utf-8")
+        written = replace(write(study, tmp_path / "draft"), models=models or {})
+        if models is None and more:
+            runs = typed("run", study, "--home", tmp_path / "before", "--json").json["runs"]
+            written = replace(written, models={(run["arm"], run["seed"]): run["model"] for run in runs})
+        save(written, tmp_path / "app")
+        client = cast(ClientApp, runpy.run_path(str(tmp_path / "app" / "client_app.py"))["app"])
+        configs = {
+            name: {"partition-id": number, "num-partitions": len(written.sites)}
+            for number, name in enumerate(written.sites)
+        }
+        nodes = {10 + number: Node(config) for number, config in enumerate(configs.values())}
+        return Consortium(study, tmp_path / "app", configs, LocalGrid(client, nodes), written)
+
+    monkeypatch.setenv("MEDFL_HOME", str(tmp_path / "journal"))
+    _as_a_task(monkeypatch)
+    return make
+
+
+def _as_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_run_id", "_task_id", "_node_id"):
         monkeypatch.setattr(TaskIdentity, name, 1)  # as Flower does for the process of a task
-    yield make

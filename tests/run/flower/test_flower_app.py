@@ -5,17 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zipfile import ZipFile
 
 import pytest
 from flwr.cli.build import build_fab_from_disk
 from flwr.cli.config_utils import load_and_validate
 
-from medfl.errors import EngineError, PlanError, RefusedError, SecureError
+from medfl.errors import DataError, EngineError, PlanError, RefusedError, SecureError
 from medfl.events import RunPlanned, SiteFailed
+from medfl.flower_app import write
 from medfl.messages import Request, from_bytes
+from medfl.publish.flower_app import packed
 from medfl.run.flower import grid as engine
 from medfl.run.flower.grid import GridLine
 from medfl.run.flower.wire import brought
@@ -285,3 +289,81 @@ def test_the_journal_says_what_carried_it(consortium: Make) -> None:
     report = made.study.parent / "report.html"
     assert typed("report", run["run"], "--home", made.home, "-o", report).code == 0
     assert "This is what left each site." in report.read_text(encoding="utf-8")
+
+
+class TestSimulated:
+    """Nodes that know their number only, as those of Flower's own simulation do."""
+
+    def test_shares_of_a_table_that_came_along_give_the_models_of_one_process(
+        self, simulated: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        made = simulated(more=f'baselines = ["centralised", "local-only"]\n{CLEAR}')
+        caplog.set_level("INFO", logger="flwr")
+        made.start()
+        assert sorted(over_flower(made), key=str) == sorted(in_process(made.study), key=str)
+        assert "the models are those of the study, to the bit" in caplog.text
+
+    def test_secure_sums_too(self, simulated: Make) -> None:
+        made = simulated()
+        made.start()
+        assert over_flower(made) == in_process(made.study)
+        asked = [from_bytes(brought(one)) for _, one, _ in made.grid.heard[3:]]
+        assert {one.task for one in asked if isinstance(one, Request)} >= {"train", "unmask"}
+
+    def test_another_model_than_before_fails_the_run(self, simulated: Make) -> None:
+        made = simulated(models={("base", 0): "0" * 64})
+        with pytest.raises(DataError, match="another one than before"):
+            made.start()
+
+    @pytest.mark.parametrize("config", [{"partition-id": 0, "num-partitions": 2}, {"partition-id": 7}])
+    def test_as_many_nodes_as_sites(self, config: dict[str, int], simulated: Make) -> None:
+        made = simulated()
+        made.grid.nodes[10].config = config
+        with pytest.raises(EngineError, match="num-supernodes=3"):
+            made.start()
+
+    def test_no_file_of_this_machine_is_read(self, simulated: Make) -> None:
+        made = simulated()
+        study = made.app / "study.toml"
+        text = study.read_text(encoding="utf-8")
+        study.write_text(text.replace('bundled = "breast-cancer"', 'table = "/etc/passwd"'), encoding="utf-8")
+        with pytest.raises(PlanError, match="deals one table out"):
+            made.start()
+        with pytest.raises(EngineError, match="no table but those that came along"):
+            engine.Reception(made.grid, made.configs).wait(0)
+
+    def test_the_archive_is_the_same_bytes_each_time(self, simulated: Make) -> None:
+        app = simulated().written
+        assert packed(app) == packed(app)
+        with ZipFile(BytesIO(packed(app))) as archive:
+            assert sorted(archive.namelist()) == sorted(
+                f"medfl-tumours/{name}"
+                for name in ("pyproject.toml", "server_app.py", "client_app.py", "README.md", "study.toml")
+            )
+
+    def test_its_code_is_formatted(self, simulated: Make) -> None:
+        app = simulated(models={("base", 0): "ab" * 32}).app
+        done = subprocess.run(
+            (sys.executable, "-m", "ruff", "format", "--check", "--isolated", "--line-length", "120", str(app)),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+
+    @pytest.mark.parametrize(
+        ("more", "complaint"),
+        [
+            (
+                'test_ids = { site-01 = "ids.csv", site-02 = "ids2.csv", site-03 = "ids3.csv" }\nid_column = "x"\n',
+                "list of test patients",
+            ),
+            ('[[arm]]\nname = "a"\n[[arm]]\nname = "b"\ndata = { simulate = { sites = 2 } }\n', "deal the table out"),
+        ],
+    )
+    def test_what_takes_more_than_one_dealing_is_refused(self, more: str, complaint: str, simulated: Make) -> None:
+        with pytest.raises(PlanError, match=complaint):
+            simulated(more=more)
+
+    def test_other_sites_than_those_it_is_dealt_to(self, simulated: Make) -> None:
+        made = simulated()
+        with pytest.raises(PlanError, match="to other sites"):
+            write(made.study, made.app.with_name("other"), sites=("a", "b", "c"))

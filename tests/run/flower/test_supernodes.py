@@ -9,16 +9,21 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
 from threading import Event
+from zipfile import ZipFile
 
 import pytest
 
 from medfl.flower_app import write
 from medfl.flower_home import Made, introduce, settle
+from medfl.hub.pages.coded import FLOWER, written
 from medfl.run.flower.superlink import HOST, QUIET, free_port
+from medfl.store.home import Home
+from medfl.store.shelf import whole_execution
 from medfl.testing.command import typed
 from medfl.testing.federation import NAMES
 from medfl.testing.policies import text
@@ -53,7 +58,8 @@ def flower(folder: Path, port: int) -> dict[str, str]:
     address = f'[superlink]\ndefault = "here"\n\n[superlink.here]\naddress = "{HOST}:{port}"\ninsecure = true\n'
     (home / "config.toml").write_text(address, encoding="utf-8")
     path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | QUIET | {"FLWR_HOME": str(home), "PATH": path}
+    ours = {"FLWR_HOME": str(home), "PATH": path, "MEDFL_HOME": str(folder / "journal"), "RAY_USAGE_STATS_ENABLED": "0"}
+    return os.environ | QUIET | ours
 
 
 def listening(port: int, log: Path) -> None:
@@ -79,23 +85,22 @@ def hospitals(folder: Path, names: Sequence[str]) -> dict[str, Made]:
     return made
 
 
-def carried_out(folder: Path, names: Sequence[str]) -> tuple[str, float]:
-    """Start a SuperLink, a stock SuperNode for each hospital, and the app; return what Flower said, and seconds."""
+def carried_out(folder: Path, nodes: Mapping[str, str], *options: str, simulation: bool = False) -> tuple[str, float]:
+    """Start a SuperLink, a stock SuperNode for each node config, and the app; return what Flower said, and seconds."""
     port = free_port()
     environment = flower(folder, port)
-    plain = ("--insecure", "--disable-runtime-dependency-installation")
+    plain = ("--insecure", "--disable-runtime-dependency-installation", *(["--simulation"] if simulation else []))
     with ExitStack() as stack:
         link = ("flower-superlink", *plain, "--host", HOST, "--port", str(port))
         stack.enter_context(running(link, environment, folder / "link.log"))
         listening(port, folder / "link.log")
-        for name, made in hospitals(folder, names).items():
-            (told,) = shlex.split(made.node_config)
+        for name, told in nodes.items():
             node = ("flower-supernode", "--insecure", "--superlink", f"{HOST}:{port}", "--port", str(free_port()))
             stack.enter_context(running((*node, "--node-config", told), environment, folder / f"{name}.log"))
         began = time.monotonic()
         told = f'home="{folder}/journal" wait=300'
         done = subprocess.run(
-            ("flwr", "run", str(folder / "app"), "here", "--stream", "--run-config", told),
+            ("flwr", "run", str(folder / "app"), "here", "--stream", "--run-config", told, *options),
             env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=800, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -116,9 +121,65 @@ def test_stock_supernodes_give_the_model_of_one_process(
     folder = study.parent
     write(study, folder / "app")
     (here,) = typed("run", study, "--home", folder / "here", "--json").json["runs"]
-    said, seconds = carried_out(folder, names)
+    made = hospitals(folder, names)
+    said, seconds = carried_out(folder, {name: shlex.split(one.node_config)[0] for name, one in made.items()})
     assert f"model {here['model']}" in said
     (run,) = typed("runs", "--home", folder / "journal", "--json").json
     there = typed("show", run["run"], "--home", folder / "journal", "--json").json
     assert (there["status"], there["model"]) == ("finished", here["model"])
     sys.stdout.write(f"{len(names)} stock SuperNodes: {seconds:.0f} s, {seconds / exchanges:.0f} s an exchange\n")
+
+
+DEALT = """
+[study]
+name = "tumours"
+
+[data]
+target = "diagnosis"
+positive = "malignant"
+
+[data.simulate]
+bundled = "breast-cancer"
+sites = {sites}
+
+[algorithm]
+kind = "fedavg"
+rounds = 2
+
+[evaluation]
+bootstrap = 20
+baselines = ["centralised"]
+"""
+SAME = "the models are those of the study, to the bit"
+
+
+def taken_along(folder: Path, sites: int) -> list[str]:
+    """Carry a study out here, take it along as a Flower app as its page gives it; return its models."""
+    study = folder / "study.toml"
+    study.write_text(DEALT.format(sites=sites), encoding="utf-8")
+    here = typed("run", study, "--home", folder / "here", "--json").json
+    with Home(folder / "here") as home:
+        archive = written(whole_execution(home, here["runs"][0]["run"].partition("-")[0]), FLOWER)
+    with ZipFile(BytesIO(archive)) as files:
+        files.extractall(folder)
+    (folder / "medfl-tumours").rename(folder / "app")
+    return [run["model"] for run in here["runs"]]
+
+
+def test_flowers_own_simulation_gives_the_models_of_the_journal(tmp_path: Path) -> None:
+    models = taken_along(tmp_path, 3)
+    said, seconds = carried_out(
+        tmp_path, {}, "--federation-config", "num-supernodes=3 client-resources-num-cpus=1", simulation=True
+    )
+    assert SAME in said
+    assert all(model in said for model in models)
+    sys.stdout.write(f"Flower's simulation of 3 sites, secure sums: {seconds:.0f} s\n")
+
+
+def test_two_stock_supernodes_give_the_models_of_the_journal(tmp_path: Path) -> None:
+    models = taken_along(tmp_path, 2)
+    nodes = {f"node-{number}": f"partition-id={number} num-partitions=2" for number in range(2)}
+    said, seconds = carried_out(tmp_path, nodes)
+    assert SAME in said
+    assert all(model in said for model in models)
+    sys.stdout.write(f"2 stock SuperNodes with shares of one table: {seconds:.0f} s\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -12,11 +13,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
-from medfl.hub.pages import steered
+from medfl.hub.pages import steered, taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.language import LANGUAGES, Reading, choosing
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
@@ -47,13 +49,16 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
 
     courses = Courses()
 
-    def parts(view: ExecutionView) -> str:
-        return drawn.part("watch-parts", watch_page(view, bench.busy, bench.home, courses))
+    def parts(language: str, view: ExecutionView) -> str:
+        return drawn.part("watch-parts", watch_page(view, bench.busy, bench.home, courses), language=language)
 
-    def unread(complaints: Sequence[Complaint]) -> str:
-        return drawn.part("unread", complaints)
+    def unread(language: str, complaints: Sequence[Complaint]) -> str:
+        return drawn.part("unread", complaints, language=language)
 
-    live = Live(bench.home, bench.busy, parts, unread)
+    lives = {
+        language: Live(bench.home, bench.busy, partial(parts, language), partial(unread, language))
+        for language in LANGUAGES
+    }
     drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
     app = FastAPI(
         title="MEDfl",
@@ -66,21 +71,24 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     app.include_router(twins(bench, every, drafts), prefix=API)
     app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
+    app.include_router(taken.files(bench))
+    app.include_router(taken.twin(bench), prefix=API)
     app.include_router(changes(bench, drawn))
-    app.include_router(sockets(live))
+    app.include_router(sockets(lives))
     app.include_router(steered.twin(bench), prefix=API)
     app.include_router(steered.pages(bench, drawn))
     app.include_router(steered.changes(bench, Depends(changing)))
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
+    app.include_router(choosing(Depends(changing)))
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     told = _Told(drawn)
     app.add_exception_handler(MedflError, told.ours)
     app.add_exception_handler(404, told.nothing)
     app.add_exception_handler(Exception, told.unforeseen)
-    app.user_middleware.append(guard)
+    app.user_middleware += [Middleware(Reading), guard]
     return app
 
 

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from medfl.publish.curves import Calibration, PrecisionRecall, Roc, calibrations, precision_recall, rocs
-from medfl.publish.figures import Forest, Panel, course, forest
+from medfl.publish.decisions import DecisionCurve, Moving, decision_curve, movings
+from medfl.publish.figures import Compared, Forest, Panel, compared, course, forest
 from medfl.publish.glance import Glance, glance
+from medfl.publish.parts import Dots, features, groups, margins, weights
+from medfl.publish.pictures_of_parts import pictures, plates_of_parts
+from medfl.publish.sheets import Sheet, sheets
 from medfl.publish.tables import ResultTable, WorstLine, results, worst
-from medfl.publish.ways import ALONE, Mark, ways
 from medfl.spec.metrics import METRICS
 from medfl.store.results import headline
-from medfl.store.views import ExecutionView, RunView
+from medfl.store.views import ExecutionView
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moving:
-    """The pooled ROC of one run, to move the threshold along.
-
-    Parameters
-    ----------
-    mark, run, seed
-        Whose it is.
-    thresholds, sensitivity, specificity
-        Its points, from the highest threshold to the lowest: probability from which a row counts as positive.
-    positives, negatives
-        Test rows with and without the outcome.
-    used
-        The threshold that the study used.
-    """
-
-    mark: Mark
-    run: str
-    seed: int
-    thresholds: tuple[float, ...]
-    sensitivity: tuple[float, ...]
-    specificity: tuple[float, ...]
-    positives: int
-    negatives: int
-    used: float | None
+PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "margins": "Good enough?",
+        "groups": "Groups of patients",
+        "weights": "What each site contributes",
+        "features": "Which features matter",
+    }
+)
+"""Headings of the comparison in parts."""
+LONG = 160
+"""Rows of a table that are shown below its figure at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +37,26 @@ class Term:
 
     term: str
     meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Figures of one kind of a comparison in parts.
+
+    Parameters
+    ----------
+    name, title
+        What its figures and its table are called, and its heading.
+    caption
+        What a reader must know, as the report says it.
+    views
+        The figures' numbers.
+    """
+
+    name: str
+    title: str
+    caption: str
+    views: tuple[Dots, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +77,16 @@ class ResultsPage:
         The figures' numbers.
     moving
         For outcomes of yes or no: what the threshold moves along, of each way's first repeat.
+    decision
+        Net benefit by threshold.
+    compared
+        Differences between ways of learning, with intervals and tests.
+    parts
+        Margins, groups of patients, contributions of sites, and features.
+    sheets
+        The tables behind the figures; a long one without its rows, which are at ``/api/studies/…/tables/NAME``.
+    figures
+        Names of the report's figures, to be taken along.
     models
         Digest of the final model by run.
     glossary
@@ -87,6 +106,11 @@ class ResultsPage:
     calibrations: tuple[Calibration, ...]
     forest: Forest | None
     moving: tuple[Moving, ...]
+    decision: DecisionCurve | None
+    compared: tuple[Compared, ...]
+    parts: tuple[Part, ...]
+    sheets: tuple[Sheet, ...]
+    figures: tuple[str, ...]
     models: dict[str, str]
     glossary: tuple[Term, ...]
 
@@ -108,7 +132,12 @@ def results_page(view: ExecutionView) -> ResultsPage:
         precision=precision_recall(view),
         calibrations=calibrations(view),
         forest=forest(view, metric) if metric else None,
-        moving=tuple(_movings(view)),
+        moving=movings(view),
+        decision=decision_curve(view),
+        compared=compared(view, metric) if metric else (),
+        parts=tuple(_parts(view, metric)) if metric else (),
+        sheets=tuple(map(_short, sheets(view, metric))) if metric else (),
+        figures=tuple(pictures(view, metric)) if metric else (),
         models={run.run: run.model for run in view.every if run.model is not None and run.status == "finished"},
         glossary=tuple(
             Term(term=METRICS[name].label, meaning=METRICS[name].meaning) for name in headline(view) if name in METRICS
@@ -116,25 +145,24 @@ def results_page(view: ExecutionView) -> ResultsPage:
     )
 
 
-def _movings(view: ExecutionView) -> Iterator[Moving]:
-    for way in ways(view):
-        if way.mark != ALONE and way.finished and (found := _moving(way.mark, way.finished[0])) is not None:
-            yield found
+def _parts(view: ExecutionView, metric: str) -> Iterator[Part]:
+    plates = plates_of_parts(view, metric)
+    makers = {
+        "margins": margins(view, metric),
+        "groups": _maybe(groups(view, metric)),
+        "weights": weights(view, metric),
+        "features": _maybe(features(view, metric)),
+    }
+    for name, views in makers.items():
+        if views:
+            # One in which every group is suppressed has nothing to draw; its caption and its table say so.
+            drawn = tuple(view for view in views if any(dot.estimate for row in view.rows for dot in row.dots))
+            yield Part(name=name, title=PARTS[name], caption=plates[name].caption, views=drawn)
 
 
-def _moving(mark: Mark, run: RunView) -> Moving | None:
-    curves = (run.final.curves or {}) if run.final is not None else {}
-    points, bars = curves.get("roc"), curves.get("histogram")
-    if not isinstance(points, list | tuple) or not points or not bars:
-        return None
-    return Moving(
-        mark=mark,
-        run=run.run,
-        seed=run.seed,
-        thresholds=tuple(point[2] for point in points),
-        sensitivity=tuple(point[1] for point in points),
-        specificity=tuple(1.0 - point[0] for point in points),
-        positives=round(sum(bar[3] for bar in bars)),
-        negatives=round(sum(bar[2] for bar in bars)),
-        used=run.metrics.get("threshold"),
-    )
+def _maybe(found: Dots | None) -> tuple[Dots, ...]:
+    return () if found is None else (found,)
+
+
+def _short(sheet: Sheet) -> Sheet:
+    return replace(sheet, rows=()) if len(sheet.rows) > LONG else sheet

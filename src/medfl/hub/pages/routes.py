@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -12,15 +12,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from medfl.errors import MedflError, NotFoundError
 from medfl.hub.pages.bench import Bench
-from medfl.hub.pages.coded import FORMS, CodePage, code_page, written
+from medfl.hub.pages.coded import FLOWER, FORMS, CodePage, code_page, written
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.judged import ResultsPage, results_page
+from medfl.hub.pages.language import language_of
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.plan import LONGEST, PlanPage, launched, plan_page
 from medfl.hub.pages.shelf import Everything, HomePage, home_page
@@ -122,7 +123,8 @@ def downloads(bench: Bench) -> APIRouter:
         if name not in FORMS:
             raise NotFoundError("there is no such file", received=name[:80], remedy=f"take one of {', '.join(FORMS)}")
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return PlainTextResponse(written(_whole(bench, execution), name), headers=headers)
+        kind = "application/zip" if name == FLOWER else "text/plain; charset=utf-8"
+        return Response(written(_whole(bench, execution), name), headers=headers, media_type=kind)
 
     return routes
 
@@ -153,15 +155,15 @@ def changes(bench: Bench, drawn: Drawn) -> APIRouter:
     return routes
 
 
-def sockets(live: Live) -> APIRouter:
-    """Return what tells pages of changes."""
+def sockets(lives: Mapping[str, Live]) -> APIRouter:
+    """Return what tells pages of changes, in the language of each."""
     routes = APIRouter()
 
     @routes.websocket("/live/{execution}", dependencies=[may(Action.SEE_STUDY)])
     async def watch(socket: WebSocket, access: Asked, execution: str) -> None:
         await socket.accept()
         try:
-            async with live.watching(execution) as shown:
+            async with lives[language_of(socket)].watching(execution) as shown:
                 await _sent(socket, _allowed(socket, access, shown))
         except NotFoundError:
             await socket.close(code=4404)

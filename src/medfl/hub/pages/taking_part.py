@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 
 from medfl.publish.dropped import since
 from medfl.publish.wording import duration, label, number, size
@@ -12,6 +13,11 @@ from medfl.store.views import PrivacyView, RoundView, RunView
 
 LAST = 30
 """Rounds on the map of participation."""
+NOW = MappingProxyType(
+    {"failed": "failed", "took part": "waits for the others", "open": "trains", "not asked": "is not asked"}
+)
+"""What a site does in a round that is going on, by what it has done in it so far."""
+GONE = "was dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +137,10 @@ def _stretches(parts: Sequence[tuple[int, str]]) -> Iterator[Stretch]:
 
 def _now(run: RunView, line: RoundView, site: str) -> str:
     if site in run.dropped:
-        return "was dropped"
+        return GONE
     if line.finished or run.status != "running":
         return ""
-    words = {"failed": "failed", "took part": "waits for the others", "open": "trains", "not asked": "is not asked"}
-    return words[_part(run, line, site)]
+    return NOW[_part(run, line, site)]
 
 
 def _reason(run: RunView, rounds: Sequence[RoundView], site: str) -> str:

@@ -22,6 +22,8 @@ WATCHED = 64
 """Executions whose panels are remembered."""
 POINTS = 3000
 """Points in one panel; a long course of many sites is thinned out, its last point stays."""
+TILES = ("Round", "Sites", "A round takes", "usually, in this run", "Left the sites", "ε at most")
+"""What is read from afar, beside the metric."""
 HAPPENED = 8
 """Events that are told at the side."""
 

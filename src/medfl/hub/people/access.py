@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, cast
 
@@ -11,7 +12,7 @@ from starlette.exceptions import WebSocketException
 from starlette.requests import HTTPConnection
 
 from medfl.errors import RefusedError
-from medfl.hub.people.permits import RULES, Action, Actor, Kind, Thing, verdict
+from medfl.hub.people.permits import RULES, Action, Actor, Kind, Thing, Verdict, verdict
 from medfl.hub.people.permits import require as require_permit
 
 PARAMETERS: dict[str, str] = {"study": "execution", "draft": "name", "site": "site"}
@@ -56,6 +57,10 @@ class Things(Protocol):
         ...
 
 
+def _nothing(connection: HTTPConnection, actor: Actor, asked: tuple[Action, str], found: Verdict) -> None:
+    """Write nothing down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What the pages ask about people: it lies in ``app.state.access``.
@@ -66,10 +71,13 @@ class Access:
         Who asks.
     things
         What about.
+    notes
+        Is told each verdict on an address, with the action and the name of what it is done to.
     """
 
     entrance: Entrance
     things: Things
+    notes: Callable[[HTTPConnection, Actor, tuple[Action, str], Verdict], None] = _nothing
 
     def require(self, actor: Actor, action: Action, name: str = "") -> None:
         """Refuse what somebody may not do to what is called so.
@@ -81,9 +89,13 @@ class Access:
         """
         require_permit(actor, action, self._thing(action, name))
 
+    def verdict(self, actor: Actor, action: Action, name: str = "") -> Verdict:
+        """Say whether somebody may do something to what is called so, and why."""
+        return verdict(actor, action, self._thing(action, name))
+
     def allows(self, actor: Actor, action: Action, name: str = "") -> bool:
         """Say whether somebody may do something to what is called so, as for a list or a button."""
-        return bool(verdict(actor, action, self._thing(action, name)))
+        return bool(self.verdict(actor, action, name))
 
     def _thing(self, action: Action, name: str) -> Thing | None:
         about = RULES[action].about
@@ -109,12 +121,11 @@ class Permit:
         access = access_of(connection)
         actor = access.entrance.actor(connection)
         name = str(connection.path_params.get(self.parameter, "")) if self.parameter else ""
-        try:
-            access.require(actor, self.action, name)
-        except RefusedError as error:
-            if connection.scope["type"] == "websocket":
-                raise WebSocketException(code=1008, reason=error.complaints[0].what[:100]) from error
-            raise
+        found = access.verdict(actor, self.action, name)
+        access.notes(connection, actor, (self.action, name), found)
+        if not found and connection.scope["type"] == "websocket":
+            raise WebSocketException(code=1008, reason=found.reason[:100])
+        access.require(actor, self.action, name)
         return actor
 
 

@@ -96,6 +96,8 @@ class Actor:
         How they came in.
     scope
         Of a token: all that it is for.
+    barred
+        Why nothing but their own account is within reach; empty where it is.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Actor:
     sites: frozenset[str] = frozenset()
     how: How = How.SESSION
     scope: frozenset[Action] = field(default=frozenset(Action))
+    barred: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +229,8 @@ def verdict(actor: Actor, action: Action, thing: Thing | None = None) -> Verdict
         return Verdict(False, f"a token may not {rule.words}: people who are signed in may")
     if action not in actor.scope:
         return Verdict(False, f"this token was not made to {rule.words}")
+    if actor.barred and action not in (Action.SEE_ACCOUNT, Action.CHANGE_ACCOUNT):
+        return Verdict(False, actor.barred)
     if rule.about and (thing is None or thing.kind != rule.about):
         return Verdict(False, f"to {rule.words}, it has to be known which {rule.about}")
     for role in Role:

@@ -177,6 +177,15 @@ def read(series: pd.Series[Any], missing: Sequence[str] = ()) -> Cells:
     return _in_order(codes, [None if text in absent else text for text in texts]).or_numbers()
 
 
+def respelled(found: Texts, spellings: Sequence[str]) -> Cells:
+    """Return a column with another spelling for each of its distinct texts, in their order; numbers if all are.
+
+    One of :data:`MISSING` makes its cells missing; texts that are spelled alike become one.
+    """
+    absent = {*MISSING}
+    return _in_order(found.codes, [None if text in absent else text for text in spellings]).or_numbers()
+
+
 def spelled(value: object) -> str:
     """Return the one spelling of a value: numbers without a trailing ``.0``, texts without spaces around them."""
     if isinstance(value, float | np.floating):

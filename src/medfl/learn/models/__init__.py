@@ -1,25 +1,27 @@
-"""Models, one framework a file: built-in networks in NumPy, a user's own module in PyTorch."""
+"""Models, one framework a file: built-in networks in NumPy, a user's own module in PyTorch, or one of their making."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 from medfl.errors import PlanError
-from medfl.learn.model import Model, Outcome
+from medfl.learn.model import Makes, Model, Outcome
 from medfl.learn.models import losses
 from medfl.learn.models.circuit import Architecture
 from medfl.learn.models.network import Network
 from medfl.learn.models.torch import TorchModel
-from medfl.spec.model import MLP, Linear, Logistic, Torch
+from medfl.spec.model import MLP, Linear, Logistic, ModelPart, Torch
+from medfl.spec.model import Model as Asked
 
 
-def build(spec: Logistic | Linear | MLP | Torch, *, features: int, outcome: Outcome) -> Model:
+def build(spec: Asked, *, features: int, outcome: Outcome) -> Model:
     """Return the model that `spec` asks for, bound to its input width and outcome.
 
     Raises
     ------
     PlanError
-        If the model cannot predict this kind of outcome, or no torch model is registered under its name.
+        If the model cannot predict this kind of outcome, no torch model is registered under its name, or a model of
+        another package does not say how it is made.
     MissingExtraError
         If the model needs PyTorch and it is not installed.
     """
@@ -38,6 +40,15 @@ def build(spec: Logistic | Linear | MLP | Torch, *, features: int, outcome: Outc
             return _network(Architecture((features, 1)), outcome)
         case Logistic() if outcome.kind != "regression":
             return _network(Architecture((features, outcome.scores)), outcome)
+        case Makes():
+            return spec.made(features=features, outcome=outcome)
+        case ModelPart():
+            raise PlanError(
+                "the model says what it is called but not how it works",
+                where="model.kind",
+                received=spec.kind,
+                remedy="give its class the method made",
+            )
     raise PlanError(
         f"a {spec.kind} model cannot predict a {outcome.kind} outcome",
         where="model.kind",

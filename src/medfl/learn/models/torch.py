@@ -74,7 +74,7 @@ class Registered:
         """Return the factory of this name: registered here, or else by an installed package."""
         if name in cls.factories:
             return cls.factories[name]
-        installed = {entry.name: entry for entry in entry_points(group="medfl.models")}
+        installed = {entry.name: entry for entry in entry_points(group="medfl.models") if ":" in entry.value}
         if name in installed:
             factory: Factory = installed[name].load()
             return factory

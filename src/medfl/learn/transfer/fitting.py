@@ -13,10 +13,12 @@ from medfl.learn.model import Floats, Layout, Outcome
 from medfl.learn.transfer.columns import PLACE, expressed, require_alike
 from medfl.learn.transfer.schedule import head_of, in_layer
 from medfl.learn.transfer.source import Made, Source
-from medfl.spec.model import MLP, Torch
-from medfl.spec.model import Model as ModelPart
+from medfl.spec.model import MLP, ModelPart, Torch
+from medfl.spec.model import Model as Described
 
 FIRST = "layer1"
+OPAQUE = (Torch, ModelPart)
+"""Models into whose layers nobody can look."""
 Tensors: TypeAlias = dict[str, Floats]
 _NEW_HEAD = "write new_head = true to draw the last layer anew, or start from another model"
 
@@ -83,7 +85,7 @@ def fitted(source: Source, target: Made, *, layout: Layout, fresh: Floats, new_h
     columns = Fitted(fresh)
     if source.made is not None:
         tensors, columns = _with_columns(tensors, source.made, target)
-    elif not isinstance(target.part, Torch):
+    elif not isinstance(target.part, OPAQUE):
         notes.append(_taken_in_order(source, target))
     _require_shapes(tensors, layout, source=source, new_head=new_head)
     _require_finite(tensors)
@@ -98,7 +100,7 @@ def fitted(source: Source, target: Made, *, layout: Layout, fresh: Floats, new_h
 def _with_columns(tensors: Tensors, source: Made, target: Made) -> tuple[Tensors, Fitted]:
     """Return the tensors with a first layer for the study's columns, and what was matched."""
     nothing = np.zeros(0, np.float32)
-    if isinstance(target.part, Torch):
+    if isinstance(target.part, OPAQUE):
         return tensors, Fitted(nothing, notes=_as_they_are(source, target))
     weight, bias = (f"{FIRST}.{name}" for name in ("weight", "bias"))
     layer = expressed(tensors[weight], tensors[bias], source=source, target=target)
@@ -113,7 +115,7 @@ def _as_they_are(source: Made, target: Made) -> tuple[str, ...]:
     have, want = source.recipe, target.recipe
     if have.feature_names != want.feature_names:
         raise PlanError(
-            "a torch module takes over weights for the same columns only",
+            f"{_module(target)} takes over weights for the same columns only",
             where="[data] features",
             received=f"{listed(want.feature_names, 8)}; it was trained on {listed(have.feature_names, 8)}",
             remedy="use the same columns and the same encode, in the same order, or a built-in model",
@@ -121,9 +123,13 @@ def _as_they_are(source: Made, target: Made) -> tuple[str, ...]:
     if (have.offset, have.factor, have.centre, have.spread) == (want.offset, want.factor, want.centre, want.spread):
         return ()
     return (
-        "a torch module's weights are taken over as they are; its columns are scaled by this study's tables, not by "
-        "those it was trained on",
+        f"{_module(target)}'s weights are taken over as they are; its columns are scaled by this study's tables, not "
+        "by those it was trained on",
     )
+
+
+def _module(target: Made) -> str:
+    return "a torch module" if isinstance(target.part, Torch) else f"a model of kind {target.part.kind}"
 
 
 def _with_outcome(tensors: Tensors, head: str, *, source: Made, target: Made, notes: list[str]) -> Tensors:
@@ -138,7 +144,7 @@ def _with_outcome(tensors: Tensors, head: str, *, source: Made, target: Made, no
         )
     if source.agreement.target != target.agreement.target:
         notes.append(f"the outcome is {target.agreement.target!r} here and {source.agreement.target!r} there")
-    if isinstance(target.part, Torch):
+    if isinstance(target.part, OPAQUE):
         _require_same_classes(have, want)
         return {}
     last = {name: tensors[name].astype(np.float64) for name in tensors if in_layer(name, head)}
@@ -173,13 +179,15 @@ def _require_same_classes(have: Outcome, want: Outcome) -> None:
         )
 
 
-def _require_same_architecture(have: ModelPart, want: ModelPart) -> None:
-    def shape(part: ModelPart) -> tuple[object, ...]:
+def _require_same_architecture(have: Described, want: Described) -> None:
+    def shape(part: Described) -> tuple[object, ...]:
         match part:
             case MLP():
                 return part.kind, part.hidden, part.activation, part.layer_norm
             case Torch():
                 return part.kind, part.name
+            case ModelPart():
+                return part.kind, part.settings
         return (part.kind,)
 
     if shape(have) != shape(want):
@@ -252,7 +260,7 @@ def _taken_in_order(source: Source, target: Made) -> str:
     )
 
 
-def _architecture(part: ModelPart) -> str:
+def _architecture(part: Described) -> str:
     match part:
         case MLP():
             norm = ", layer_norm" if part.layer_norm else ""

@@ -19,7 +19,7 @@ from medfl.learn.data.harmonise import Agreement
 from medfl.learn.data.recipe import Recipe
 from medfl.learn.exported import load
 from medfl.learn.model import Floats, Layout
-from medfl.spec.model import Model as ModelPart
+from medfl.spec.study import Model as ModelPart
 
 
 @dataclass(frozen=True, slots=True)

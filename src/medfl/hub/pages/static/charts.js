@@ -34,7 +34,7 @@ function axis(name, more) {
     nameGap: 28,
     type: "value",
     nameTextStyle: { color: colour("muted") },
-    axisLabel: { color: colour("muted") },
+    axisLabel: { color: colour("muted"), formatter: (value) => value.toLocaleString(LOCALE) },
     axisLine: { lineStyle: { color: colour("faint") } },
     splitLine: { lineStyle: { color: colour("rule"), opacity: 0.6 } },
     ...more,
@@ -47,7 +47,7 @@ function pairs(x, y) {
 
 function panel(numbers) {
   const series = numbers.lines.map((line) => ({
-    name: line.name,
+    name: word(line.name),
     type: "line",
     showSymbol: line.x.length < 3,
     data: pairs(line.x, line.y),
@@ -59,97 +59,73 @@ function panel(numbers) {
   }));
   for (const [mark, value] of numbers.levels) {
     const [first] = series;
-    if (first) first.markLine = { symbol: "none", silent: true, data: [{ yAxis: value }], lineStyle: look(mark), label: { formatter: mark.label, position: "insideEndTop", color: colour("muted") } };
+    if (first) first.markLine = { symbol: "none", silent: true, data: [{ yAxis: value }], lineStyle: look(mark), label: { formatter: word(mark.label), position: "insideEndTop", color: colour("muted") } };
   }
-  const named = numbers.lines.filter((line) => !line.faint).map((line) => line.name);
+  const named = numbers.lines.filter((line) => !line.faint).map((line) => word(line.name));
   return plain({
     grid: { left: 48, right: 24, top: named.length > 1 ? 52 : 34, bottom: 40 },
-    title: { text: numbers.title, left: 0, top: 0, padding: [3, 0], textStyle: { color: colour("ink"), fontSize: 13, fontWeight: 600 } },
+    title: { text: word(numbers.title), left: 0, top: 0, padding: [3, 0], textStyle: { color: colour("ink"), fontSize: 13, fontWeight: 600 } },
     legend: { data: named, top: 18, left: 0, show: named.length > 1, textStyle: { color: colour("muted") } },
-    xAxis: axis("round", { minInterval: 1 }),
+    xAxis: axis(word("round"), { minInterval: 1 }),
     yAxis: axis("", { scale: true, max: ({ max }) => (numbers.metric && max <= 1 && max > 0.9 ? 1 : null) }),
     series,
   });
 }
 
-function roc(ways) {
-  const chosen = Number(document.getElementById("way")?.value ?? 0);
-  const series = ways.map((way) => ({
-    name: way.mark.label,
-    type: "line",
-    step: false,
-    showSymbol: false,
-    data: way.specificity.map((value, place) => [1 - value, way.sensitivity[place]]),
-    lineStyle: { width: 2.2, ...look(way.mark) },
-    itemStyle: { color: look(way.mark).color },
-  }));
-  const at = standing(ways[chosen]);
-  series.push({ name: "threshold", type: "scatter", symbolSize: 14, data: [[1 - at.specificity, at.sensitivity]], itemStyle: { color: look(ways[chosen].mark).color, borderColor: colour("paper"), borderWidth: 2 }, z: 9 });
-  return plain({
-    legend: { data: ways.map((way) => way.mark.label), top: 0, left: 0, textStyle: { color: colour("muted") } },
-    tooltip: { show: false },
-    xAxis: axis("1 − specificity", { min: 0, max: 1 }),
-    yAxis: axis("sensitivity", { min: 0, max: 1 }),
-    series,
-  });
-}
-
-// The operating point of the lowest known threshold that is not below the one chosen.
-function standing(way) {
-  const cut = Number(document.getElementById("cut").value);
-  let place = 0;
-  while (place + 1 < way.thresholds.length && way.thresholds[place + 1] >= cut) place += 1;
-  return { sensitivity: way.sensitivity[place], specificity: way.specificity[place], cut };
-}
-
-function share(part, whole) {
-  return whole ? (part / whole).toLocaleString(undefined, { style: "percent", maximumFractionDigits: 1 }) : "–";
-}
-
-function told(way) {
-  const { sensitivity, specificity, cut } = standing(way);
-  const tp = Math.round(sensitivity * way.positives);
-  const tn = Math.round(specificity * way.negatives);
-  const [fn, fp] = [way.positives - tp, way.negatives - tn];
-  const words = { tp, fn, fp, tn, sensitivity: share(tp, tp + fn), specificity: share(tn, tn + fp), ppv: share(tp, tp + fp), npv: share(tn, tn + fn) };
-  for (const [name, value] of Object.entries(words)) document.getElementById(name).textContent = value.toLocaleString();
-  document.getElementById("cut-value").textContent = cut.toLocaleString(undefined, { minimumFractionDigits: 3 });
-}
-
 function calibration(one) {
-  const line = { name: one.mark.label, type: "line", data: pairs(one.predicted, one.observed), symbolSize: 7, lineStyle: { width: 2, ...look(one.mark) }, itemStyle: { color: look(one.mark).color } };
-  const ideal = { name: "as promised", type: "line", silent: true, showSymbol: false, data: [[0, 0], [1, 1]], lineStyle: { color: colour("faint"), type: "dashed", width: 1 }, itemStyle: { color: colour("faint") } };
+  const line = { name: word(one.mark.label), type: "line", data: pairs(one.predicted, one.observed), symbolSize: 7, lineStyle: { width: 2, ...look(one.mark) }, itemStyle: { color: look(one.mark).color } };
+  const ideal = { name: word("as promised"), type: "line", silent: true, showSymbol: false, data: [[0, 0], [1, 1]], lineStyle: { color: colour("faint"), type: "dashed", width: 1 }, itemStyle: { color: colour("faint") } };
   const binary = one.edges.length > 0;
   return plain({
-    xAxis: axis(binary ? "predicted risk" : "predicted", binary ? { min: 0, max: 1 } : { scale: true }),
-    yAxis: axis("observed", binary ? { min: 0, max: 1 } : { scale: true }),
+    xAxis: axis(binary ? word("predicted risk") : word("predicted"), binary ? { min: 0, max: 1 } : { scale: true }),
+    yAxis: axis(word("observed"), binary ? { min: 0, max: 1 } : { scale: true }),
     series: binary ? [line, ideal] : [line],
   });
 }
 
 function forest(numbers) {
-  const rows = [...numbers.rows, { ...numbers.pooled, site: "all sites" }].reverse();
-  const ways = numbers.pooled.estimates.map(([mark]) => mark);
-  const gap = 0.62 / Math.max(ways.length, 1);
-  const ends = rows.flatMap((row) => row.estimates.flatMap(([, found]) => (found ? [found.low ?? found.mean, found.high ?? found.mean] : [])));
-  const [lowest, highest] = [Math.floor(Math.min(...ends) * 50) / 50, numbers.metric === "rmse" || numbers.metric === "mae" ? Math.max(...ends) : Math.min(1, Math.max(...ends))];
-  const within = (value) => Math.min(highest, Math.max(lowest, value));
-  const series = ways.map((mark, place) => {
-    const points = rows.map((row, at) => [row.estimates[place][1], at + (ways.length / 2 - place - 0.5) * gap]).filter(([found]) => found);
+  const rows = [...numbers.rows, { ...numbers.pooled, site: word("all sites") }];
+  const error = numbers.metric === "rmse" || numbers.metric === "mae";
+  return ladder({
+    rows: rows.map((row) => ({ name: row.site, points: row.estimates.map(([mark, estimate]) => ({ mark, estimate })) })),
+    name: error ? numbers.metric.toUpperCase() : word(numbers.metric.toUpperCase()),
+    high: error ? null : 1,
+  });
+}
+
+// Rows of points with their intervals, on one axis; a row without points is a heading.
+function ladder({ rows, name, reference = null, margin = null, low = null, high = null }) {
+  const upwards = [...rows].reverse();
+  const marks = new Map(rows.flatMap((row) => row.points.map(({ mark }) => [mark.label, mark])));
+  const most = Math.max(1, ...rows.map((row) => row.points.length));
+  const gap = 0.62 / most;
+  const ends = [reference, margin].filter((value) => value !== null);
+  for (const { estimate: found } of rows.flatMap((row) => row.points)) if (found) ends.push(found.low ?? found.mean, found.high ?? found.mean);
+  const room = 0.03 * (Math.max(...ends) - Math.min(...ends)) || 0.01;
+  const [first, last] = [Math.max(low ?? -Infinity, Math.min(...ends) - room), Math.min(high ?? Infinity, Math.max(...ends) + room)].map((end) => Number(end.toPrecision(3)));
+  const within = (value) => Math.min(last, Math.max(first, value));
+  const line = (at, type) => ({ xAxis: at, lineStyle: { color: colour("muted"), type, width: 1 } });
+  const series = [...marks.values()].map((mark, order) => {
+    const points = upwards.flatMap((row, at) => row.points.flatMap((point, place) => (point.mark.label === mark.label && point.estimate ? [[point.estimate, at + (row.points.length / 2 - place - 0.5) * gap]] : [])));
+    const bars = points.filter(([found]) => found.low !== null).map(([found, y]) => [{ coord: [within(found.low), y] }, { coord: [within(found.high), y] }]);
+    const fixed = order ? [] : [...(reference === null ? [] : [line(reference, "solid")]), ...(margin === null ? [] : [line(margin, "dashed")])];
     return {
-      name: mark.label,
+      name: word(mark.label),
       type: "scatter",
       symbolSize: 9,
-      data: points.map(([found, y]) => [found.mean, y]),
-      itemStyle: { color: look(mark).color },
-      markLine: { symbol: "none", silent: true, label: { show: false }, lineStyle: { color: look(mark).color, type: "solid", width: 1.4 }, data: points.filter(([found]) => found.low !== null).map(([found, y]) => [{ coord: [within(found.low), y] }, { coord: [within(found.high), y] }]) },
+      silent: true,
+      data: points.map(([found, y]) => [within(found.mean), y]),
+      itemStyle: mark.personal ? { color: colour("paper"), borderColor: look(mark).color, borderWidth: 2 } : { color: look(mark).color },
+      markLine: { symbol: "none", silent: true, label: { show: false }, lineStyle: { color: look(mark).color, type: "solid", width: 1.4 }, data: [...bars, ...fixed] },
     };
   });
+  const longest = Math.max(...rows.map((row) => row.name.length));
   return plain({
-    grid: { left: 130, right: 24, top: 36, bottom: 40 },
+    grid: { left: Math.min(250, 24 + 6.6 * longest), right: 24, top: marks.size > 1 ? 36 : 12, bottom: 40 },
+    legend: { top: 0, left: 0, show: marks.size > 1, textStyle: { color: colour("muted") } },
     tooltip: { show: false },
-    xAxis: axis(numbers.metric.toUpperCase(), { scale: true, min: lowest, max: highest }),
-    yAxis: axis("", { min: -0.6, max: rows.length - 0.4, interval: 1, axisLabel: { color: colour("ink"), formatter: (value) => rows[Math.round(value)]?.site ?? "", customValues: rows.map((_, at) => at) }, axisTick: { show: false }, splitLine: { show: false } }),
+    xAxis: axis(name, { scale: true, min: first, max: last, axisLine: { onZero: false, lineStyle: { color: colour("faint") } }, axisLabel: { color: colour("muted"), showMinLabel: false, showMaxLabel: false, formatter: (value) => value.toLocaleString(LOCALE) } }),
+    yAxis: axis("", { min: -0.6, max: rows.length - 0.4, interval: 1, axisLine: { onZero: false, show: false }, axisLabel: { color: colour("ink"), width: 226, overflow: "truncate", formatter: (value) => upwards[Math.round(value)]?.name ?? "", customValues: upwards.map((_, at) => at) }, axisTick: { show: false }, splitLine: { show: false } }),
     series,
   });
 }
@@ -160,16 +136,30 @@ function times(one) {
   return plain({
     legend: { top: 0, left: 0, textStyle: { color: colour("muted") }, itemWidth: 14 },
     grid: { left: 48, right: 24, top: 34, bottom: 40 },
-    xAxis: axis("round", { minInterval: 1, min: "dataMin", max: "dataMax", boundaryGap: ["4%", "4%"] }),
-    yAxis: axis("", { axisLabel: { color: colour("muted"), formatter: "{value} s" } }),
-    series: [part("sites train", one.train, colour("arm-0")), part("the hub sums", one.sum, colour("arm-1"))],
+    xAxis: axis(word("round"), { minInterval: 1, min: "dataMin", max: "dataMax", boundaryGap: ["4%", "4%"] }),
+    yAxis: axis("", { axisLabel: { color: colour("muted"), formatter: (value) => `${value.toLocaleString(LOCALE)} s` } }),
+    series: [part(word("sites train"), one.train, colour("arm-0")), part(word("the hub sums"), one.sum, colour("arm-1"))],
   });
 }
 
-const KINDS = { panel, roc, calibration, forest, times };
+function dots(view) {
+  const told = (row) => (row.dots.length && row.dots.every((dot) => !dot.estimate) ? `${row.name} (${word(row.dots[0].text)})` : row.name);
+  const rows = view.rows.map((row) => ({ name: told(row), points: row.dots }));
+  return ladder({ ...view, rows, name: word(view.values) });
+}
+
+function compared(rows) {
+  const named = rows.map(({ first, second, result }) => ({ name: `${word(first.label)} − ${word(second.label)}`, points: [{ mark: first, estimate: result.difference }] }));
+  return ladder({ rows: named, name: word("difference (95 % interval)"), reference: 0 });
+}
+
+const KINDS = { panel, calibration, forest, dots, compared, times };
+const LADDERS = { forest: (view) => view.rows.length + 1, dots: (view) => view.rows.length, compared: (rows) => rows.length };
 
 function draw(place, numbers) {
   let chart = drawn.get(place.id);
+  const rows = LADDERS[place.dataset.kind]?.(numbers);
+  if (rows) place.style.height = `${84 + 40 * rows}px`;
   if (!chart || chart.getDom() !== place) {
     chart?.dispose();
     chart = echarts.init(place, null, { renderer: "svg" });
@@ -187,20 +177,8 @@ function draw_all(within = document) {
   }
 }
 
-function moving() {
-  const found = document.querySelector('script.numbers[data-for="roc"]');
-  if (!found) return;
-  const ways = JSON.parse(found.textContent);
-  const [cut, way] = [document.getElementById("cut"), document.getElementById("way")];
-  cut.value = ways[0].used ?? 0.5;
-  const tell = () => { told(ways[Number(way?.value ?? 0)]); draw(document.getElementById("roc"), ways); };
-  cut.addEventListener("input", tell);
-  way?.addEventListener("change", () => { cut.value = ways[Number(way.value)].used ?? 0.5; tell(); });
-  tell();
-}
-
-moving();
-draw_all();
+// Once all scripts of the page are there, which may know kinds of charts of their own.
+addEventListener("DOMContentLoaded", () => draw_all());
 document.addEventListener("htmx:oobAfterSwap", (event) => { if (event.target.querySelector?.("script.numbers")) draw_all(event.target); });
 addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw_all());

@@ -1,8 +1,17 @@
-// What every page needs: times as the reader writes them.
+// What every page needs: words and times as the reader writes them.
 "use strict";
 
+const LANGUAGE = document.documentElement.lang;
+const LOCALE = navigator.languages.find((one) => one.split("-")[0] === LANGUAGE) ?? LANGUAGE;
+const WORDS = JSON.parse(document.getElementById("words").textContent);
+
+// Words of a script in the page's language; tools/catalogue.py collects them by this name.
+function word(text) {
+  return WORDS[text] ?? text;
+}
+
 function local_times(root) {
-  const spelled = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const spelled = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" });
   for (const time of root.querySelectorAll("time[datetime]")) {
     time.title = time.textContent;
     time.textContent = spelled.format(new Date(time.dateTime));
