@@ -15,8 +15,10 @@ LITTLE = 100_000_000
 """Bytes of room below which a disk is called nearly full."""
 TAIL = 2**14
 """Bytes of a log that are read from its end."""
-LINES = 6
-"""Last lines of a process that are shown."""
+LINES = 3
+"""Last lines of a process that are told where it has ended."""
+MOST = 40
+"""Last lines of a process that can be read."""
 _TRACE = "Traceback (most recent call last):"
 _KIND = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\.)*([A-Za-z_][A-Za-z0-9_]*)(?::|$)")
 
@@ -28,14 +30,16 @@ def log_of(home: Home, execution: str) -> Path:
 
 def weather(home: Home, view: ExecutionView, *, busy: bool) -> Iterator[str]:
     """Yield in plain sentences what stands in the way of an execution and its journal does not say."""
+    words = last_words(log_of(home, view.execution)) if not busy and _is_untold(view) else ()
     if not busy and any(map(_is_lost, view.every)):
         yield (
             "The process that worked on it ended without telling the journal: it was killed, made a mistake, or the "
             "machine went down. Every finished round is stored, and it can go on."
         )
-        words = last_words(log_of(home, view.execution))
-        if words:
-            yield f"Its last words: {' / '.join(words)}"
+    elif words:
+        yield "The process that was to work on it ended before it began. It can be started again: go on."
+    if words:
+        yield f"Its last words: {' / '.join(words[-LINES:])}"
     room = _room(home.folder)
     if room < LITTLE:
         yield (
@@ -56,7 +60,7 @@ def last_words(log: Path) -> tuple[str, ...]:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ()
-    return tuple(_without_traces(lines, log))[-LINES:]
+    return tuple(_without_traces(lines, log))[-MOST:]
 
 
 def _without_traces(lines: Sequence[str], log: Path) -> Iterator[str]:
@@ -76,6 +80,12 @@ def _without_traces(lines: Sequence[str], log: Path) -> Iterator[str]:
 def _is_lost(run: RunView) -> bool:
     """Say whether nobody works on a run that has begun, and nobody has said why."""
     return run.status == "interrupted" and run.ended is None
+
+
+def _is_untold(view: ExecutionView) -> bool:
+    """Say whether something is left to do, and the journal does not say why nobody does it."""
+    told = any(run.status in ("failed", "stopped") or (run.ended and run.status == "interrupted") for run in view.every)
+    return not told and any(run.status != "finished" for run in view.every)
 
 
 def _room(folder: Path) -> int:
