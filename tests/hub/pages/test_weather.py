@@ -93,7 +93,7 @@ def test_a_full_disk_ends_a_study_and_is_said(tmp_path: Path) -> None:
                     token = page.text.partition('x-csrf-token": "')[2].partition('"')[0]
                     draft = client.post("/drafts", data={"text": STUDY}, headers={"x-csrf-token": token})
                     assert draft.status_code == 500
-                    assert "no room left to write" in draft.text
+                    assert "No space left on device" in draft.text, draft.text
             workers.go_on(execution)
             before = whole_execution(home, execution).every[0].rounds
             until(lambda: whole_execution(home, execution).every[0].rounds > before)

@@ -169,6 +169,7 @@ function draw(place, numbers) {
 }
 
 function draw_all(within = document) {
+  if (!within.isConnected) return;
   for (const found of within.querySelectorAll("script.numbers")) {
     const numbers = JSON.parse(found.textContent);
     const name = found.dataset.for;
@@ -179,6 +180,9 @@ function draw_all(within = document) {
 
 // Once all scripts of the page are there, which may know kinds of charts of their own.
 addEventListener("DOMContentLoaded", () => draw_all());
-document.addEventListener("htmx:oobAfterSwap", (event) => { if (event.target.querySelector?.("script.numbers")) draw_all(event.target); });
+// After what is read: a chart of many lines takes longer than all the words of a page.
+document.addEventListener("htmx:oobAfterSwap", ({ target }) => {
+  if (target.querySelector?.("script.numbers")) requestAnimationFrame(() => setTimeout(draw_all, 0, target));
+});
 addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw_all());
