@@ -64,7 +64,7 @@ def filled(home: Home) -> str:
 def asked(client: httpx.Client, execution: str) -> int:
     """Ask for each page and print how long it took; return the exit code."""
     slow = 0
-    paths = ("/", "/new", *(f"/studies/{execution}/{page}" for page in ("watch", "results", "code")))
+    paths = ("/", "/new", *(f"/studies/{execution}/{page}" for page in ("watch", "events", "results", "code")))
     for path in paths:
         for base in ("", "/api") if path not in ("/", "/new") else ("",):
             took = [_timed(client, base + path) for _ in range(TIMES)]
