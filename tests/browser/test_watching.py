@@ -126,7 +126,7 @@ def test_a_dashboard_of_fifty_sites_fits_its_window(width: int, wall: Wall, seen
     seen.set_viewport_size({"width": width, "height": 900})
     assert seen.evaluate("document.documentElement.scrollWidth") <= width
     for scheme in ("light", "dark"):
-        seen.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        seen.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         seen.screenshot(path=screenshots / f"watch-50-{width}-{scheme}.png", full_page=True)
         if width == 1280:
             accessible(seen)

@@ -109,11 +109,12 @@ def test_privacy_is_told_by_site_against_its_limit() -> None:
     ]
     run = run_of([*journal(2), planned, *trained])
     assert run.privacy is not None
-    run = replace(run, privacy=replace(run.privacy, planned=8.0))
+    spending = replace(run.privacy, planned=8.0)
+    run = replace(run, privacy=spending)
     first = next(presences(run, "auc"))
     assert (first.spent, first.spent_share) == ("10 of 20 steps, ε ≤ 8", 0.5), "a round that is asked again counts once"
-    end = {"hospital-01": {**run.privacy.sites["hospital-01"], "epsilon": 6.0}}
-    last = next(presences(replace(run, privacy=replace(run.privacy, sites=end)), "auc"))
+    end = {"hospital-01": {**spending.sites["hospital-01"], "epsilon": 6.0}}
+    last = next(presences(replace(run, privacy=replace(spending, sites=end)), "auc"))
     assert (last.spent, last.spent_share) == ("ε 6 of 8", 0.75)
 
 

@@ -15,6 +15,7 @@ from medfl.events import RunPlanned
 from medfl.store.decisions import dropped
 from medfl.store.folding import Fold, planned, view_execution
 from medfl.store.home import Home
+from medfl.store.shelf import plans
 from medfl.store.views import ExecutionView
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,9 @@ class Followed:
         self._next: dict[str, int] = {}
         self._shown: tuple[object, ...] = ()
         self._looks = 0
-        for recorded in home.journal.read(kinds=(RunPlanned.__name__,)):
+        for recorded in plans(home, execution):
             event = recorded.event
-            if isinstance(event, RunPlanned) and event.execution == execution:
+            if isinstance(event, RunPlanned):
                 self._folds[event.run] = Fold(planned(event, recorded))
                 self._next[event.run] = recorded.seq + 1
         if not self._folds:
