@@ -6,7 +6,7 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
-.PHONY: demo federation test fuzz check ray kill-matrix bench bench-round browser reference supernodes proof-of-concept clean
+.PHONY: demo federation test fuzz check ray kill-matrix bench bench-round browser pictures reference supernodes proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
@@ -57,7 +57,11 @@ supernodes: .venv/dev.stamp
 
 # The pages in a real browser (Chromium); pictures of each are left in build/screenshots.
 browser: .venv/dev.stamp
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest tests/browser
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest tests/browser tests/site_page/test_in_a_browser.py
+
+# The pictures of the documentation, cut from those.
+pictures: browser
+	$(BIN)/python tools/pictures.py
 
 reference: .venv/dev.stamp
 	$(BIN)/python tools/reference.py

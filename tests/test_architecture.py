@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "events": {"errors", "messages", "seeds"},
     "spec": {"errors"},
     "private": {"errors"},
+    "readiness": {"spec", "errors"},
     "versions": {"errors"},
     "channel": {"errors"},
     "enrolment": {"spec", "foreign", "errors"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "publish": {"spec", "events", "store", "errors"},
     "bundles": {"spec", "events", "store", "publish", "privacy", "enrolment", "private", "foreign", "errors"},
     "doctor": {"enrolment", "foreign", "versions", "errors"},
-    "hub": {"spec", "events", "store", "publish", "bundles", "errors"}
+    "hub": {"spec", "events", "store", "publish", "bundles", "readiness", "errors"}
     | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
@@ -48,11 +49,13 @@ FRONT_DOORS = {
     "__init__",
     "__main__",
     "aligned",
+    "bundling",
     "cli",
     "cli_app",
     "cli_bundle",
     "cli_enrol",
     "cli_hub",
+    "cli_people",
     "cli_services",
     "cli_site",
     "cli_vpn",
@@ -63,6 +66,8 @@ FRONT_DOORS = {
     "console_enrol",
     "console_hub",
     "console_page",
+    "console_people",
+    "console_report",
     "console_services",
     "console_policy",
     "console_backup",
@@ -72,6 +77,7 @@ FRONT_DOORS = {
     "console_stop",
     "console_vpn",
     "console_watch",
+    "consortium",
     "coordinating",
     "deploying",
     "execution",
@@ -80,6 +86,7 @@ FRONT_DOORS = {
     "hosting",
     "inspection",
     "kept_policies",
+    "local_tables",
     "over_hub",
     "policing",
     "rehearsal",
@@ -90,6 +97,7 @@ FRONT_DOORS = {
     "looks",
     "steering",
     "stopping",
+    "window",
     "workbench",
     "testing",
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,18 +13,23 @@ from typing import Any
 import pytest
 
 from medfl import coordinating, over_hub
-from medfl.errors import EngineError
+from medfl.coordinating import ask
+from medfl.errors import Complaint, EngineError
 from medfl.events import Drop
+from medfl.hub.asked import Asked
 from medfl.hub.place import HubPlace
-from medfl.messages import Refusal
+from medfl.hub.told import Told
+from medfl.messages import Refusal, Reply, Request
 from medfl.over_hub import HubEngine
 from medfl.run.flower.engine import FlowerEngine
 from medfl.spec.study import Study
 from medfl.store.decisions import drop as decide
 from medfl.store.home import Home
+from medfl.store.views import RunView
 from medfl.testing.engine_contract import asked
 from medfl.testing.federation import study
 from medfl.testing.hub import made
+from medfl.versions import SPOKEN, here
 
 NAMES = ("east", "north", "west")
 
@@ -97,6 +104,46 @@ def test_nobody_waits_for_a_site_that_was_dropped(tmp_path: Path, monkeypatch: p
     with Home(tmp_path) as home:
         coordinating._wait_for_sites(home, "e", three(None), begun=False)
     assert opened == [NAMES, tuple(name for name in NAMES if name != drop.site)]
+
+
+def test_sites_are_asked_once_for_each_study_and_only_those_that_understand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """North is too old to be asked, west does not answer, and a policy's no is a no."""
+    asked = three(None)
+    words: dict[str, Any] = {"study": "tiny", "digest": asked.digest, "spec": json.loads(asked.canonical), "base": ""}
+    words |= {"execution": "12345678", "engine": "hub", "role": "arm", "arm": "base"}
+    runs = [RunView(run=f"12345678-{seed}", seed=seed, **words) for seed in (7, 8)]
+    Told(speaks=replace(here(), spoken={**SPOKEN, "channel": (1, 2)})).keep(tmp_path, "north")
+    asked_for: list[Request] = []
+
+    def exchange(requests: list[Request], *, timeout: float) -> Iterator[Reply | Refusal]:
+        asked_for.extend(requests)
+        yield answers.pop()(next(one for one in requests if one.site == "east"))
+
+    @contextmanager
+    def reached(folder: Path, sites: tuple[str, ...]) -> Iterator[SimpleNamespace]:
+        assert sites == NAMES
+        yield SimpleNamespace(exchange=exchange)
+
+    monkeypatch.setattr(coordinating, "reached", reached)
+    answers: list[Callable[[Request], Reply | Refusal]] = [
+        lambda one: Refusal(request=one.id, site="east", code="refused", complaints=(Complaint("the policy says no"),)),
+        lambda one: Reply(request=one.id, site="east", content={"verdict": "approved", "why": ""}),
+        lambda one: Reply(request=one.id, site="east", content={"verdict": "perhaps"}),
+        lambda one: Reply(request=one.id, site="east", content={"verdict": "waiting", "why": "it waits"}),
+    ]
+    said = []
+    for goes in (False, True, True, True):
+        with Home(tmp_path) as home:
+            assert ask(home, "12345678", runs) == goes
+        kept = Asked.of(tmp_path, "12345678")
+        assert [kept.now(site, Told()).said for site in ("north", "west")] == ["untold", "unanswered"]
+        said.append(kept.now("east", Told()).said)
+    assert said == ["waiting", "unanswered", "approved", "refused"]
+    assert sorted((one.site, one.round) for one in asked_for) == sorted(
+        (site, times) for times in range(4) for site in ("east", "west")
+    ), "each time anew, or the site would say the same once more"
 
 
 def three(least: int | None) -> Study:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -16,10 +16,16 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import httpx
 import pytest
 
 from medfl.events import RoundFinished
 from medfl.hosting import submit
+from medfl.hub.asked import Asked
+from medfl.hub.people.audit import By
+from medfl.hub.people.consortium import People
+from medfl.hub.people.entrance import COOKIE
+from medfl.hub.people.permits import Role
 from medfl.hub.place import HubPlace
 from medfl.hub.told import Told
 from medfl.inspection import opened
@@ -181,21 +187,80 @@ def in_process(study: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_model_is_that_of_one_process(consortium: Consortium) -> None:
-    """One hospital wants to read studies first: the run stops with what to do, and goes on once it is done."""
+    """One hospital wants to read studies first: the study waits for it, and begins by itself once it is approved."""
     east, study = Place(consortium.homes["east"].folder), consortium.study("whole")
     east.policy.write_text(POLICY.replace('mode = "within-policy"', 'mode = "each"'))
     said = typed("submit", study, "--home", consortium.hub.folder, "--json").json
-    found = consortium.results(said["execution"])
-    assert found["status"] == "failed"
-    assert "waits for approval by the site's people" in json.dumps(found)
+    until(lambda: stands(consortium, said["execution"]) == ("waiting", "approved", "approved"))
+    assert said["execution"] in consortium.hub.queue.waiting()
     assert typed("site", "approve", study, "--home", east.folder).code == 0
     east.policy.write_text(POLICY)
-    assert typed("resume", f"{said['execution']}-1", "--home", consortium.hub.folder).code == 0
     found = consortium.results(said["execution"])
     assert (found["status"], found["model"]) == ("finished", in_process(study))
     assert "whole" in typed("runs", "--home", consortium.hub.folder).out
     log = (consortium.homes["east"].folder / "log").rglob("*")
     assert any(path.is_file() and b'"train"' in path.read_bytes() for path in log), "it is in the site's audit log"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_study_is_launched_in_a_browser_refused_approved_and_gives_the_same_model(consortium: Consortium) -> None:
+    """Over the hub's own port: whoever is not signed in sees nothing, and the page follows what a site's people say."""
+    study, east = consortium.study("by-hand"), Place(consortium.homes["east"].folder)
+    east.policy.write_text(POLICY.replace('mode = "within-policy"', 'mode = "each"'))
+    with browsing(consortium.hub) as browser:
+        assert browser.get("/queue", headers={"cookie": ""}).headers["location"].startswith("/sign-in")
+        csrf = browser.get("/sites").text.partition('x-csrf-token": "')[2].partition('"')[0]
+        sent = browser.post("/studies", data={"csrf": csrf, "text": study.read_text()})
+        assert sent.status_code == 303, sent.text
+        execution = sent.headers["location"].split("/")[2]
+        page = partial(shown, browser, f"/api/studies/{execution}/launch")
+        until(lambda: page()["sites"][0]["stand"] == "waiting")
+        assert page()["waits_for"] == "It waits for the people of east, who have to read and approve it."
+        assert typed("site", "refuse", study, "--reason", "no vote yet", "--home", east.folder).code == 0
+        until(lambda: not page()["queued"])
+        assert page()["sites"][0]["stand"] == "refused"
+        assert page()["sites"][0]["why"].endswith("no vote yet")
+        assert typed("site", "approve", study, "--home", east.folder).code == 0
+        later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        assert browser.post(f"/studies/{execution}/go-on", data={"csrf": csrf}).status_code == 303
+        assert (
+            browser.post(f"/studies/{execution}/put-off", data={"csrf": csrf, "not_before": later}).status_code == 303
+        )
+        assert page()["not_before"] == later
+        assert browser.post(f"/studies/{execution}/put-off", data={"csrf": csrf}).status_code == 303
+        found = consortium.results(execution)
+        assert (found["status"], found["model"]) == ("finished", in_process(study))
+        assert shown(browser, f"/api/studies/{execution}/results")["study"] == "by-hand"
+        assert shown(browser, "/api/sites/east")["site"]["connected"]
+    east.policy.write_text(POLICY)
+
+
+@contextmanager
+def browsing(hub: HubPlace) -> Iterator[httpx.Client]:
+    """Return a browser in which a coordinator has signed in."""
+    people = People.at(hub.folder, name=hub.about.name)
+    people.accounts.add("ada", "Ada", [Role.COORDINATOR], [], by=By("", "command", ""))
+    secret = people.sessions.begin("ada", address=LOOPBACK, agent="test")
+    trusted = ssl.create_default_context(cafile=hub.authority_file)
+    where = f"https://{LOOPBACK}:{hub.about.port}"
+    head = {"cookie": f"{COOKIE}={secret}"}
+    with httpx.Client(base_url=where, verify=trusted, headers=head, trust_env=False, timeout=60) as client:
+        yield client
+
+
+def shown(browser: httpx.Client, path: str) -> dict[str, Any]:
+    """Return a page, for programs."""
+    answer = browser.get(path)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def stands(consortium: Consortium, execution: str) -> tuple[str, ...]:
+    """Return what the sites said when they were asked, by name."""
+    asked = Asked.of(consortium.hub.folder, execution)
+    return tuple(asked.now(site, Told()).said for site in sorted(asked.sites))
 
 
 @pytest.mark.slow
@@ -309,7 +374,7 @@ def test_a_study_is_held_against_what_its_sites_have_told(tmp_path: Path) -> Non
     for words in (("--check",), ()):
         said = typed("submit", file, *words, "--home", hub.folder)
         assert (said.code, "Traceback" in said.err) == (2, False)
-        assert "site east: the data set has no such column for studies (found: 'agee')" in said.err
+        assert "site east: east has no column 'agee'; 'age' may be it" in said.err
         assert "did you mean 'age'?" in said.err
     told.speaks = Speaks("9.0", {**SPOKEN, "wire": (4, 4)})
     told.keep(hub.folder, "east")

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from string import Formatter
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
@@ -35,11 +34,11 @@ from medfl.spec.part import Part
 from medfl.spec.study import Study
 
 PAGES = Path(__file__).parents[1] / "src" / "medfl" / "hub" / "pages"
-TEMPLATES, STATIC = PAGES / "templates", PAGES / "static"
+TEMPLATES, STATIC, SENTENCES = PAGES / "templates", PAGES / "static", PAGES / "locale" / "sentences.txt"
 Text = str | tuple[str, str]
 CHARTED = ("Training loss", "Training loss by site", "all sites", "federated", "alone", "centralised", "fine-tuned")
 """What charts are given words for, beside the metrics."""
-_NAMED = re.compile(r"%\((\w+)\)s")
+_NAMED, _BRACED = re.compile(r"%\((\w+)\)s"), re.compile(r"\{(\w+)\}")
 
 
 def main() -> None:
@@ -113,6 +112,9 @@ def _written() -> Iterator[tuple[str, str]]:
     yield from (("watch", text) for text in (*TILES, *NOW.values(), GONE, *DOING, *(words for _, words in ONCE)))
     for metric in METRICS.values():
         yield from (("metrics", metric.label), ("charts.js", metric.label), ("metrics", metric.meaning))
+    for line in SENTENCES.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("# "):
+            yield "sentences", line
     for one in starters():
         yield from (("examples", one.shows), ("examples", one.question))
 
@@ -193,8 +195,7 @@ def _misfits(key: str, message: Message) -> Iterator[str]:
 
 def _places(text: str) -> set[str]:
     """Return the names of what is filled into a sentence, in either way of writing it."""
-    braces = {name for _, name, _, _ in Formatter().parse(text) if name} if "{" in text else set()
-    return set(_NAMED.findall(text)) | braces
+    return set(_NAMED.findall(text)) | set(_BRACED.findall(text))
 
 
 if __name__ == "__main__":

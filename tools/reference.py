@@ -133,7 +133,7 @@ def _part_sections(part: type[Part], path: tuple[str, ...]) -> Iterator[str]:
             yield ARMS_PAGE
             continue
         for one in parts:
-            yield from _part_sections(one, inner)
+            yield from _part_sections(one, (*inner, "NAME") if named(field) else inner)
 
 
 POLICY_INTRODUCTION = """\

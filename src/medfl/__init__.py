@@ -12,19 +12,33 @@ from typing import TYPE_CHECKING, Any
 from medfl.simulate import Results, simulate
 
 if TYPE_CHECKING:
+    from medfl.bundling import bundle, reproduce, verify
     from medfl.errors import MedflError
     from medfl.learn.models.torch import torch_model
     from medfl.spec.reading import read as read_study
     from medfl.spec.study import Study
 
 _HOMES = {
+    "bundle": ("medfl.bundling", "bundle"),
+    "reproduce": ("medfl.bundling", "reproduce"),
+    "verify": ("medfl.bundling", "verify"),
     "MedflError": ("medfl.errors", "MedflError"),
     "Study": ("medfl.spec.study", "Study"),
     "read_study": ("medfl.spec.reading", "read"),
     "torch_model": ("medfl.learn.models.torch", "torch_model"),
 }
 
-__all__ = ["MedflError", "Results", "Study", "read_study", "simulate", "torch_model"]
+__all__ = [
+    "MedflError",
+    "Results",
+    "Study",
+    "bundle",
+    "read_study",
+    "reproduce",
+    "simulate",
+    "torch_model",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

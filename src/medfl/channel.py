@@ -6,6 +6,7 @@ what has the right form and length, and no more.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, get_args
@@ -20,7 +21,12 @@ DATASETS = 64
 """Data sets of a site's of which is kept what they are like."""
 NAME = 120
 """Letters of the longest name."""
+DECISIONS, REASON = 200, 500
+"""What was decided on how many studies is kept of a site, and letters of the longest reason."""
+Verdict = Literal["waiting", "approved", "refused"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 Doing = Literal["idle", "training", "busy", "paused"]
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _DOING: tuple[Doing, ...] = get_args(Doing)
 _COLUMN = {"name": str, "kind": str, "unit": str, "description": str, "missing": int, "integral": bool}
 
@@ -112,6 +118,53 @@ def entry(said: object) -> dict[str, Any]:
     told["other_columns"] = [plain(name, NAME) for name in others]
     told["policy"] = [plain(text, LONGEST) for text in _listed(said.get("policy"))]
     return told | {name: _count(said[name]) for name in ("rows", "left_out") if name in said}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a site's people, or its policy for them, have decided on a study.
+
+    Parameters
+    ----------
+    verdict
+        What.
+    reason
+        Why it was refused, in their words.
+    heard
+        When the hub heard it, in seconds since 1970, UTC.
+    """
+
+    verdict: Verdict
+    reason: str = ""
+    heard: float = 0.0
+
+    @classmethod
+    def read(cls, said: object, *, heard: float | None = None) -> Self:
+        """Read what a site said, now; or what was kept of it.
+
+        Raises
+        ------
+        WireError
+            If it is no decision.
+        """
+        if not isinstance(said, Mapping) or said.get("verdict") not in VERDICTS:
+            raise unreadable("a decision")
+        return cls(
+            said["verdict"], plain(said.get("reason"), REASON), moment(said.get("heard")) if heard is None else heard
+        )
+
+
+def decisions(said: object, *, heard: float | None = None) -> dict[str, Decision]:
+    """Read decisions on studies, by the studies' digests.
+
+    Raises
+    ------
+    WireError
+        If they are none.
+    """
+    if not isinstance(said, Mapping) or not all(type(one) is str and _DIGEST.fullmatch(one) for one in said):
+        raise unreadable("decisions")
+    return {digest: Decision.read(one, heard=heard) for digest, one in said.items()}
 
 
 def plain(said: object, longest: int) -> str:

@@ -13,6 +13,7 @@ from medfl.cli_bundle import BUNDLES
 from medfl.cli_enrol import ENROLMENT
 from medfl.cli_flower import flower
 from medfl.cli_hub import JSON, hub, submit
+from medfl.cli_people import account  # noqa: F401 - adds its verbs to the group of the hub
 from medfl.cli_services import service_of_hub, service_of_site
 from medfl.cli_site import VERBS
 from medfl.cli_vpn import vpn
@@ -196,11 +197,12 @@ def show(run: str, home: Path | None, as_json: bool) -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write [default: NAME.html]."
 )
-def report(run_or_study: str, home: Path | None, output: Path | None) -> None:
-    """Write the report of a run or study as one HTML file."""
-    from medfl import console
+@click.option("--pdf", is_flag=True, help="Write it as PDF, which a name that ends in .pdf means too.")
+def report(run_or_study: str, home: Path | None, output: Path | None, pdf: bool) -> None:
+    """Write the report of a run or study as one HTML file, or as PDF."""
+    from medfl import console_report
 
-    console.report(run_or_study, home, output)
+    console_report.report(run_or_study, home, output, pdf=pdf)
 
 
 @main.command()

@@ -156,6 +156,8 @@ def run(
     from medfl.site.plugins import load
     from medfl.site.sources import Sources
     from medfl.spec.placing import placing
+    from medfl.spec.reading import text_of
+    from medfl.store.written import keep_written
 
     with failing_in_json(as_json):
         load(plugins)
@@ -164,6 +166,7 @@ def run(
         with placing(study):
             sources = Sources(base, place.folder / "sites", policy=policy)
             execution = lay_down(asked, place, sources=sources, engine=engine, arm=arm)
+            keep_written(place, execution, text_of(study, "study"))
     weighed = ("the contributions of sites",) if asked.evaluation.contributions else ()
     if arm is not None and (asked.evaluation.baselines or weighed):
         left_out = " and ".join((*asked.evaluation.baselines, *weighed))
@@ -325,17 +328,6 @@ def show(run: str, home: Path | None, *, as_json: bool) -> None:
         print_json(next((entry for entry in whole["runs"] if entry["run"] == view.run), whole))
     else:
         _show(run_details(view))
-
-
-def report(run_or_study: str, home: Path | None, output: Path | None) -> None:
-    """Write the report of an execution."""
-    from medfl.simulate import Results
-    from medfl.store.shelf import execution_of
-
-    place = _home(home)
-    results = Results(place, execution_of(place, run_or_study))
-    target = results.report(output or Path(f"{results.view.study}.html"))
-    click.echo(f"Report: {target}")
 
 
 def export(run: str, home: Path | None, output: Path | None) -> None:

@@ -28,3 +28,24 @@ def serve(home: Path | None, *, port: int, browser: bool) -> None:
         # Ctrl-C is how it is ended, and no interruption.
         with suppress(KeyboardInterrupt):
             bench.run(ready)
+
+
+def show(home: Path | None, *, port: int) -> None:
+    """Serve the pages to a window of their own, until it is closed or Ctrl-C."""
+    from medfl.store.home import Home
+    from medfl.window import Window
+    from medfl.workbench import Workbench
+
+    with Home(home) as place, Workbench(place, Path.cwd(), port=port) as bench:
+        window = Window()
+        link = bench.link()
+
+        def ready() -> None:
+            say("The window opens. Closing it ends MEDfl, and every finished round stays.")
+            window.open(link, bench.stop)
+
+        try:
+            with suppress(KeyboardInterrupt):
+                bench.run(ready)
+        finally:
+            window.close()

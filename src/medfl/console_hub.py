@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,15 @@ from medfl.private import keep_private
 from medfl.tunnel import reload_command
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from medfl.hub.place import Brought, HubPlace
     from medfl.hub.register import Record
+    from medfl.hub.standing import Standing
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+PAGES = ("fastapi", "jinja2", "tomlkit", "argon2")
+"""What the pages need beside what the hub's service does."""
 LONGEST = 90 * 86400
 """Seconds that an invitation may hold."""
 
@@ -52,13 +58,32 @@ def start(home: Path | None, *, bind: str | None, port: int | None) -> None:
         raise MissingExtraError("the hub's service is not installed", remedy="pip install 'medfl[hub]'")
     from medfl.enrolment import address
     from medfl.hosting import host
+    from medfl.hub.standing import Standing
+
+    where = address(about.host, about.port)
 
     def ready(port: int) -> None:
-        where = address(about.host, about.port)
         click.echo(f"Hub {about.name!r} listens on port {port}; sites reach it at {where}. Ctrl-C ends it.")
+        if pages is None:
+            say("It has no pages for a browser here: pip install 'medfl[app]', and start it again.", dim=True)
+        else:
+            say(f"People open https://{where} in a browser. The first one: medfl hub account add NAME --role admin")
 
     keep_private()
-    host(hub, bind=bind, port=port, ready=ready)
+    with ExitStack() as stack:
+        standing = Standing()
+        pages = _pages(hub, stack, standing)
+        host(hub, bind=bind, port=port, ready=ready, pages=pages, standing=standing)
+
+
+def _pages(hub: HubPlace, stack: ExitStack, standing: Standing) -> ASGIApp | None:
+    """Return the hub's pages; nothing where they are not installed: sites are served all the same."""
+    if any(find_spec(name) is None for name in PAGES):
+        return None
+    from medfl.consortium import pages_of
+    from medfl.store.home import Home
+
+    return pages_of(hub, stack.enter_context(Home(hub.folder)), standing)
 
 
 def submit(home: Path | None, study: Path, *, watch: bool, as_json: bool) -> None:
@@ -72,7 +97,7 @@ def submit(home: Path | None, study: Path, *, watch: bool, as_json: bool) -> Non
         queued = {"execution": execution, "study": asked.study.name, "digest": asked.digest}
         print_json(queued, line=watch)
     else:
-        click.echo(f"{asked.study.name} is queued as {execution}; it begins when all its sites are there.")
+        click.echo(f"{asked.study.name} is queued as {execution}; it begins when all its sites are there and let it.")
     if watch:
         from medfl.console_watch import watch_execution
 
@@ -187,10 +212,13 @@ def fits(home: Path | None, study: Path, *, as_json: bool) -> None:
     from medfl.hosting import fitting
 
     with failing_in_json(as_json):
-        asked, untold = fitting(_hub(home), study)
+        asked, untold, doubts = fitting(_hub(home), study)
     if as_json:
-        print_json({"ok": True, "study": asked.study.name, "digest": asked.digest, "not_told": untold})
+        told = {"ok": True, "study": asked.study.name, "digest": asked.digest, "not_told": untold}
+        print_json(told | {"doubts": [gap.says for gap in doubts]})
         return
+    for gap in doubts:
+        say(f"{gap.complaint}")
     click.echo(f"{asked.study.name} fits what its sites have told of their data sets; nothing was queued.")
     if untold:
         say(f"Not told, and so not checked: {', '.join(untold)} (their policies say: catalogue = false)", dim=True)

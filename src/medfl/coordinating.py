@@ -9,24 +9,29 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from medfl.errors import EngineError, MedflError, StoppedError, UserError
+from medfl.channel import Decision
+from medfl.errors import EngineError, MedflError, PlanError, RefusedError, StoppedError, UserError, WireError, listed
 from medfl.events import Event, RoundFinished
 from medfl.execution import carry_on
+from medfl.hub.asked import Answer, Asked
 from medfl.hub.place import HubPlace
-from medfl.messages import Request
+from medfl.hub.told import Told
+from medfl.messages import Refusal, Reply, Request
 from medfl.over_hub import reached, sites_of
 from medfl.run.flower.orphans import end_with
 from medfl.spec.study import Study
 from medfl.store.decisions import dropped
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
-from medfl.store.views import ExecutionView
+from medfl.store.views import ExecutionView, RunView
+from medfl.versions import DECIDES
 
 log = logging.getLogger("medfl.hub")
 LOOK = 1.0
@@ -37,15 +42,27 @@ COMING = 60.0
 """Seconds after which it is said again which sites are missing."""
 
 
+CONSIDERED = 60.0
+"""Seconds that sites have to say whether a study may use them; one that works for another study may need longer."""
+
+
 def coordinate(folder: Path, execution: str) -> None:
-    """Carry an execution out, once all its sites are there; what goes wrong is in the journal and in the log."""
+    """Carry an execution out, once all its sites are there and let it; what goes wrong is in journal and log.
+
+    Where somebody at a site has to decide first, or its time has not come, its sites are asked and no more is done.
+    """
     with Home(folder) as home:
         runs = whole_execution(home, execution).every
         study = Study.model_validate(runs[0].spec)
         try:
             # That a site speaks another version is told by the run itself, in the journal.
             with suppress(UserError):
-                _wait_for_sites(home, execution, study, begun=any(run.rounds for run in runs))
+                begun = any(run.rounds for run in runs)
+                due = _due(folder, execution)
+                if due:
+                    _wait_for_sites(home, execution, study, begun=begun)
+                if not (begun or home.asked_to_stop(execution) or ask(home, execution, runs)) or not due:
+                    return
             carry_on(home, execution, display=_Progress(folder, execution))
         except StoppedError as error:
             log.warning("%s", error.complaints[0].what)
@@ -59,12 +76,47 @@ def coordinate(folder: Path, execution: str) -> None:
         HubPlace(folder).queue.done(execution)
 
 
+def ask(home: Home, execution: str, runs: Sequence[RunView]) -> bool:
+    """Ask all sites of an execution whether they take part in it, and say whether nobody has still to decide.
+
+    Parameters
+    ----------
+    home
+        The hub's folder.
+    execution, runs
+        What is asked for; runs that ask for the same are asked for once.
+    """
+    folder, gone = home.folder, {drop.site for drop in dropped(home, execution)}
+    before = Asked.of(folder, execution)
+    found = {site: dict(answers) for site, answers in before.sites.items() if site not in gone}
+    wanted = {study.digest: (run, study) for run in reversed(runs) if (study := _study_of(run)).data.sites}
+    requests = []
+    for digest, (run, study) in wanted.items():
+        for site in set(sites_of(study)) - gone:
+            speaks = Told.at(folder, site).speaks
+            old = speaks is not None and speaks.spoken["channel"][1] < DECIDES
+            found.setdefault(site, {})[digest] = Answer("untold" if old else "unanswered", at=time.time())
+            if not old:
+                # Each time under another number: what was said before would be said once more.
+                number, seed, text = before.times, study.seeds[0], study.canonical
+                requests.append(Request(run=run.run, round=number, site=site, task="consider", study=text, seed=seed))
+    digests = {request.id: digest for request in requests}
+    with reached(folder, tuple(sorted(found))) as engine:
+        for answer in engine.exchange(requests, timeout=CONSIDERED if _due(folder, execution) else HEARD):
+            found[answer.site][digests[answer.request]] = _said(answer)
+    asked = Asked(time.time(), found, before.times + 1)
+    asked.keep(folder, execution)
+    waits = sorted(site for site in found if asked.now(site, Told()).said == "waiting")
+    if waits:
+        log.info("%s waits for approval at %s", execution, listed(waits, 20))
+    return not waits
+
+
 def tell_stopped(folder: Path, execution: ExecutionView) -> None:
     """Tell the sites of a run that it was stopped, those that are there; whoever is not misses nothing."""
     for run in execution.every:
         if run.status == "stopped" and run.sites:
-            study = Study.model_validate(run.spec)
-            study = study.arms.get(run.arm) or study.overridden({})
+            study = _study_of(run)
             with reached(folder, tuple(run.sites)) as engine:
                 asked = [
                     Request(
@@ -86,6 +138,31 @@ class _Progress:
         """Take notice of one event."""
         if isinstance(event, RoundFinished):
             HubPlace(self.folder).queue.went_on(self.execution)
+
+
+def _study_of(run: RunView) -> Study:
+    """Return what the sites of a run are asked for."""
+    study = Study.model_validate(run.spec)
+    return study.arms[run.arm] if run.federated else study.overridden({})
+
+
+def _said(answer: Reply | Refusal) -> Answer:
+    """Return what a site said of a study; what went wrong on the way is no answer."""
+    now = time.time()
+    if isinstance(answer, Refusal):
+        said = answer.code in (RefusedError.code, PlanError.code)
+        return Answer("refused" if said else "unanswered", "; ".join(one.what for one in answer.complaints), now)
+    try:
+        decision = Decision.read({**answer.content, "reason": answer.content.get("why")}, heard=now)
+    except WireError:
+        return Answer("unanswered", at=now)
+    return Answer(decision.verdict, decision.reason, now)
+
+
+def _due(folder: Path, execution: str) -> bool:
+    """Say whether the time of an execution has come; nobody waits for one that is not in the queue."""
+    found = {entry.execution: entry.not_before for entry in HubPlace(folder).queue.entries()}
+    return found.get(execution, 0.0) <= time.time()
 
 
 def _wait_for_sites(home: Home, execution: str, study: Study, *, begun: bool) -> None:

@@ -19,16 +19,21 @@ from time import monotonic
 from typing import Any
 
 import httpx
+from starlette.types import ASGIApp
 
 from medfl.errors import MedflError, PlanError, listed
 from medfl.execution import lay_down
-from medfl.hub.fitting import misfits, untold
+from medfl.hub.asked import may_go_on
+from medfl.hub.fitting import doubts, misfits, untold
 from medfl.hub.fleet import Fleet
 from medfl.hub.place import HubPlace
+from medfl.hub.queue import require_soon
 from medfl.hub.service import ALL, Service
+from medfl.hub.standing import Standing
 from medfl.inspection import opened
 from medfl.over_hub import keys_of, require_understood, sites_of
 from medfl.private import turn
+from medfl.readiness.check import Gap
 from medfl.run.flower.coordinator import let_in_only
 from medfl.run.flower.superlink import QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
@@ -46,9 +51,19 @@ TRIES, SLOWEST = 50, 60.0
 """How often an execution that fails is tried again without a round between, and the longest pause in seconds."""
 ROOM = 2**24
 """Bytes that must be free on the disk of the hub's folder for an execution to be begun, or gone on with."""
+FULL = "The disk of the hub is full: studies wait until there is room, and what is finished stays."
+AWAY = "The hub's SuperLink does not answer: it is being started again, and studies go on where they are then."
 
 
-def host(hub: HubPlace, *, bind: str | None, port: int | None, ready: Callable[[int], Any]) -> None:
+def host(
+    hub: HubPlace,
+    *,
+    bind: str | None,
+    port: int | None,
+    ready: Callable[[int], Any],
+    pages: ASGIApp | None = None,
+    standing: Standing | None = None,
+) -> None:
     """Serve a hub and run its studies, until told to end.
 
     Parameters
@@ -59,6 +74,10 @@ def host(hub: HubPlace, *, bind: str | None, port: int | None, ready: Callable[[
         Where to listen; everywhere, and on the invitations' port, where None.
     ready
         Is told the port, once it listens.
+    pages
+        What people see in a browser at the same port.
+    standing
+        Is told what stands against the hub's work.
 
     Raises
     ------
@@ -71,8 +90,8 @@ def host(hub: HubPlace, *, bind: str | None, port: int | None, ready: Callable[[
         certificates = Certificates(hub.authority_file, *hub.loopback)
         link = stack.enter_context(SuperLink(hub.superlink, certificates))
         fleet = Fleet(link.address, certificates.root, lambda: keys_of(hub))
-        service = Service(hub, bind=bind or ALL, port=port, fleet=fleet)
-        stack.enter_context(_kept_up(hub, link))
+        service = Service(hub, bind=bind or ALL, port=port, fleet=fleet, pages=pages)
+        stack.enter_context(_kept_up(hub, link, standing or Standing()))
         service.run(lambda: ready(service.port))
 
 
@@ -86,16 +105,39 @@ def submit(hub: HubPlace, file: Path) -> tuple[str, Study]:
     """
     study, base = opened(file)
     with Home(hub.folder) as home, placing(file):
-        require_enrolled(hub, study)
-        require_fitting(hub, study)
-        sources = Sources(base, home.folder / "sites")
-        execution = lay_down(study, home, sources=sources, engine="hub", arm=None)
-    hub.queue.add(execution, study.study.name)
-    return execution, study
+        return queued(hub, home, study, base=base), study
 
 
-def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str]]:
-    """Return a study that fits what its sites have told, and the sites that have told nothing; queue nothing.
+def queued(hub: HubPlace, home: Home, study: Study, *, base: Path, by: str = "", not_before: float = 0.0) -> str:
+    """Lay a study down for the hub's enrolled sites, and queue it; return its execution's id.
+
+    Parameters
+    ----------
+    hub, home
+        The hub's folder, and its store.
+    study, base
+        What is asked, and the folder that its paths start from.
+    by, not_before
+        Who launches it, and when it may begin, as in :class:`medfl.hub.queue.Entry`.
+
+    Raises
+    ------
+    MedflError
+        With all that is wrong with it, or if it cannot be run over the hub.
+    """
+    require_enrolled(hub, study)
+    require_fitting(hub, study)
+    require_soon(not_before)
+    sources = Sources(base, home.folder / "sites")
+    execution = lay_down(study, home, sources=sources, engine="hub", arm=None)
+    hub.queue.add(execution, study.study.name, by=by, not_before=not_before)
+    return execution
+
+
+def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str], list[Gap]]:
+    """Return a study that fits what its sites have told, the sites that have told nothing, and what is doubtful.
+
+    Nothing is queued.
 
     Raises
     ------
@@ -105,7 +147,7 @@ def fitting(hub: HubPlace, file: Path) -> tuple[Study, list[str]]:
     study, _ = opened(file)
     with placing(file):
         require_enrolled(hub, study)
-        return study, require_fitting(hub, study)
+        return study, require_fitting(hub, study), doubts(study, hub.told())
 
 
 def require_fitting(hub: HubPlace, study: Study) -> list[str]:
@@ -161,9 +203,9 @@ def require_enrolled(hub: HubPlace, study: Study) -> tuple[str, ...]:
 
 
 @contextmanager
-def _kept_up(hub: HubPlace, link: SuperLink) -> Iterator[None]:
+def _kept_up(hub: HubPlace, link: SuperLink, standing: Standing) -> Iterator[None]:
     """Keep the SuperLink's list of sites and the executions going, in a thread, as long as the context lasts."""
-    closing, work = Event(), _Work(hub)
+    closing, work = Event(), _Work(hub, standing)
 
     def keep() -> None:
         known: dict[str, bytes] | None = None
@@ -172,17 +214,21 @@ def _kept_up(hub: HubPlace, link: SuperLink) -> Iterator[None]:
             if pid != link.pid:
                 pid = link.pid
                 log.warning("the SuperLink ended and was started again; its log is %s", link.folder / "log")
+            standing.say("SuperLink", "" if link.answers else AWAY)
             try:
                 keys = keys_of(hub)
                 if keys != known:
                     let_in_only(link, keys)
                     known = keys
                 work.look()
+                standing.say("files", "")
                 turn(hub.superlink / "log", held=True)
             except httpx.HTTPError as error:
                 log.debug("the SuperLink does not answer yet: %s", type(error).__name__)
             except (MedflError, OSError) as error:
-                log.warning("%s", " ".join(str(error).split()))
+                said = " ".join(str(error).split())
+                log.warning("%s", said)
+                standing.say("files", f"The hub cannot go on with its studies at the moment: {said}")
             closing.wait(LOOK)
 
     thread = Thread(target=keep)
@@ -200,6 +246,7 @@ class _Work:
     """The processes that carry executions out."""
 
     hub: HubPlace
+    standing: Standing = field(default_factory=Standing)
     going: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
@@ -211,14 +258,15 @@ class _Work:
         for execution, process in list(self.going.items()):
             if process.poll() is not None:
                 self._ended(execution)
-        waiting = self.hub.queue.waiting()
+        waiting = self.hub.queue.entries()
         if not waiting or not self._has_room():
             return
-        for execution in waiting:
-            if execution not in self.going and self.due.get(execution, 0.0) <= monotonic():
-                if len(self.going) >= AT_ONCE:
-                    break
-                self.going[execution] = self._started(execution)
+        for entry in waiting:
+            if len(self.going) >= AT_ONCE:
+                break
+            rests = entry.execution in self.going or self.due.get(entry.execution, 0.0) > monotonic()
+            if not rests and may_go_on(self.hub.folder, entry):
+                self.going[entry.execution] = self._started(entry.execution)
 
     def end(self) -> None:
         """End all of them; they go on from their last finished round when the hub is started again."""
@@ -236,6 +284,7 @@ class _Work:
         free = shutil.disk_usage(self.hub.folder).free
         if (free < ROOM) != self.full:
             self.full = free < ROOM
+            self.standing.say("disk", FULL if self.full else "")
             if self.full:
                 what = "the disk of the hub's folder %s is full, %d MB are free: studies wait until there is room"
                 log.error(what, self.hub.folder, free // 10**6)
@@ -246,8 +295,12 @@ class _Work:
     def _ended(self, execution: str) -> None:
         process = self.going.pop(execution)
         _close(process)
-        if execution not in self.hub.queue.waiting():
+        entry = next((one for one in self.hub.queue.entries() if one.execution == execution), None)
+        if entry is None:
             log.info("execution %s is done", execution)
+            return
+        if not may_go_on(self.hub.folder, entry):
+            log.info("execution %s waits for its sites' people, or for its time", execution)
             return
         if (moved := self.hub.queue.moved(execution)) != self.moved.get(execution):
             # A round was finished meanwhile: this is the first failure since.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from medfl.errors import DataError
 from medfl.events import Event
 from medfl.execution import Engines, finding, require_starts
+from medfl.local_tables import LocalTables
 from medfl.privacy.ledger import Ledger
+from medfl.readiness.check import Gap, gaps
 from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
 from medfl.run.explain import Prepared, Section, explain, reading
@@ -65,9 +69,37 @@ def inspect(study: Study | str | Path, tables: Tables | None = None, *, home: Pa
             # Each has a name of its own: a site helps with one secure sum of each name.
             run = f"check-{number}"
             engine = engines.engine(plan)
-            setting, events = _run_through(_ready(run, plan, engine, find))
+            with _with_repairs(plan.study, base, tables):
+                setting, events = _run_through(_ready(run, plan, engine, find))
             prepared.append(Prepared(plan.study, setting, tuple(events)))
-    return Inspection(asked, explain(asked, plans, prepared=prepared))
+    sections = explain(asked, plans, prepared=prepared)
+    doubts = tuple(dict.fromkeys(_doubts([one.study for one in prepared], base, tables)))
+    return Inspection(asked, (*sections, *([Section("What may not fit together", doubts)] if doubts else [])))
+
+
+@contextmanager
+def _with_repairs(study: Study, base: Path, tables: Tables | None) -> Iterator[None]:
+    """Add to what is wrong with a study's files what would repair it, where that can be guessed."""
+    try:
+        yield
+    except DataError as error:
+        found = _gaps(study, base, tables)
+        raise DataError.of([*error.complaints, *(gap.complaint for gap in found if gap.repair is not None)]) from error
+
+
+def _doubts(studies: Sequence[Study], base: Path, tables: Tables | None) -> Iterator[str]:
+    """Yield what does not hinder a study but should be looked at: codes, ranges and gaps that differ between sites."""
+    for study in studies:
+        for gap in _gaps(study, base, tables):
+            told = gap.complaint
+            yield f"{told.what[:1].upper()}{told.what[1:]}; {told.remedy}."
+
+
+def _gaps(study: Study, base: Path, tables: Tables | None) -> tuple[Gap, ...]:
+    """Return what does not fit together in the files of a study; nothing where its rows come from elsewhere."""
+    if tables is not None or study.data.sites is None:
+        return ()
+    return gaps(study.data, LocalTables(base)(study.data).tables)
 
 
 @dataclass(frozen=True, slots=True)

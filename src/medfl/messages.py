@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from medfl.errors import Complaint, WireError
 from medfl.foreign import understood
 
-Task = Literal["describe", "prepare", "train", "evaluate", "alone", "fine-tune", "keys", "unmask", "stopped"]
+Task = Literal[
+    "describe", "prepare", "train", "evaluate", "alone", "fine-tune", "keys", "unmask", "stopped", "consider"
+]
 SUMMED: frozenset[Task] = frozenset({"prepare", "train", "evaluate"})
 """Tasks whose replies bring arrays that add up over sites."""
 SECURE = "secure"

@@ -14,7 +14,7 @@ from medfl.bundles.archive import opened
 from medfl.bundles.checking import verify
 from medfl.bundles.contents import CANONICAL, FEDERATED, JOURNAL, POLICY
 from medfl.bundles.kept import read
-from medfl.errors import BundleError, PlanError, UserError, listed
+from medfl.errors import BundleError, MedflError, PlanError, UserError, listed
 from medfl.execution import carry_on, lay_down
 from medfl.publish.ways import name_of
 from medfl.run.provenance import versions
@@ -230,8 +230,9 @@ def _carry_on(place: Home, execution: str, sources: Sources, display: Display | 
     """Carry everything out; where a run failed then, it may do so again."""
     try:
         carry_on(place, execution, sources=sources, display=display)
-    except UserError:
-        if not any(run.status == "failed" for run in before.every):
+    except MedflError as error:
+        failed = {run.error.code for run in before.every if run.error is not None}
+        if not (error.code in failed or (failed and isinstance(error, UserError))):
             raise
 
 

@@ -112,14 +112,19 @@ def simulate(
     from medfl.publish.terminal import progress as shown
     from medfl.site.sources import Sources
     from medfl.spec.placing import placing
+    from medfl.spec.reading import text_of
+    from medfl.spec.study import Study
     from medfl.store.home import Home
     from medfl.store.shelf import whole_execution
+    from medfl.store.written import keep_written
 
     place = Home(Path(home) if home is not None else None)
     asked, base = opened(study)
     sources = Sources(base, place.folder / "sites", tables, None if policy is None else Path(policy))
     with placing(study):
         execution = lay_down(asked, place, sources=sources, engine=engine, arm=arm)
+        if not isinstance(study, Study):
+            keep_written(place, execution, text_of(Path(study), "study"))
         with shown(whole_execution(place, execution)) if progress else nullcontext() as display:
             carry_on(place, execution, sources=sources, display=display)
     return Results(place, execution)

@@ -22,10 +22,12 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
     }
 )
 """What has a version, by the name that it has on the wire."""
-SPOKEN: Mapping[str, tuple[int, int]] = MappingProxyType({"wire": (1, 1), "study": (1, 1), "channel": (1, 2)})
+SPOKEN: Mapping[str, tuple[int, int]] = MappingProxyType({"wire": (1, 1), "study": (1, 1), "channel": (1, 3)})
 """The oldest and the newest version of each that is spoken here. Over a channel of version 1 the hub only wakes."""
 TELLS = 2
 """The version of the channel from which on a site tells its hub how it is."""
+DECIDES = 3
+"""The version of the channel from which on a site is asked before a study begins, and tells what it decides."""
 
 
 @dataclass(frozen=True, slots=True)

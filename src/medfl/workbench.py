@@ -55,8 +55,8 @@ class Workers:
         self._home, self._folder = home, folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def launch(self, study: Study) -> str:
-        """Lay a study down, begin with it, and return its execution's id."""
+    def launch(self, study: Study, *, by: str = "", not_before: float = 0.0) -> str:
+        """Lay a study down, begin with it, and return its execution's id; here nothing is put off."""
         sources = Sources(self._folder, self._home.folder / "sites")
         execution = lay_down(study, self._home, sources=sources, engine="in-process", arm=None)
         self.go_on(execution)
@@ -120,7 +120,7 @@ class Workbench:
         self._socket = listening(HERE, port, who="the application")
         self.port = int(self._socket.getsockname()[1])
         bench = Bench(home, _read, self._looked, self.workers, self._busy, steers=Steering(home))
-        self._config = uvicorn.Config(
+        config = uvicorn.Config(
             application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),
             log_config=None,
             access_log=False,
@@ -130,17 +130,21 @@ class Workbench:
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=2,
         )
+        self._server = Announced(config)
 
     def link(self) -> str:
         """Return an address that lets one browser in, once."""
         return f"http://{HERE}:{self.port}{self._sessions.link()}"
 
     def run(self, ready: Callable[[], Any]) -> None:
-        """Serve until Ctrl-C or TERM; `ready` is called once it listens."""
-        server = Announced(self._config)
-        server.ready = ready
+        """Serve until Ctrl-C, TERM or :meth:`stop`; `ready` is called once it listens."""
+        self._server.ready = ready
         with ending_well():
-            server.run(sockets=[self._socket])
+            self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Have it end, from any thread."""
+        self._server.should_exit = True
 
     def _busy(self, execution: str) -> bool:
         return self.workers.working(execution) or self._home.is_busy(execution)

@@ -53,7 +53,7 @@ VARYING = (
     (re.compile(r"\b[0-9a-f]{8}-\d+\b"), "RUN"),
     (re.compile(r"\b\d+(\.\d+)? s\b|\b\d+ min \d\d s\b"), "TIME"),
     (re.compile(r"\b\d+ \w+ \d{4}, \d\d:\d\d UTC|\b\d{4}-\d\d-\d\d \d\d:\d\d UTC"), "MOMENT"),
-    (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "MOMENT"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?"), "MOMENT"),
     (re.compile(r"(?<=port )\d{4,5}\b|(?<=localhost:)\d{4,5}\b"), "PORT"),
     (re.compile(r"\b\d{5}( \d{5}){5}\b"), "FINGERPRINT"),
     (re.compile(r"(?<=/)[\w-]{76}$", re.MULTILINE), "SECRET"),

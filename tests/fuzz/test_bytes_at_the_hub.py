@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from medfl.enrolment import (
@@ -91,7 +91,7 @@ class Hub:
         """Return what is said there by who means it."""
         return self._words[path]
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """Return the application, in front of a SuperLink that only notes."""
         fleet = Fleet(f"{LOOPBACK}:1", self.place.authority_file, lambda: keys_of(self.place))
         transport = httpx.MockTransport(self.upstream.answer)
@@ -118,7 +118,10 @@ class Hub:
             answer.head |= {name.decode(): value.decode("latin-1") for name, value in message.get("headers", ())}
             answer.body += message.get("body", b"")
 
-        asyncio.run(self.app()(scope, receive, send))
+        async def ask() -> None:
+            await self.app()(scope, receive, send)
+
+        asyncio.run(ask())
         return answer
 
 

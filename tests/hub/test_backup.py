@@ -18,12 +18,17 @@ from medfl.errors import EnrolmentError, MedflError, StoreError
 from medfl.events import Noticed
 from medfl.hub import backup
 from medfl.hub.backup import MANIFEST, back_up, restore
+from medfl.hub.people.audit import TERMINAL
+from medfl.hub.people.consortium import People
+from medfl.hub.people.permits import Role
+from medfl.hub.people.signing_in import Given
 from medfl.hub.place import HubPlace
 from medfl.site.enrolled import Enrolment, SiteHome
 from medfl.store.home import Home
 from medfl.store.sql import SqlJournal
 from medfl.testing.command import typed
 from medfl.testing.hub import enrolled, invited, made, served, updated
+from medfl.testing.people import GOOD, cheap
 
 
 @pytest.fixture
@@ -66,6 +71,22 @@ def test_what_is_restored_is_the_hub(hub: HubPlace, tmp_path: Path) -> None:
     assert not [name for name in ("superlink", "bell", "locks", "presence.json") if (again.folder / name).exists()]
     for path in (again.folder, *again.folder.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_people_come_back_with_what_they_did_and_nobody_is_signed_in(hub: HubPlace, tmp_path: Path) -> None:
+    people = People.at(hub.folder, name="hub", hashes=cheap())
+    token = people.accounts.add("ada", "Ada", [Role.ADMIN], [], by=TERMINAL)
+    people.accounts.take_link(token, GOOD, by=TERMINAL)
+    session = people.sign_in.enter(Given("ada", GOOD), address="192.0.2.1", agent="")
+    back_up(hub, tmp_path / "copy.tar")
+    restore(tmp_path / "copy.tar", HubPlace(tmp_path / "again"))
+    again = People.at(tmp_path / "again", name="hub", hashes=cheap())
+    assert again.accounts.every() == people.accounts.every()
+    assert again.audit.verify() == people.audit.verify()
+    assert again.audit.verify().lines == 3
+    assert people.sessions.known(session) is not None
+    assert again.sessions.known(session) is None
+    assert again.sign_in.enter(Given("ada", GOOD), address="192.0.2.1", agent="")
 
 
 def test_sites_come_back_although_the_register_has_gone_back(tmp_path: Path) -> None:

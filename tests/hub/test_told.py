@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medfl.channel import DATASETS, LINES, State
+from medfl.channel import DATASETS, DECISIONS, LINES, State
 from medfl.errors import WireError
 from medfl.hub.fitting import misfits, untold
 from medfl.hub.told import FOLDER, Told
@@ -64,6 +64,26 @@ def test_it_does_not_grow() -> None:
     assert list(said.datasets) == ["b"]
 
 
+def test_decisions_are_kept_and_one_that_is_told_once_more_is_no_news(tmp_path: Path) -> None:
+    said, digest = Told(), "a" * 64
+    said.hear({"tell": "decisions", "studies": {digest: {"verdict": "waiting", "reason": ""}}})
+    first = said.decisions[digest]
+    said.hear({"tell": "decisions", "studies": {digest: {"verdict": "waiting"}}})
+    assert said.decisions[digest] is first
+    said.hear({"tell": "decisions", "studies": {digest: {"verdict": "refused", "reason": "no\x1b vote", "heard": 1}}})
+    assert (said.decisions[digest].verdict, said.decisions[digest].reason) == ("refused", "no  vote")
+    assert said.decisions[digest].heard >= first.heard > 1, "by the hub's own clock"
+    said.keep(tmp_path, "east")
+    assert Told.at(tmp_path, "east") == said
+    for number in range(DECISIONS + 50):
+        said.hear({"tell": "decisions", "studies": {f"{number:064x}": {"verdict": "approved"}}})
+    assert len(said.decisions) == DECISIONS
+    broken: tuple[Any, ...] = (None, [], {"x": {}}, {digest: {}}, {digest: {"verdict": "maybe"}}, {digest: 3})
+    for damaged in broken:
+        with pytest.raises(WireError):
+            said.hear({"tell": "decisions", "studies": damaged})
+
+
 WORDS = st.sampled_from(
     ["state", "lines", "all", "dataset", "entry", "doing", "idle", "ward", "columns", "name", "kind", "at", "maximum"]
 )
@@ -74,7 +94,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(WORDS, JSON), st.sampled_from(["state", "lines", "catalogue", "x"]))
+@given(st.dictionaries(WORDS, JSON), st.sampled_from(["state", "lines", "catalogue", "decisions", "x"]))
 def test_whatever_comes_is_taken_or_refused_and_can_be_kept(said: dict[str, Any], kind: str) -> None:
     book = told(AGE)
     with suppress(WireError):
@@ -104,11 +124,14 @@ def test_a_study_that_fits_or_of_which_nothing_is_known_is_let_through() -> None
     [
         (
             (COLOUR, SICK, {**AGE, "name": "agee"}),
-            "site east: the data set has no such column for studies",
+            "site east: east has no column 'age'; 'agee' may be it",
         ),
-        ((COLOUR, SICK, {**AGE, "name": "agee"}), "did you mean 'agee'?"),
-        (({**COLOUR, "kind": "numeric", "categories": []}, AGE, SICK), "column 'colour': its kind differs"),
-        (({**AGE, "unit": "months"}, COLOUR, SICK), "(found: months at east; years at west)"),
+        ((COLOUR, SICK, {**AGE, "name": "agee"}), 'write in [data.harmonise.east.columns]: age = { called = "agee" }'),
+        (
+            ({**COLOUR, "kind": "numeric", "categories": []}, AGE, SICK),
+            "east writes 'colour' as numbers, and west as 'amber' and 'blue'",
+        ),
+        (({**AGE, "unit": "months"}, COLOUR, SICK), "west has 'age' in years, and east in months"),
     ],
 )
 def test_what_cannot_be_is_said_before_a_run(east: tuple[dict[str, Any], ...], said: str) -> None:
@@ -121,7 +144,9 @@ def test_the_studys_own_unit_counts_and_codes_may_be_numbers() -> None:
     codes = ASKED.overridden({"data": {"categorical": ["colour"]}})
     assert misfits(codes, both) == []
     months = codes.overridden({"data": {"units": {"age": "months"}}})
-    assert "months at the study; years at east and west" in str(misfits(months, both)[0])
+    assert ["has 'age' in years, and the study in months" in str(one) for one in misfits(months, both)] == [True, True]
+    written = {"columns": {"age": {"factor": 12.0, "unit": "years"}}}
+    assert misfits(months.overridden({"data": {"harmonise": {"east": written, "west": written}}}), both) == []
 
 
 def test_a_data_set_that_is_not_there_is_said_with_those_that_are() -> None:

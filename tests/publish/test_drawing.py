@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from xml.etree import ElementTree
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from medfl.publish import curves, figures
 from medfl.publish.drawing import COLOURS, apart, look
 from medfl.publish.pictures import plates
+from medfl.publish.pictures_of_parts import pictures
 from medfl.publish.plots import line_panel, roc_curve
 from medfl.publish.plots_by_site import forest_plot
 from medfl.publish.ways import ALONE, CENTRALISED, Mark
@@ -107,3 +109,20 @@ def test_matplotlib_is_imported_only_to_draw_and_keeps_its_settings() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True", "False"]
+
+
+def test_a_figure_taken_out_of_the_page_is_whole(trial: ExecutionView) -> None:
+    for name, picture in pictures(trial, "auc").items():
+        file = picture.draw(name=name).file
+        root = ElementTree.fromstring(file)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert root.attrib["width"].endswith("pt")
+        assert "var(" not in file
+        assert root[0].attrib["fill"] == "#ffffff"
+
+
+def test_a_figure_is_a_picture_too_the_same_each_time(demo: ExecutionView) -> None:
+    picture = pictures(demo, "auc")["decision"]
+    first, second = (picture.draw(name="decision").png(dpi=60) for _ in range(2))
+    assert first.startswith(b"\x89PNG\r\n")
+    assert first == second

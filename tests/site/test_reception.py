@@ -433,3 +433,24 @@ def test_that_a_run_was_stopped_is_noted_and_looks_at_nothing(place: Place) -> N
     (line,) = lines(place)
     assert (line["task"], line["verdict"], line["run"], line["round"]) == ("stopped", "answered", "r-1", 3)
     assert Approvals(place).all() == {}, "nobody is asked to decide on it"
+
+
+def test_a_site_says_before_a_run_whether_a_study_may_use_it_and_opens_no_table(place: Place, tmp_path: Path) -> None:
+    asked = study()
+    question = Request(run="r-1", round=0, site="east", task="consider", study=asked.canonical, seed=7)
+    (tmp_path / "east.csv").unlink()
+
+    def said() -> tuple[str, str]:
+        answer = Reception(place, "east").answer(question)
+        assert isinstance(answer, Reply)
+        assert answer.arrays == {}
+        return answer.content["verdict"], answer.content["why"]
+
+    assert said() == ("waiting", "the study waits for approval by the site's people")
+    approve(place, asked)
+    assert said() == ("approved", "")
+    Approvals(place).refuse(asked, reason="no ethics vote")
+    assert said() == ("refused", "the site's people have refused this study: no ethics vote")
+    place.pause.touch()
+    assert "paused" in no(Reception(place, "east").answer(question))
+    assert {line["task"] for line in lines(place) if line["is"] == "request"} == {"consider"}

@@ -112,3 +112,29 @@ def test_a_study_that_says_nothing_of_rounds_has_none() -> None:
         voice.begins(replace(ASKED, study=text))
         voice.anew()
         assert states(voice) == ["training of aaaaaaaaaaaa"]
+
+
+def test_decisions_are_told_once_and_all_of_them_over_another_connection() -> None:
+    voice, said = Voice(), list[str]()
+    first = {"a" * 64: {"verdict": "waiting", "reason": ""}, "b" * 64: {"verdict": "approved", "reason": ""}}
+    voice.decided(first)
+    assert voice.changed.is_set()
+    voice.send_decisions(said.append)
+    voice.decided(first)
+    voice.send_decisions(said.append)
+    assert [json.loads(one)["studies"] for one in said] == [first]
+    later = first | {"a" * 64: {"verdict": "refused", "reason": "no vote"}}
+    voice.decided(later)
+    voice.send_decisions(said.append)
+    assert json.loads(said[-1])["studies"] == {"a" * 64: later["a" * 64]}
+    voice.anew()
+    voice.send_decisions(said.append)
+    assert json.loads(said[-1])["studies"] == later
+
+
+def test_the_longest_reasons_fit_into_messages() -> None:
+    voice, said = Voice(), list[str]()
+    voice.decided({f"{one:064x}": {"verdict": "refused", "reason": "\U0001f3e5" * 500} for one in range(200)})
+    voice.send_decisions(said.append)
+    assert sum(len(json.loads(one)["studies"]) for one in said) == 200
+    assert all(len(one.encode()) <= LARGEST for one in said)

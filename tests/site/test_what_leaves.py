@@ -97,6 +97,7 @@ def test_each_task_sends_its_own_kind_only(heard: Heard, asked: Study) -> None:
         "keys": set(),
         "unmask": set(),
         "stopped": set(),
+        "consider": set(),
     }
 
 

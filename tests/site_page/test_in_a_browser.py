@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,8 +34,10 @@ def tab() -> Iterator[Any]:
 
 def test_a_study_is_read_and_approved_and_its_run_goes_on(tab: Any, page: Page, ward: Ward) -> None:
     tab.goto(page.link())
+    pictured(tab, "site-studies")
     tab.click("text=waiting >> xpath=ancestor::tr >> css=a")
     assert "What is different from" in tab.inner_text("main")
+    pictured(tab, "site-study")
     assert ward.run()[0] == 0
     tab.click("button:has-text('Approve')")
     assert f"Approved: tiny ({NOW.digest[:12]})" in tab.inner_text("[role=status]")
@@ -42,6 +45,7 @@ def test_a_study_is_read_and_approved_and_its_run_goes_on(tab: Any, page: Page, 
     tab.click("text=Audit log")
     assert "The log is whole" in tab.inner_text("main")
     assert "by person" in tab.inner_text("main")
+    pictured(tab, "site-log")
 
 
 def test_all_can_be_done_by_keyboard_and_what_has_the_focus_can_be_seen(tab: Any, page: Page, ward: Ward) -> None:
@@ -78,3 +82,12 @@ def test_nothing_keeps_anybody_from_reading_it(tab: Any, page: Page, scheme: str
         tab.goto(f"http://127.0.0.1:{page.port}{path}")
         found = axe.Axe().run(tab).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == [], path
+
+
+def pictured(tab: Any, name: str) -> None:
+    """Leave pictures of a page in light and dark, beside those of the hub's pages."""
+    folder = Path(__file__).parents[2] / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    for scheme in ("dark", "light"):
+        tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        tab.screenshot(path=folder / f"{name}-{scheme}.png")

@@ -7,6 +7,7 @@ or after them, or twice under one name, is found.
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 import zlib
@@ -175,6 +176,11 @@ def _understood(raw: IO[bytes], path: Path) -> Archive:
             complaints = [Complaint("the archive is not laid out as a bundle is: something was added or changed in it")]
     except _UNREADABLE as error:
         raise _damaged(path.name, str(error)) from error
+    except OSError as error:
+        # A place before the file's beginning, where a damaged list says that there is something.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged(path.name, "a place outside the file") from error
     if complaints:
         raise BundleError.of(complaints)
     return Archive(file)

@@ -13,6 +13,7 @@ from medfl.bundles import kept, spent
 from medfl.bundles.archive import Piece
 from medfl.bundles.words import readme
 from medfl.errors import BusyError
+from medfl.foreign import understood
 from medfl.publish.code import script
 from medfl.publish.export import described_model, is_whole
 from medfl.publish.methods import arms_of, methods, setting_of
@@ -158,12 +159,18 @@ def _computed(run: RunView) -> dict[str, Any]:
 def _approvals(home: Home, view: ExecutionView) -> dict[str, Any]:
     """Return by whose leave sites answered: where a site is a hospital, its own audit log holds the proof."""
     engines = sorted({run.engine for run in view.every})
+    asked = home.folder / "asked" / f"{view.execution}.json"
+    try:
+        said = understood(asked.read_bytes()) if asked.is_file() else {}
+    except (OSError, ValueError):
+        said = {"unreadable": True}
     answered = sorted({site for run in view.every for site, one in run.sites.items() if one.rows is not None})
     failed = sorted({(one.site, one.code, one.reason) for run in view.every for one in run.failures})
     return {
         "engines": engines,
         "simulated": not set(engines) & FEDERATED,
         "policy": (home.folder / "policies" / f"{view.execution}.toml").is_file(),
+        "asked_beforehand": said,
         "answered": answered,
         "refused_or_failed": [{"site": site, "code": code, "reason": reason} for site, code, reason in failed],
         "where_the_proof_is": "A hospital's consent to each study, and each of its answers, is in the chained audit "

@@ -25,14 +25,16 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from medfl.chain import HEAD
 from medfl.errors import EnrolmentError, StoreError
+from medfl.hub.people.book import FILE, Book
 from medfl.hub.place import HubPlace
 from medfl.private import make_private
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 FIRST = ("queue", "stops")
-DATABASES = ("journal.db", "sites.db")
+DATABASES = ("journal.db", "sites.db", "people.db")
 LEFT_OUT = frozenset({"superlink", "locks", "bell", "hub.lock", "presence.json"})
 _BLOCK = 2**20
 
@@ -124,6 +126,7 @@ def restore(file: Path, hub: HubPlace) -> Copied:
             copied = _unpacked(file, draft)
             again = HubPlace(draft)
             again.register.advance(again.authority)
+            _end_sessions(draft)
             if folder.exists():
                 folder.rmdir()
             draft.replace(folder)
@@ -137,6 +140,15 @@ def restore(file: Path, hub: HubPlace) -> Copied:
             remedy="free some space, or restore elsewhere with --home",
         ) from error
     return copied
+
+
+def _end_sessions(folder: Path) -> None:
+    """End what was open when the backup was made: a session that was ended since then must not come back."""
+    book = Book(folder / FILE)
+    if book.path.exists():
+        with book.open() as database:
+            for table in ("sessions", "links"):
+                database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of two above
 
 
 def _packed(folder: Path, archive: tarfile.TarFile) -> dict[str, str]:
@@ -159,7 +171,8 @@ def _packed(folder: Path, archive: tarfile.TarFile) -> dict[str, str]:
 
 def _added(folder: Path, archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, str]]:
     """Add a file, or all files of a folder, but for drafts; what is gone meanwhile is not missed."""
-    inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+    # What is kept aside of a log goes first: lines that come meanwhile are more than it knows of, and never fewer.
+    inside = sorted(path.rglob("*"), key=lambda one: (one.name != HEAD, one)) if path.is_dir() else [path]
     for one in inside:
         if one.is_file() and not one.is_symlink() and one.suffix not in (".draft", ".part", ".lock"):
             name = one.relative_to(folder).as_posix()

@@ -18,6 +18,7 @@ from medfl.private import PrivateLog
 try:
     import uvicorn
     import websockets  # noqa: F401 - the server needs it to wake sites, and would say so only at its start
+    from starlette.types import ASGIApp
 
     from medfl.announced import Announced, ending_well, listening
     from medfl.hub.door import Doors, Parting, Patient, strict
@@ -53,14 +54,24 @@ class Service:
         The port there; the one in the invitations where None.
     fleet
         Passes the calls of enrolled sites on to a SuperLink; without one the hub only enrols.
+    pages
+        What people see in a browser at the same port.
     """
 
-    def __init__(self, hub: HubPlace, *, bind: str = ALL, port: int | None = None, fleet: Fleet | None = None) -> None:
+    def __init__(
+        self,
+        hub: HubPlace,
+        *,
+        bind: str = ALL,
+        port: int | None = None,
+        fleet: Fleet | None = None,
+        pages: ASGIApp | None = None,
+    ) -> None:
         hub.renew()
         hang(hub.folder)
         self._hub, self._socket = hub, listening(bind, hub.about.port if port is None else port, who="the hub")
         config = uvicorn.Config(
-            application(hub, fleet=fleet),
+            application(hub, fleet=fleet, pages=pages),
             http=Patient,
             ws=Parting,
             ws_max_size=LARGEST,

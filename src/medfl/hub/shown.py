@@ -21,9 +21,13 @@ def everything(hub: HubPlace) -> list[dict[str, Any]]:
 
 def shown(record: Record) -> dict[str, Any]:
     """Return a site's name, title, status, fingerprint, and since when, in UTC."""
-    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.since))
     keys = {"name": record.name, "title": record.title, "status": record.status}
-    return keys | {"fingerprint": record.fingerprint, "since": since}
+    return keys | {"fingerprint": record.fingerprint, "since": utc(record.since)}
+
+
+def utc(seconds: float) -> str:
+    """Return seconds since 1970 as UTC, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _whole(hub: HubPlace, record: Record, presence: Presence) -> dict[str, Any]:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from medfl.channel import DATASETS, LINES, NAME, State, entry, lines, plain, unreadable
+from medfl.channel import (
+    DATASETS,
+    DECISIONS,
+    LINES,
+    NAME,
+    Decision,
+    State,
+    decisions,
+    entry,
+    lines,
+    plain,
+    unreadable,
+)
 from medfl.enrolment import json_of
 from medfl.errors import WireError
 from medfl.private import write_private
@@ -35,6 +48,8 @@ class Told:
         What its data sets are like, by name.
     known
         Whether it has said which data sets there are, as its policy lets it.
+    decisions
+        What its people have decided on studies, by the studies' digests, the newest last.
     """
 
     state: State | None = None
@@ -43,6 +58,7 @@ class Told:
     lines: list[dict[str, Any]] = field(default_factory=list)
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     known: bool = False
+    decisions: dict[str, Decision] = field(default_factory=dict)
 
     @classmethod
     def at(cls, folder: Path, site: str) -> Self:
@@ -71,6 +87,7 @@ class Told:
             lines(said.get("lines", [])),
             {str(name): entry(one) for name, one in datasets.items()},
             said.get("known") is True,
+            decisions(said.get("decisions", {})),
         )
 
     def keep(self, folder: Path, site: str) -> None:
@@ -92,6 +109,7 @@ class Told:
             "lines": self.lines,
             "datasets": self.datasets,
             "known": self.known,
+            "decisions": {digest: asdict(one) for digest, one in self.decisions.items()},
         }
         return (json.dumps(said, ensure_ascii=False) + "\n").encode()
 
@@ -108,6 +126,8 @@ class Told:
                 self.state = State.read(said.get("state"))
             case "lines":
                 self.lines = [*self.lines, *lines(said.get("lines"))][-LINES:]
+            case "decisions":
+                self._decided(decisions(said.get("studies"), heard=time.time()))
             case "catalogue" if "all" in said:
                 self._these(said["all"])
             case "catalogue":
@@ -124,6 +144,14 @@ class Told:
         said["state"] = None if self.state is None else self.state.to_json()
         said["version"] = "" if self.speaks is None else self.speaks.medfl
         return said | {"trouble": self.trouble}
+
+    def _decided(self, news: Mapping[str, Decision]) -> None:
+        """Know what was decided; what is told once more is no news."""
+        for digest, one in news.items():
+            before = self.decisions.pop(digest, None)
+            same = before is not None and (before.verdict, before.reason) == (one.verdict, one.reason)
+            self.decisions[digest] = before if same and before is not None else one
+        self.decisions = dict(list(self.decisions.items())[-DECISIONS:])
 
     def _these(self, names: object) -> None:
         """Know that there are these data sets and no others; or nothing, where the site may not tell."""

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from medfl.enrolment import (
@@ -45,13 +46,17 @@ from medfl.tunnel import VPN, Offer, statement
 from medfl.versions import Speaks, agreed, here
 
 log = logging.getLogger(__name__)
+FOR_SITES = "/v1/"
+"""Beginning of every address that sites call."""
 PATIENCE = 20.0
 """Seconds that whoever enrols, or asks how it stands, has to send its words."""
 Words: TypeAlias = dict[str, Any]
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
-def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None = None) -> Starlette:
+def application(
+    hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None = None, pages: ASGIApp | None = None
+) -> ASGIApp:
     """Return the hub's web application.
 
     Parameters
@@ -62,6 +67,8 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
         How often somebody may be refused before the hub wants to be left in peace.
     fleet
         Passes the calls of enrolled sites on to a SuperLink; without one the hub only enrols.
+    pages
+        What people see in a browser: whatever is not under ``/v1/``, which is for sites.
     """
     desk, pace = _Desk(hub), pace or Pace()
     gate, waking = _Gate(pace, hub.vpn.offer), Waking(hub, desk.authority_digest, pace)
@@ -89,7 +96,17 @@ def application(hub: HubPlace, *, pace: Pace | None = None, fleet: Fleet | None 
         exception_handlers={HTTPException: gate.nothing_here},
     )
     app.router.redirect_slashes = False  # An address is right or wrong.
-    return app
+    return app if pages is None else _beside(app, pages)
+
+
+def _beside(sites: ASGIApp, pages: ASGIApp) -> ASGIApp:
+    """Return what answers sites and people at one port; what sites call does not pass by anything of the pages."""
+
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "lifespan" or scope["path"].startswith(FOR_SITES)
+        await (sites if ours else pages)(scope, receive, send)
+
+    return both
 
 
 class _Desk:

@@ -120,7 +120,12 @@ def _text(text: str) -> str:
 
 
 def _in_docstring(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    spelled = text.replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    return "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in spelled)
+
+
+def _escaped(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
 
 
 @cache

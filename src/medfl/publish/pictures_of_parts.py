@@ -126,9 +126,7 @@ def _features(execution: ExecutionView, metric: str) -> Iterator[Plate]:
     texts: Sequence[str] = [
         f"What the {in_sentence(metric)} loses when the values of one feature are shuffled among each site's test "
         f"rows, all columns of a category together; intervals are over the {over}.",
-        f"The {MOST_FEATURES} that cost most are drawn; the table has {counted(rest, 'more', 'more')}."
-        if rest > 0
-        else "",
+        f"The {MOST_FEATURES} that cost most are drawn; the table has {whole(rest)} more." if rest > 0 else "",
         "Features that say the same share their importance: where one can stand in for another, each alone looks "
         "unimportant. Nothing here says that changing a feature would change the outcome.",
     ]

@@ -192,7 +192,7 @@ def decision_plot(view: DecisionCurve, *, name: str) -> Drawing:
         ax.set_xlim(0, 1)
         ax.set_ylim(-0.12 * (top or 1.0), 1.08 * top or 1.0)
         ax.set_xticks(_FIFTHS, _FIFTHS_NAMED)
-        ax.set_xlabel("Threshold: predicted probability from which somebody is treated", loc="left")
+        ax.set_xlabel("Threshold: probability from which somebody is treated", loc="left")
         ax.set_ylabel("Net benefit", loc="bottom")
         ax.text(0.995, 0.0, "treat nobody", ha="right", va="bottom", fontsize=SMALL, color=MUTED)
         ax.annotate(

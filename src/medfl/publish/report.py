@@ -18,6 +18,7 @@ from medfl.publish.pictures import plates
 from medfl.publish.pictures_of_parts import plates_of_parts
 from medfl.publish.provenance import provenance
 from medfl.publish.tables import cohort, described, importances, results, worst
+from medfl.publish.tripod import checklist
 from medfl.publish.ways import Mark, name_of
 from medfl.publish.wording import counted, listed, moment, next_step, sentence
 from medfl.spec.metrics import METRICS
@@ -75,6 +76,7 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "failures": tuple(_failures(execution)),
         "notices": tuple(_notices(execution)),
         "provenance": provenance(execution),
+        "tripod": checklist(execution),
         "glossary": [METRICS[name] for name in (*metrics, *_EXTRA) if name in METRICS and _has(execution, name)],
     }
 

@@ -13,7 +13,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal
 
-from medfl.publish.methods import arms_of
+from medfl.publish.glance import glance
+from medfl.publish.methods import arms_of, setting_of
 from medfl.publish.tables import classes_of, cohort, described, results
 from medfl.publish.wording import counted, listed, sentence, whole
 from medfl.store.views import ExecutionView, RunView
@@ -152,7 +153,9 @@ def _sections(view: ExecutionView) -> set[str]:
     """Return the anchors that the report of an execution has."""
     there = {"methods", "left", "provenance", "limits"}
     there |= {"cohort"} if cohort(view) else set()
-    return there | ({"results", "glance"} if results(view) else set())
+    there |= {"results"} if results(view) else set()
+    shown = glance(view)
+    return there | ({"glance"} if shown.says or shown.tiles else set())
 
 
 def _answers(view: ExecutionView) -> Iterator[tuple[str, str]]:
@@ -186,11 +189,11 @@ def _of_the_data(view: ExecutionView, spec: Mapping[str, Any], run: RunView | No
         sites = f"{counted(len(run.sites), 'site')}: {listed(list(run.sites))}"
         rows = sum(site.rows or 0 for site in run.sites.values())
         out = sum(site.left_out or 0 for site in run.sites.values())
-        features = [str(one["name"]) for one in run.agreement.get("features", ()) if isinstance(one, Mapping)]
+        features = setting_of(run).features
         dealt = "; they were dealt out of one table, to simulate sites" if simulated else ""
         yield "5a", f"{whole(rows)} rows at {sites}{dealt}."
         yield "6a", f"{sites[0].upper()}{sites[1:]}."
-        yield "6b", f"{counted(out, 'row')} could not be used and {'was' if out == 1 else 'were'} left out."
+        yield "6b", _left_out(out)
         yield "10", f"{whole(rows)} rows; by site and outcome in the table."
         yield "20a", "Rows found, left out, used for training and kept for testing, with the outcome, by site."
         yield "20b", "Rows, outcomes and missing values by site."
@@ -199,7 +202,10 @@ def _of_the_data(view: ExecutionView, spec: Mapping[str, Any], run: RunView | No
             "Rows and outcomes of training and test rows by site; distributions of predictors stay at the sites.",
         )
         yield "21", "Training and test rows by site, with their outcomes."
-        yield "9a", f"{counted(len(features), 'column')} that all sites have were learned from." if features else ""
+        yield (
+            "9a",
+            f"What was learned from: {counted(len(features), 'column')} that all sites have." if features else "",
+        )
         yield "9b", f"By name: {listed(features, at_most=60)}." if features else ""
     yield "18c", f"The study was fixed before it ran, as text with the digest {view.digest[:12]}."
     yield "18e", "No row left a site; what did is listed."
@@ -215,7 +221,8 @@ def _of_the_analysis(view: ExecutionView, each: Mapping[str, Mapping[str, Any]])
     yield "12a", "Under “Data” and “Evaluation”: each site kept rows for testing that no model was trained on."
     yield "12b", "Under “Preprocessing”."
     yield "12c", "Under “Model and local training” and “Federation”, with every setting."
-    yield "12d", "Metrics were computed for each site, with the site served worst, and compared with training alone."
+    alone = " and compared with training alone" if "local-only" in first["evaluation"].get("baselines", ()) else ""
+    yield "12d", f"Metrics were computed for each site, with the site served worst,{alone}".rstrip(",") + "."
     yield "12e", "Under “Evaluation” and “Statistics”."
     yield "12f", _updated(tuned)
     yield "12g", "By the exported model with medfl predict: weights, columns and preprocessing are files with digests."
@@ -243,6 +250,12 @@ def _of_the_analysis(view: ExecutionView, each: Mapping[str, Mapping[str, Any]])
     yield "18f", "Script and text of the study are in its bundle; MEDfl is open source (Apache 2.0)."
     yield "22", "Weights, columns and preprocessing of each model, by their digests."
     yield "27a", "Missing values are filled as in training, and a table that lacks a column is refused."
+
+
+def _left_out(rows: int) -> str:
+    if not rows:
+        return "Every row that a site has could be used."
+    return f"{counted(rows, 'row')} could not be used and {'was' if rows == 1 else 'were'} left out."
 
 
 def _updated(tuned: bool) -> str:

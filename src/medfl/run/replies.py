@@ -104,6 +104,8 @@ def _wanted(request: Request) -> tuple[str, ...]:
             return ("metrics", "intervals")
         case "train":
             return ("metrics",) if judged else ()
+        case "consider":
+            return ("verdict",)
         case "keys" | "unmask" | "stopped":
             # A site that says no key, or no shares, is named by its peers or done without.
             return ()

@@ -19,6 +19,7 @@ from medfl.errors import EngineError, EnrolmentError, MedflError
 from medfl.messages import Refusal, Reply, Request, Task
 from medfl.private import held, write_private
 from medfl.site.audit import note_refusal, note_unread
+from medfl.site.deciding import Deciding
 from medfl.site.enrolled import SiteHome
 from medfl.site.enrolling import refresh
 from medfl.site.limits import Limits
@@ -73,7 +74,8 @@ def serve(home: SiteHome, limits: Limits | None = None) -> None:
         if enrolment.tunnel:
             _past_proxies(enrolment.tunnel)
         where = Address(address(enrolment.way, enrolment.port), root, home.node_key)
-        with workshop, Woken(home, voice, describe=Describing(home, workshop)) as calls:
+        calls = Woken(home, voice, describe=Describing(home, workshop), decided=Deciding(home))
+        with workshop, calls:
             served(where, agent.answer, folder=home.folder / "postbox", house=agent, calls=calls)
 
 

@@ -166,6 +166,8 @@ class Site:
                 raise WireError("a step of secure aggregation is no work of its own", where=request.id)
             case "stopped":
                 raise WireError("that a run was stopped is told to a site's reception", where=request.id)
+            case "consider":
+                raise WireError("whether a study may use a site is for its reception to say", where=request.id)
 
     def _train(self, study: Study, algorithm: Algorithm, request: Request) -> tuple[dict[str, Any], Statistic]:
         """Judge the incoming model, where asked to, and train from it."""

@@ -80,6 +80,8 @@ class Reception:
             if request.task == "stopped":
                 # Whoever reads the log knows why no more is asked; nothing of a table is looked at.
                 return self._noted(request, Reply(request=request.id, site=self.name), digest=digest)
+            if request.task == "consider":
+                return self._noted(request, self._considered(study, request), digest=digest)
             rules, dataset, registered = self._admitted(study, request)
             answer = self._site(request, rules, dataset, registered).answer(request)
             if isinstance(answer, Reply):
@@ -101,6 +103,21 @@ class Reception:
         require_going_on(self._place)
         rules = self._rules()
         return rules, *self._approved(study, rules, request)
+
+    def _considered(self, study: Study, request: Request) -> Reply:
+        """Say whether a study may use the site, before it begins; nothing of a table is looked at.
+
+        Raises
+        ------
+        RefusedError
+            If the site is paused, or its policy says no.
+        """
+        require_going_on(self._place)
+        asked, dataset = self._decided(study, self._rules())
+        holds = asked.holds(dataset)
+        verdict = "approved" if holds else "refused" if asked.verdict == "refused" else "waiting"
+        why = "" if holds else _not_approved(asked, study).complaints[0].what
+        return Reply(request=request.id, site=self.name, content={"verdict": verdict, "why": why})
 
     def _refusal(self, request: Request, error: MedflError) -> Refusal:
         # What is wrong with a site's own files is for its own people: the hub is told that something is.
@@ -138,17 +155,27 @@ class Reception:
         RefusedError
             If it is not approved.
         """
-        asked = self._approvals.take_up(study)
-        known = self._datasets.all()
-        if asked.verdict == "waiting" and rules.approval.mode == "within-policy":
-            asked = self._by_rule(study, rules, known) or asked
-        require_accepted(rules, study, site=self.name)
-        dataset = known.get(asked.dataset)
+        asked, dataset = self._decided(study, rules)
         if not asked.holds(dataset) or dataset is None:
             raise _not_approved(asked, study)
         if request.seed not in study.seeds:
             raise RefusedError("an approval holds for the seeds of the study, and this is another", where="seed")
         return asked.dataset, dataset
+
+    def _decided(self, study: Study, rules: Rules) -> tuple[Asked, DataSet | None]:
+        """Return what was decided on a study, which waits from now on if it is new, and the data set it may use.
+
+        Raises
+        ------
+        RefusedError
+            If the policy says no, whatever its people say.
+        """
+        asked = self._approvals.take_up(study)
+        known = self._datasets.all()
+        if asked.verdict == "waiting" and rules.approval.mode == "within-policy":
+            asked = self._by_rule(study, rules, known) or asked
+        require_accepted(rules, study, site=self.name)
+        return asked, known.get(asked.dataset)
 
     def _by_rule(self, study: Study, rules: Rules, known: dict[str, DataSet]) -> Asked | None:
         """Approve what the standing rule lets in without a person; None where it does not."""

@@ -35,6 +35,8 @@ class Voice:
         self._lines: deque[dict[str, Any]] = deque(maxlen=LINES)
         self._entries: Mapping[str, Any] | None = None
         self._untold: list[str] | None = None
+        self._decisions: Mapping[str, Any] = {}
+        self._undecided: dict[str, Any] = {}
         self.changed = Event()
         """Is set when there is something new."""
 
@@ -66,12 +68,20 @@ class Voice:
                 self._entries, self._untold = entries, ["", *(entries or ())]
         self.changed.set()
 
+    def decided(self, studies: Mapping[str, Any]) -> None:
+        """Tell what was decided on studies, by their digests: ``verdict`` and ``reason`` of each."""
+        with self._lock:
+            self._undecided |= {key: one for key, one in studies.items() if self._decisions.get(key) != one}
+            self._decisions = dict(studies)
+        self.changed.set()
+
     def anew(self) -> None:
         """Tell all over again what is so at the moment: there is another connection."""
         with self._lock:
             self._told = State("idle", since=-1.0)
             if self._untold is not None:
                 self._untold = ["", *(self._entries or ())]
+            self._undecided = dict(self._decisions)
         self.changed.set()
 
     def send(self, send: Callable[[str], None]) -> None:
@@ -96,6 +106,14 @@ class Voice:
         while untold:
             send(self._catalogue(untold[0]))
             untold.pop(0)
+
+    def send_decisions(self, send: Callable[[str], None]) -> None:
+        """Send which decisions are not sent yet, to a hub that understands them."""
+        while some := dict(list(self._undecided.items())[:_FEW]):
+            send(_text({"tell": "decisions", "studies": some}))
+            with self._lock:
+                # Unless there is another one on the same study meanwhile.
+                self._undecided = {key: one for key, one in self._undecided.items() if some.get(key) != one}
 
     def _set(self, state: State) -> None:
         self._doing = state

@@ -31,7 +31,7 @@ from medfl.enrolment import (
 from medfl.errors import MedflError, MissingExtraError, WireError
 from medfl.site.enrolled import SiteHome
 from medfl.site.voice import Voice
-from medfl.versions import TELLS, Speaks, agreed, here
+from medfl.versions import DECIDES, TELLS, Speaks, agreed, here
 
 try:
     from websockets.exceptions import WebSocketException
@@ -64,6 +64,8 @@ class Woken:
     describe
         Returns, under ``catalogue``, what its data sets are like, or None where the hub may not know; nothing where
         that has not changed.
+    decided
+        Returns what was decided on studies, by their digests; None where that has not changed.
     """
 
     def __init__(
@@ -72,11 +74,13 @@ class Woken:
         voice: Voice | None = None,
         *,
         describe: Callable[[], Mapping[str, Any] | None] = lambda: None,
+        decided: Callable[[], Mapping[str, Any] | None] = lambda: None,
     ) -> None:
-        self._home, self._voice, self._describe = home, voice or Voice(), describe
+        self._home, self._voice = home, voice or Voice()
+        self._describe, self._decided = describe, decided
         self._rung, self._closing = Event(), Event()
         self._line: ClientConnection | None = None
-        self._told, self._tells = False, False
+        self._told, self._channel = False, 0
         self.up = False
         """Whether the hub would wake the site now."""
 
@@ -144,7 +148,7 @@ class Woken:
                     if _words(line.recv()).get("say") == WOKEN:
                         self._wake()
             finally:
-                self._line, self._tells = None, False
+                self._line, self._channel = None, 0
 
     def _wake(self) -> None:
         if not self.up:
@@ -161,13 +165,17 @@ class Woken:
             self._voice.changed.wait(LOOK)
             self._voice.changed.clear()
             line = self._line
-            if line is None or not (self.up and self._tells):
+            if line is None or not (self.up and self._channel >= TELLS):
                 continue
             if (found := self._describe()) is not None:
                 self._voice.describe(found["catalogue"])
+            if (decisions := self._decided()) is not None:
+                self._voice.decided(decisions)
             # What could not be sent is sent over the next connection.
             with suppress(OSError, WebSocketException):
                 self._voice.send(line.send)
+                if self._channel >= DECIDES:
+                    self._voice.send_decisions(line.send)
             # What changes in quick succession is told once.
             self._closing.wait(APART)
 
@@ -175,7 +183,7 @@ class Woken:
         """Return what the site shows to the hub that has drawn a challenge for it."""
         if said.get("protocol") != PROTOCOL:
             raise WireError("site and hub speak different versions of waking", remedy="upgrade the older of them")
-        self._tells = agreed(Speaks.read(said.get("speaks")), here())["channel"] >= TELLS
+        self._channel = agreed(Speaks.read(said.get("speaks")), here())["channel"]
         enrolment, identity = self._home.enrolled(), self._home.identity()
         challenge = bytes_of(texts(said, "challenge")["challenge"])
         signed = wake_statement(certificate_digest(enrolment.anchor), enrolment.site, challenge)

@@ -94,4 +94,4 @@ def tables(part: type[Part] = Study, path: tuple[str, ...] = ()) -> Iterator[tup
     for name, field in part.model_fields.items():
         for inner in parts_of(field):
             yield (*path, name), inner
-            yield from tables(inner, (*path, name))
+            yield from tables(inner, (*path, name, "NAME") if named(field) else (*path, name))

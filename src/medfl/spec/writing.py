@@ -38,9 +38,15 @@ def shortest(study: Study) -> Words:
 
 def as_toml(study: Study) -> str:
     """Return a study as TOML, such that reading it gives the same digest."""
-    whole = shortest(study)
-    arms = whole.pop("arm", [])
-    blocks = [*_blocks(whole, ""), *(block for arm in arms for block in _blocks(arm, "arm", head="[[arm]]"))]
+    return tables_as_toml(shortest(study))
+
+
+def tables_as_toml(tables: Words) -> str:
+    """Return plain tables as TOML, whether they are a study or not."""
+    arms = tables.get("arm", [])
+    named = isinstance(arms, list) and all(isinstance(arm, Mapping) for arm in arms)
+    whole = {key: value for key, value in tables.items() if not (named and key == "arm")}
+    blocks = [*_blocks(whole, ""), *(block for arm in arms if named for block in _blocks(arm, "arm", head="[[arm]]"))]
     return "\n".join(blocks)
 
 

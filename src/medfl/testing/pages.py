@@ -48,7 +48,7 @@ class Carriers:
     home: Home
     asked: list[str] = field(default_factory=list)
 
-    def launch(self, study: Study) -> str:
+    def launch(self, study: Study, *, by: str = "", not_before: float = 0.0) -> str:
         """Write down that a study was to be launched."""
         self.asked.append(f"launch {study.study.name}")
         return "12345678"

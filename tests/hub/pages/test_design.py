@@ -199,3 +199,42 @@ def _fields(group: Group) -> Iterator[Field]:
     yield from group.fields
     for inner in group.groups:
         yield from _fields(inner)
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [
+        ("0.5", 0.5),
+        ("0,5", 0.5),
+        ("-0,25", -0.25),
+        ("1,5e-3", 0.0015),
+        ("0,005", 0.005),
+        ("12,3456", 12.3456),
+        ("10 000", 10000),
+        ("10\u202f000,5", 10000.5),
+        ("1e-3", 0.001),
+        ("1,2,3", "1,2,3"),
+        ("1 2", "1 2"),
+    ],
+)
+def test_a_number_is_read_as_its_writer_writes_it(typed: str, number: object) -> None:
+    assert meant(("training", "learning_rate"), typed) == number
+
+
+@pytest.mark.parametrize("typed", ["1,000", "12,500", "-1,000"])
+def test_a_number_that_may_be_two_is_asked_about(typed: str, visitor: Visitor) -> None:
+    with pytest.raises(MedflError, match="two ways"):
+        meant(("training", "batch_size"), typed)
+    page = visitor.client.post("/drafts", data={"csrf": visitor.token, "text": STUDY}).url.path
+    sent = {"csrf": visitor.token, "path": "training.batch_size", "value": typed, "revision": "1"}
+    told = visitor.client.post(f"{page}/set", data=sent, headers={"Accept-Language": "fr"})
+    assert "de deux façons" in told.text
+    assert f"écrivez {typed.replace(',', '')} ou {typed.replace(',', '.')}" in told.text
+
+
+def test_a_field_shows_numbers_as_its_reader_writes_them(visitor: Visitor) -> None:
+    text = STUDY + "\n[training]\nlearning_rate = 0.25\n"
+    page = visitor.client.post("/drafts", data={"csrf": visitor.token, "text": text}).url.path
+    shown = visitor.client.get(page, headers={"Accept-Language": "fr"}).text
+    assert 'name="value" value="0,25"' in shown
+    assert "learning_rate = 0.25" in shown

@@ -162,6 +162,12 @@ def test_whoever_watches_reads_changes_in_their_language(visitor: Visitor) -> No
         cookies = {"Cookie": f"{session}; {COOKIE}={language}"}
         with connect(address, additional_headers=cookies, proxy=None) as socket:
             assert f"<b>{word}</b>" in str(socket.recv(30))
+        with connect(f"{address}?language={language}", additional_headers={"Cookie": session}, proxy=None) as socket:
+            assert f"<b>{word}</b>" in str(socket.recv(30))
+    assert (
+        "?language=fr"
+        in visitor.client.get(f"/studies/{visitor.execution}/watch", headers={"Accept-Language": "fr"}).text
+    )
 
 
 def test_a_sentence_without_words_says_that_it_is_english() -> None:

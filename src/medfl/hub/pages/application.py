@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,13 +15,16 @@ from starlette.staticfiles import StaticFiles
 from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
 from medfl.hub.pages import steered, taken
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.consortium import routes as consortium
 from medfl.hub.pages.design import routes as design
+from medfl.hub.pages.design.arriving import uploads
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.language import LANGUAGES, Reading, choosing
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
+from medfl.hub.pages.taking import documents
 from medfl.hub.pages.watching import Courses, watch_page
 from medfl.hub.people.access import Access, declared
 from medfl.looks import palette
@@ -33,7 +36,11 @@ OPEN = (f"{STATIC}/",)
 """Beginnings of paths that everybody may read."""
 
 
-def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
+Rooms: TypeAlias = Callable[[Drawn], Sequence[APIRouter]]
+"""What makes further pages."""
+
+
+def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) -> FastAPI:
     """Return the application.
 
     Parameters
@@ -44,8 +51,11 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
         Who asks, and what they may do.
     guard
         Stands before everything.
+    rooms
+        Further pages, such as those about people.
     """
-    drawn = Drawn(access)
+    hub = bench.hub
+    drawn = Drawn(access, consortium=hub.about.name if hub is not None else "", troubles=bench.troubles)
 
     courses = Courses()
 
@@ -71,6 +81,7 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     app.include_router(twins(bench, every, drafts), prefix=API)
     app.include_router(pages(bench, every, drafts, drawn))
     app.include_router(downloads(bench))
+    app.include_router(documents(bench))
     app.include_router(taken.files(bench))
     app.include_router(taken.twin(bench), prefix=API)
     app.include_router(changes(bench, drawn))
@@ -80,8 +91,16 @@ def application(bench: Bench, access: Access, guard: Middleware) -> FastAPI:
     app.include_router(steered.changes(bench, Depends(changing)))
     app.include_router(design.twin(bench, drafts), prefix=API)
     app.include_router(design.page(bench, drafts, drawn))
+    app.include_router(uploads(drafts, drawn, Depends(changing)))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
     app.include_router(choosing(Depends(changing)))
+    if hub is not None:
+        app.include_router(consortium.twins(bench, hub), prefix=API)
+        app.include_router(consortium.pages(bench, hub, drawn))
+        app.include_router(consortium.changes(hub, drawn, changing))
+    for room in rooms:
+        for router in room(drawn):
+            app.include_router(router)
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     told = _Told(drawn)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from medfl.hub.place import HubPlace
 from medfl.spec.study import Study
 from medfl.store.home import Home
 
@@ -35,8 +36,23 @@ class Looks(Protocol):
 class Carries(Protocol):
     """Carries studies out, beside the pages."""
 
-    def launch(self, study: Study) -> str:
-        """Lay a study down, begin with it, and return its execution's id."""
+    def launch(self, study: Study, *, by: str = "", not_before: float = 0.0) -> str:
+        """Lay a study down, begin with it, and return its execution's id.
+
+        Parameters
+        ----------
+        study
+            What is asked.
+        by
+            The account that launches it; empty for whoever owns the machine.
+        not_before
+            When it may begin, in seconds since 1970, where studies are queued; 0 for at once.
+
+        Raises
+        ------
+        MedflError
+            If it cannot be.
+        """
         ...
 
     def stop(self, execution: str) -> None:
@@ -84,6 +100,10 @@ class Bench:
         Carries studies out.
     busy
         Says whether somebody works on an execution, or is about to.
+    hub
+        The consortium's hub, with its sites and its queue; None on the pages of one person.
+    troubles
+        Says what is wrong with the hub at the moment, in sentences.
     steers
         Pauses executions and leaves sites out; None where nobody can.
     """
@@ -93,4 +113,6 @@ class Bench:
     looks: Looks
     carries: Carries
     busy: Callable[[str], bool]
+    hub: HubPlace | None = None
+    troubles: Callable[[], Sequence[str]] = tuple
     steers: Steers | None = None

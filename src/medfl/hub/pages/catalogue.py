@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from gettext import c2py
 from importlib.resources import files
 
 from babel.messages.pofile import read_po
 
 from medfl.hub.pages.language import ENGLISH
+from medfl.hub.pages.numerals import Numerals
+from medfl.hub.pages.sentences import Sentences
 
 _SPACES = re.compile(r" (?=[:;!?%»])|(?<=«) ")
 
@@ -40,9 +42,11 @@ class Catalogue:
     scripts: Mapping[str, str]
     rule: str = "n != 1"
 
-    def knows(self, text: str) -> bool:
-        """Say whether a text has words in this language; English needs none."""
-        return self.language == ENGLISH or text in self.texts
+    @cached_property
+    def sentences(self) -> Sentences:
+        """Those that come with a context, finished."""
+        numerals = Numerals(self.language)
+        return Sentences(self.texts, figures=numerals.figures, count=numerals.translated)
 
     def gettext(self, text: str) -> str:
         """Return a text in this language, or as it is where it is not known."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from functools import cache, partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from medfl.hub.pages.catalogue import Catalogue, catalogue
 from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
 from medfl.hub.people.access import Access
+from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
 from medfl.publish.wording import significant
 
@@ -27,13 +29,17 @@ class Drawn:
     ----------
     access
         Who reads, and what they may do.
+    consortium
+        Name of the consortium whose pages they are; empty on those of one person.
+    troubles
+        Says what is wrong with the hub at the moment.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, access: Access, *, consortium: str = "", troubles: Callable[[], Sequence[str]] = tuple) -> None:
+        self._access, self._consortium, self._troubles = access, consortium, troubles
 
-    def page(self, request: Request, name: str, context: Any, *, status: int = 200) -> HTMLResponse:
-        """Return a whole page."""
+    def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> HTMLResponse:
+        """Return a whole page; `more` is for its template alone, such as a picture."""
         template, actor = _templates(reading()).get_template(f"{name}.html.j2"), self._access.entrance.actor(request)
         path, query = request.url.path, request.url.query
         told = {
@@ -42,6 +48,9 @@ class Drawn:
             "back": "/" if request.method != "GET" else f"{path}?{query}" if query else path,
             "actor": actor,
             "may": partial(self._access.allows, actor),
+            "consortium": self._consortium,
+            "troubles": self._troubles() if self._access.allows(actor, Action.SEE_QUEUE) else (),
+            **more,
         }
         return HTMLResponse(template.render(page=context, **told), status_code=status)
 
@@ -72,7 +81,7 @@ def _templates(language: str) -> Environment:
         "said": said.marked,
         "word": said.plain,
         "prose": said.marked,
-        "numbers": _numbers,
+        "numbers": said.numbers,
         "cell": partial(_cell, said, numerals),
         "clock": numerals.clock,
         "figures": numerals.figures,
@@ -97,13 +106,29 @@ class _Said:
 
     def plain(self, text: str) -> str:
         """Return a text where no element may stand, such as in an attribute."""
-        return unbroken(self._words.gettext(text))
+        if self._words.language == ENGLISH:
+            return unbroken(text)
+        return unbroken(" ".join(piece for piece, _ in self._words.sentences.pieces(text)))
 
     def marked(self, text: str) -> Markup:
-        """Return a sentence; one that has no words in the reader's language says that it is English (WCAG 3.1.2)."""
-        if not text or self._words.language == ENGLISH or self._words.knows(text):
-            return escape(self.plain(text))
-        return Markup('<span lang="en">{}</span>').format(self.plain(text))
+        """Return sentences; one that has no words in the reader's language says that it is English (WCAG 3.1.2).
+
+        A question is what somebody asks with a study, in whatever language.
+        """
+        if not text or self._words.language == ENGLISH or (text.endswith("?") and text not in self._words.texts):
+            return escape(unbroken(text))
+        english = Markup('<span lang="en">{}</span>')
+        pieces = self._words.sentences.pieces(text)
+        return Markup(" ").join(
+            escape(unbroken(piece)) if known else english.format(unbroken(piece)) for piece, known in pieces
+        )
+
+    def numbers(self, found: Any) -> Markup:
+        """Return a context as JSON for a chart; its title is a sentence, all else are numbers and names."""
+        return _json(tuple(map(self._titled, found)) if isinstance(found, tuple) else self._titled(found))
+
+    def _titled(self, one: Any) -> Any:
+        return replace(one, title=self.plain(one.title)) if hasattr(one, "title") else one
 
 
 def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> str:
@@ -117,11 +142,6 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
             text = significant(found)
             return numerals.figures(text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text)
     return said.plain(found)
-
-
-def _numbers(found: Any) -> Markup:
-    """Return a context as JSON for a chart."""
-    return _json(found)
 
 
 def _json(plain: Any) -> Markup:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from medfl.hub.pages.taking import Kept, kept_models
 from medfl.publish.curves import Calibration, PrecisionRecall, Roc, calibrations, precision_recall, rocs
 from medfl.publish.decisions import DecisionCurve, Moving, decision_curve, movings
 from medfl.publish.figures import Compared, Forest, Panel, compared, course, forest
@@ -87,6 +88,8 @@ class ResultsPage:
         The tables behind the figures; a long one without its rows, which are at ``/api/studies/…/tables/NAME``.
     figures
         Names of the report's figures, to be taken along.
+    kept
+        Models that can be taken along, with their cards.
     models
         Digest of the final model by run.
     glossary
@@ -112,6 +115,7 @@ class ResultsPage:
     sheets: tuple[Sheet, ...]
     figures: tuple[str, ...]
     models: dict[str, str]
+    kept: tuple[Kept, ...]
     glossary: tuple[Term, ...]
 
 
@@ -138,6 +142,7 @@ def results_page(view: ExecutionView) -> ResultsPage:
         parts=tuple(_parts(view, metric)) if metric else (),
         sheets=tuple(map(_short, sheets(view, metric))) if metric else (),
         figures=tuple(pictures(view, metric)) if metric else (),
+        kept=kept_models(view),
         models={run.run: run.model for run in view.every if run.model is not None and run.status == "finished"},
         glossary=tuple(
             Term(term=METRICS[name].label, meaning=METRICS[name].meaning) for name in headline(view) if name in METRICS

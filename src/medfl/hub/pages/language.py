@@ -30,8 +30,12 @@ def reading() -> str:
 
 
 def language_of(connection: HTTPConnection) -> str:
-    """Return the language in which somebody reads."""
-    chosen = connection.cookies.get(COOKIE, "")
+    """Return the language in which somebody reads; a page names its own when it asks for its changes.
+
+    With a socket browsers send the languages that they are set to, whatever a page of theirs was asked for in.
+    """
+    named = connection.query_params.get("language", "") if connection.scope["type"] == "websocket" else ""
+    chosen = named or connection.cookies.get(COOKIE, "")
     return chosen if chosen in LANGUAGES else _asked_for(connection.headers.get("accept-language", ""))
 
 

@@ -44,6 +44,10 @@ class Numerals:
         words = _WORDS[self._language]
         return words[value] if 0 <= value < len(words) else self.whole(value)
 
+    def translated(self, word: str) -> str:
+        """Return an English word for a small count in this language; anything else as it is."""
+        return self.spelled(NUMBERS.index(word)) if word in NUMBERS else word
+
     def percent(self, share: float, digits: int = 0) -> str:
         """Return a share as a percentage: 0.085 as "8.5 %", if one digit is asked for."""
         pattern = "#,##0" + (f".{'#' * digits}" if digits else "")

@@ -23,10 +23,10 @@ from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.judged import ResultsPage, results_page
 from medfl.hub.pages.language import language_of
 from medfl.hub.pages.live import Live
-from medfl.hub.pages.plan import LONGEST, PlanPage, launched, plan_page
+from medfl.hub.pages.plan import LONGEST, Order, PlanPage, launched, moment_of, plan_page
 from medfl.hub.pages.shelf import Everything, HomePage, home_page
-from medfl.hub.pages.standing import state_of
-from medfl.hub.pages.starters import starters, starting_text
+from medfl.hub.pages.standing import done, state_of
+from medfl.hub.pages.starters import NewPage, starters, starting_text
 from medfl.hub.pages.watching import WatchPage, watch_page
 from medfl.hub.people.access import Access, Asked, Who, access_of, may
 from medfl.hub.people.permits import Action
@@ -38,6 +38,7 @@ from medfl.store.views import ExecutionView
 AGAIN = 2.0
 """Seconds after which it is asked again whether somebody who watches still may."""
 Text = Annotated[str, Form(max_length=LONGEST)]
+Moment = Annotated[str, Form(max_length=40)]
 
 
 def twins(bench: Bench, every: Everything, drafts: Drafts) -> APIRouter:
@@ -82,7 +83,7 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 
     @routes.get("/new", dependencies=[may(Action.BEGIN_DRAFT)])
     def new(request: Request) -> Response:
-        return drawn.page(request, "new", starters())
+        return drawn.page(request, "new", NewPage(starters=starters()))
 
     @routes.get("/start/{name}", dependencies=[may(Action.BEGIN_DRAFT)])
     def start(request: Request, name: str) -> Response:
@@ -90,8 +91,11 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 
     @routes.get("/studies/{execution}", dependencies=[may(Action.SEE_STUDY)])
     def study(execution: str) -> Response:
-        done = state_of(_whole(bench, execution).every, bench.busy) == "finished"
-        return RedirectResponse(f"/studies/{execution}/{'results' if done else 'watch'}", status_code=303)
+        every = _whole(bench, execution).every
+        state = state_of(every, bench.busy)
+        waits = bench.hub is not None and state == "running" and not done(every)
+        tab = "results" if state == "finished" else "launch" if waits else "watch"
+        return RedirectResponse(f"/studies/{execution}/{tab}", status_code=303)
 
     @routes.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(request: Request, execution: str) -> Response:
@@ -134,13 +138,16 @@ def changes(bench: Bench, drawn: Drawn) -> APIRouter:
     routes = APIRouter(include_in_schema=False, dependencies=[Depends(changing)])
 
     @routes.post("/studies", dependencies=[may(Action.LAUNCH_STUDY)])
-    def launch(request: Request, who: Who, access: Asked, text: Text = "") -> Response:
+    def launch(request: Request, who: Who, access: Asked, text: Text = "", not_before: Moment = "") -> Response:
+        def may_see(execution: str) -> None:
+            access.require(who, Action.SEE_STUDY, execution)
+
         try:
-            execution = launched(bench, text)
+            execution = launched(bench, text, Order(who.name, moment_of(not_before), may_see))
         except MedflError as error:
             return drawn.page(request, "plan", PlanPage(text=text, complaints=error.complaints), status=400)
         access.things.begun("study", execution, who)
-        return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
+        return RedirectResponse(f"/studies/{execution}/{'launch' if bench.hub else 'watch'}", status_code=303)
 
     @routes.post("/studies/{execution}/stop", dependencies=[may(Action.STEER_STUDY)])
     def stop(execution: str) -> Response:
@@ -150,7 +157,7 @@ def changes(bench: Bench, drawn: Drawn) -> APIRouter:
     @routes.post("/studies/{execution}/go-on", dependencies=[may(Action.STEER_STUDY)])
     def go_on(execution: str) -> Response:
         bench.carries.go_on(execution)
-        return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
+        return RedirectResponse(f"/studies/{execution}/{'launch' if bench.hub else 'watch'}", status_code=303)
 
     return routes
 

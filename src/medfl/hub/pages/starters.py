@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from medfl.errors import NotFoundError
+from medfl.errors import Complaint, NotFoundError
 from medfl.spec.reading import parse
 from medfl.spec.study import Study
 
@@ -40,6 +40,22 @@ class Starter:
     question: str
     arms: tuple[str, ...]
     rounds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPage:
+    """Where a new study begins.
+
+    Parameters
+    ----------
+    starters
+        What one can begin with.
+    complaints
+        Why what was sent could not be one.
+    """
+
+    starters: tuple[Starter, ...]
+    complaints: tuple[Complaint, ...] = ()
 
 
 @cache

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from medfl.errors import StoreError
@@ -70,14 +70,9 @@ class Book:
             If others can read it.
         """
         try:
-            with closing(self._connected()) as database:
+            with closing(self._connected()) as database, database:
                 database.execute("BEGIN IMMEDIATE")
-                try:
-                    yield database
-                except BaseException:
-                    database.rollback()
-                    raise
-                database.commit()
+                yield database
         except (sqlite3.Error, OSError) as error:
             raise self._failed(error) from error
 
@@ -101,12 +96,10 @@ class Book:
             make_private(self.path.parent)
             os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600))
         require_private(self.path)
-        database = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-        try:
+        with ExitStack() as stack:
+            database = stack.enter_context(closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)))
             self._require_readable(database)
-        except BaseException:
-            database.close()
-            raise
+            stack.pop_all()
         return database
 
     def _require_readable(self, database: sqlite3.Connection) -> None:

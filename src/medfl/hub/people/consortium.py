@@ -31,6 +31,8 @@ class People:
 
     Parameters
     ----------
+    name
+        What people call the hub.
     rules
         What is asked of them.
     accounts, sessions, tokens, second
@@ -41,6 +43,7 @@ class People:
         What they did, and where all of it is kept.
     """
 
+    name: str
     rules: PeopleRules
     accounts: Accounts
     sessions: PeopleSessions
@@ -52,15 +55,25 @@ class People:
     book: Book
 
     @classmethod
-    def at(cls, folder: Path, *, clock: Callable[[], float] = time.time, hashes: Hashes | None = None) -> People:
+    def at(
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        clock: Callable[[], float] = time.time,
+        hashes: Hashes | None = None,
+        pace: Pace | None = None,
+    ) -> People:
         """Return the people of the hub in a folder; nothing is written before somebody is added.
 
         Parameters
         ----------
         folder
             The hub's.
-        clock, hashes
-            Tells seconds since 1970, and does the work on passwords; for tests.
+        name
+            What people call the hub.
+        clock, hashes, pace
+            Tells seconds since 1970, does the work on passwords, and slows addresses down; for tests.
 
         Raises
         ------
@@ -68,10 +81,11 @@ class People:
             If something is wrong in ``people.toml``.
         """
         rules, audit, book = rules_of(folder), Audit(folder / FOLDER), Book(folder / FILE, clock)
-        work, pace = hashes or Hashes(), Pace()
+        work, pace = hashes or Hashes(), pace or Pace()
         idle, longest = rules.idle_minutes * 60.0, rules.longest_hours * 3600.0
         sessions = PeopleSessions(book, idle=idle, longest=longest)
         return cls(
+            name=name,
             rules=rules,
             accounts=Accounts(book, audit, work),
             sessions=sessions,

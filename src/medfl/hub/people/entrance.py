@@ -85,13 +85,18 @@ class PeopleEntrance:
         if token is not None:
             # Never both: a wrong token is not made good by a cookie.
             known = self.tokens.known(token)
-            return NOBODY if known is None else replace(_actor(known[0]), how=How.TOKEN, scope=known[1])
+            if known is None:
+                return NOBODY
+            account, scope = known
+            return replace(self._held(account, vouched=bool(account.issuer)), how=How.TOKEN, scope=scope)
         secret = connection.cookies.get(COOKIE, "")
         session = self.sessions.known(secret, use=connection.scope["type"] == "http")
-        if session is None:
-            return NOBODY
-        actor = _actor(session.account)
-        if session.provider or session.account.has_second or not actor.roles & self.second_factor:
+        return NOBODY if session is None else self._held(session.account, vouched=session.provider)
+
+    def _held(self, account: Account, *, vouched: bool) -> Actor:
+        """Return somebody, who is held up where a second factor is missing that nobody else has asked for."""
+        actor = Actor(name=account.name, title=account.title, roles=account.roles, sites=account.sites)
+        if vouched or account.has_second or not actor.roles & self.second_factor:
             return actor
         return replace(actor, barred="this hub asks for a second factor here: set one up on page /account first")
 
@@ -107,7 +112,3 @@ def bearer_of(connection: HTTPConnection) -> str | None:
 def by(actor: Actor, connection: HTTPConnection) -> By:
     """Return who asks and from where; the address is that of the connection, whatever headers say."""
     return By(actor.name, str(actor.how), connection.client.host if connection.client else "")
-
-
-def _actor(account: Account) -> Actor:
-    return Actor(name=account.name, title=account.title, roles=account.roles, sites=account.sites)

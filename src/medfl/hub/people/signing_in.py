@@ -53,7 +53,7 @@ class SignIn:
     """
 
     def __init__(self, book: Book, audit: Audit, sessions: PeopleSessions, hashes: Hashes, pace: Pace) -> None:
-        self._book, self._audit, self._sessions, self._hashes, self._pace = book, audit, sessions, hashes, pace
+        self._book, self._audit, self._sessions, self.hashes, self._pace = book, audit, sessions, hashes, pace
 
     def enter(self, given: Given, *, address: str, agent: str) -> str:
         """Return a new session's secret.
@@ -68,12 +68,7 @@ class SignIn:
         wait = self._pace.wait(address) or self._waits(name)
         if wait > 0:
             # Not in the audit log: whoever knocks a thousand times a second must not fill the disk.
-            raise RefusedError(
-                "this was tried too often",
-                where="sign-in",
-                received=f"{wait:.0f} s to wait",
-                remedy="wait that long, then try again; an administrator can send a link to a new password",
-            )
+            raise _too_often(wait)
         if not self._right(name, given):
             self._pace.refused(address)
             self._audit.note(By("", "session", address), "sign-in", name, verdict="refused", why="not right")
@@ -86,20 +81,35 @@ class SignIn:
         self._audit.note(By(name, "session", address), "sign-in", name)
         return self._sessions.begin(name, address=address, agent=agent)
 
+    def require_patience(self, address: str) -> None:
+        """Refuse an address from which too much was refused, as where somebody guesses in a session that is open.
+
+        Raises
+        ------
+        RefusedError
+            If it has to wait.
+        """
+        if (wait := self._pace.wait(address)) > 0:
+            raise _too_often(wait)
+
+    def impatient(self, address: str) -> None:
+        """Count something that was not right."""
+        self._pace.refused(address)
+
     def _right(self, name: str, given: Given) -> bool:
         query = "SELECT password, second, step, disabled FROM accounts WHERE name = ?"
         with self._book.reading() as database:
             found = database.execute(query, (name,)).fetchone()
         kept, second, step, disabled = found or ("", "", 0, 1)
         # In this order, so that the work is the same for every name.
-        fits = self._hashes.fits(str(kept), given.password)
+        fits = self.hashes.fits(str(kept), given.password)
         if not fits or disabled:
             return False
         with self._book.open() as database:
             if second and not self._second(database, name, (str(second), int(step)), given.code):
                 return False
-            if self._hashes.is_old(str(kept)):
-                fresh = self._hashes.of(given.password)
+            if self.hashes.is_old(str(kept)):
+                fresh = self.hashes.of(given.password)
                 database.execute("UPDATE accounts SET password = ? WHERE name = ?", (fresh, name))
         return True
 
@@ -129,6 +139,15 @@ class SignIn:
     def _forgive(self, name: str) -> None:
         with self._book.open() as database:
             database.execute("DELETE FROM attempts WHERE who = ?", (digest(name),))
+
+
+def _too_often(wait: float) -> RefusedError:
+    return RefusedError(
+        "this was tried too often",
+        where="sign-in",
+        received=f"{wait:.0f} s to wait",
+        remedy="wait that long, then try again; an administrator can send a link to a new password",
+    )
 
 
 class SecondFactors:

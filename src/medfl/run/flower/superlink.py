@@ -134,6 +134,11 @@ class SuperLink:
         """The id of its process; another one after it died."""
         return self._process.pid
 
+    @property
+    def answers(self) -> bool:
+        """Whether it can be connected to now."""
+        return _connects(self.port)
+
     def wait(self, seconds: float = PATIENCE) -> None:
         """Return when it can be connected to.
 

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Form, params
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from medfl.errors import MedflError
+from medfl.errors import MedflError, SpecError
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.design.arriving import arrived, refused
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.editing import changed, forked, with_table, without_arm
 from medfl.hub.pages.design.page import DesignPage, design_page
@@ -19,6 +20,7 @@ from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST, plan_page
 from medfl.hub.people.access import Access, Asked, Who, may
 from medfl.hub.people.permits import Action, Actor
+from medfl.publish.decoding import is_code
 
 Text = Annotated[str, Form(max_length=LONGEST)]
 Word = Annotated[str, Form(max_length=200)]
@@ -78,8 +80,11 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         return HTMLResponse(body)
 
     @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
-    def begin(who: Who, access: Asked, text: Text = "") -> Response:
-        return _begun(drafts, text, who, access)
+    def begin(request: Request, who: Who, access: Asked, text: Text = "") -> Response:
+        try:
+            return _begun(drafts, arrived(text), who, access)
+        except SpecError as error:
+            return refused(request, drawn, error)
 
     @routes.post("/drafts/{name}/set", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_key(name: str, path: Word, seen: State, value: Words) -> Response:
@@ -91,7 +96,8 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
 
     @routes.post("/drafts/{name}/text", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_text(name: str, seen: State, text: Text = "") -> Response:
-        return edited(name, lambda _: text.replace("\r\n", "\n"), seen, typed=True)
+        # A script that is pasted becomes the study in it, which its field then has to show.
+        return edited(name, lambda _: arrived(text), seen, typed=not is_code(text))
 
     @routes.post("/drafts/{name}/fork", dependencies=[may(Action.CHANGE_DRAFT)])
     def fork(name: str, part: Word, seen: State) -> Response:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal, TypeAlias, get_origin
 
 from pydantic.fields import FieldInfo
 
+from medfl.errors import PlanError
 from medfl.spec.anatomy import bare, element_of, members, parts_of, words_of
 from medfl.spec.part import Part
 from medfl.spec.study import Study
@@ -15,6 +17,9 @@ from medfl.spec.study import Study
 Widget: TypeAlias = Literal["word", "words", "switch", "number", "text", "list", "lines", "elsewhere"]
 """A word or some of a few, yes or no, a number, a line, one a line, "name = value" lines, or only in the text."""
 OPTIONAL = "left out"
+_DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+(?:e[+-]?\d+)?)", re.IGNORECASE)
+_TWO_NUMBERS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_BETWEEN_THOUSANDS = re.compile(r"(?<=\d)[ \u00a0\u202f](?=\d{3}(?:\D|$))")
 
 
 def widget_of(field: FieldInfo) -> Widget:
@@ -87,9 +92,23 @@ def field_at(path: tuple[str | int, ...]) -> FieldInfo | None:
 
 
 def _number(text: str) -> object:
+    """Return a number, written with a point or a comma, and with or without spaces between thousands.
+
+    Raises
+    ------
+    PlanError
+        If it can be two numbers: "1,000" is a thousand to some, and one to others.
+    """
+    if _TWO_NUMBERS.fullmatch(text):
+        raise PlanError(
+            "this number can be read in two ways: is its comma between thousands, or before decimals?",
+            received=text,
+            remedy=f"write {text.replace(',', '')} or {text.replace(',', '.')}",
+        )
+    plain = _BETWEEN_THOUSANDS.sub("", text)
     for kind in (int, float):
         with suppress(ValueError):
-            return kind(text)
+            return kind(_DECIMAL_COMMA.sub(r"\1.\2", plain))
     return text
 
 

@@ -64,7 +64,7 @@ function panel(numbers) {
   const named = numbers.lines.filter((line) => !line.faint).map((line) => word(line.name));
   return plain({
     grid: { left: 48, right: 24, top: named.length > 1 ? 52 : 34, bottom: 40 },
-    title: { text: word(numbers.title), left: 0, top: 0, padding: [3, 0], textStyle: { color: colour("ink"), fontSize: 13, fontWeight: 600 } },
+    title: { text: numbers.title, left: 0, top: 0, padding: [3, 0], textStyle: { color: colour("ink"), fontSize: 13, fontWeight: 600 } },
     legend: { data: named, top: 18, left: 0, show: named.length > 1, textStyle: { color: colour("muted") } },
     xAxis: axis(word("round"), { minInterval: 1 }),
     yAxis: axis("", { scale: true, max: ({ max }) => (numbers.metric && max <= 1 && max > 0.9 ? 1 : null) }),

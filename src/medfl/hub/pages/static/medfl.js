@@ -20,6 +20,7 @@ function local_times(root) {
 
 local_times(document);
 document.addEventListener("htmx:oobAfterSwap", (event) => local_times(event.target));
+document.addEventListener("htmx:afterSwap", (event) => local_times(event.target));
 
 // The forms of a draft: which of them is shown beside the fields.
 for (const tab of document.querySelectorAll('[role="tab"]')) {
@@ -90,3 +91,24 @@ document.addEventListener("htmx:afterOnLoad", () => {
 // Each page that is open has a name of its own, so that a draft knows whether it is changed from two of them.
 const by = document.getElementById("by");
 if (by) by.value = crypto.randomUUID();
+
+// A time that somebody chooses is sent as the moment it is, wherever they and the hub are.
+for (const local of document.querySelectorAll("[data-utc]")) {
+  const sent = document.getElementById(local.dataset.utc);
+  const told = () => { sent.value = local.value ? new Date(local.value).toISOString() : ""; };
+  if (local.dataset.at) {
+    const at = new Date(local.dataset.at);
+    local.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+  }
+  told();
+  local.addEventListener("input", told);
+}
+
+// What is to be sent elsewhere can be copied whole.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    const from = document.getElementById(button.dataset.copy);
+    from.select();
+    try { await navigator.clipboard.writeText(from.value); button.textContent = button.dataset.done; } catch { /* it is selected, and can be copied by hand */ }
+  });
+}

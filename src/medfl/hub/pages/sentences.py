@@ -1,0 +1,125 @@
+"""Finds finished sentences in a catalogue whose texts have places for what varies.
+
+What a place may hold follows from its name: ``{n}``, ``{n1}`` a number; ``{count}`` a number or a small one as a word;
+``{range}``, ``{range_low}`` figures with what belongs to them; ``{say_…}`` words that must be in the catalogue
+themselves; every other one a name, which stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+_PLACE = re.compile(r"\{(\w+)\}")
+_NUMBER = r"[−-]?\d[\d.,\u202f]*(?:e[+-]?\d+)?"
+_FIGURES = r"[−-]?\d[\d.,\u202f−–%() to]*"
+_WITHIN = r"(?:(?![.?!] [A-Z…]).)+?"
+"""Anything but the end of a sentence with another behind it."""
+_ENDS = re.compile(r"(?<=[.?!]) (?=[A-Z…])")
+REMEMBERED = 4096
+DEEP = 4
+"""Sentences within sentences within sentences."""
+
+
+def has_places(text: str) -> bool:
+    """Say whether a text has places for what varies."""
+    return _PLACE.search(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    matches: Callable[[str], re.Match[str] | None]
+    words: str
+
+
+class Sentences:
+    """Sentences of one language.
+
+    Parameters
+    ----------
+    texts
+        What each English text is, with or without places.
+    figures
+        Writes a number's digits as the language does.
+    count
+        Writes a small number that was a word.
+    """
+
+    def __init__(self, texts: Mapping[str, str], *, figures: Callable[[str], str], count: Callable[[str], str]) -> None:
+        self._texts, self._figures, self._count = texts, figures, count
+        self._patterns = tuple(_patterns(texts))
+        self.found = lru_cache(REMEMBERED)(self._found)
+
+    def pieces(self, text: str) -> list[tuple[str, bool]]:
+        """Return a text in this language, in pieces, each with whether it has words in it."""
+        whole = self.found(text)
+        if whole is not None:
+            return [(whole, True)]
+        every = _ENDS.split(text)
+        told = [(one, self.found(one)) for one in every] if len(every) > 1 else []
+        if not any(found is not None for _, found in told):
+            return [(text, False)]
+        return [(one if found is None else found, found is not None) for one, found in told]
+
+    def _found(self, text: str, depth: int = 0) -> str | None:
+        if text in self._texts and not has_places(text):
+            return self._texts[text]
+        if depth < DEEP:
+            for pattern in self._patterns:
+                match = pattern.matches(text)
+                filled = self._filled(pattern.words, match.groupdict(), depth) if match else None
+                if filled is not None:
+                    return filled
+        return self._turned(text, depth)
+
+    def _turned(self, text: str, depth: int) -> str | None:
+        """Return what is known with a small letter where a sentence begins, or with a capital within one."""
+        lowered = text[:1].lower() + text[1:]
+        if lowered != text:
+            found = self._found(lowered, depth)
+            return None if found is None else found[:1].upper() + found[1:]
+        found = self._texts.get(text[:1].upper() + text[1:]) if depth else None
+        return None if found is None or has_places(found) else found[:1].lower() + found[1:]
+
+    def _filled(self, words: str, places: Mapping[str, str], depth: int) -> str | None:
+        """Return a text with its places filled; None where one of them has no words."""
+        filled: dict[str, str] = {}
+        for name, value in places.items():
+            if name.startswith("say_"):
+                found = self._found(value, depth + 1)
+                if found is None:
+                    return None
+                filled[name] = found
+            elif name == "count":
+                filled[name] = self._count(value)
+            else:
+                filled[name] = self._figures(value) if _is_figure(name) else value
+        return _PLACE.sub(lambda place: filled[place[1]], words)
+
+
+def _patterns(texts: Mapping[str, str]) -> Iterable[_Pattern]:
+    """Yield what sentences are compared with, those with most words of their own first."""
+    placed = [(text, words) for text, words in texts.items() if has_places(text)]
+    for text, words in sorted(placed, key=lambda one: -len(_PLACE.sub("", one[0]))):
+        yield _Pattern(_expression(text).fullmatch, words)
+
+
+def _expression(text: str) -> re.Pattern[str]:
+    parts = _PLACE.split(text)
+    made = [re.escape(part) if place % 2 == 0 else f"(?P<{part}>{_held(part)})" for place, part in enumerate(parts)]
+    return re.compile("".join(made), re.DOTALL)
+
+
+def _held(name: str) -> str:
+    """Return what a place may hold, as a regular expression."""
+    return _NUMBER if _is_number(name) else _FIGURES if name.startswith("range") else _WITHIN
+
+
+def _is_number(name: str) -> bool:
+    return re.fullmatch(r"n\d*", name) is not None
+
+
+def _is_figure(name: str) -> bool:
+    return _is_number(name) or name.startswith("range")

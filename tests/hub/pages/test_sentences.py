@@ -1,0 +1,74 @@
+"""Finished sentences are found in a catalogue, with what varies in them, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import pytest
+
+from medfl.hub.pages.catalogue import catalogue
+from medfl.hub.pages.sentences import Sentences
+from medfl.hub.pages.starters import starting_text
+from medfl.inspection import inspect
+from medfl.run.explain import explain
+from medfl.run.plan import compile
+from medfl.spec.reading import parse
+
+TEXTS = {
+    "Compared with {say_what}.": "Comparé avec {say_what}.",
+    "each site alone": "chaque site seul",
+    "{site}: {n1} rows, {n2} more.": "{site} : {n2} de plus que {n1} lignes.",
+    "Of {range} it is sure.": "Sûr de {range}.",
+    "The {count} sites agree.": "Les {count} sites sont d’accord.",
+    "Column {name}.": "Colonne {name}.",
+    "Accuracy": "Exactitude",
+    "It has {say_metric}.": "Elle a : {say_metric}.",
+}
+
+
+@pytest.fixture
+def french() -> Sentences:
+    return Sentences(
+        TEXTS,
+        figures=lambda text: text.replace(".", ","),
+        count={"four": "quatre"}.get,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("english", "words"),
+    [
+        ("Compared with each site alone.", "Comparé avec chaque site seul."),
+        ("Each site alone", "Chaque site seul"),
+        ("mayo: 1.5 rows, 2 more.", "mayo : 2 de plus que 1,5 lignes."),
+        ("Of 0.9 (0.8–1.0) it is sure.", "Sûr de 0,9 (0,8–1,0)."),
+        ("The four sites agree.", "Les quatre sites sont d’accord."),
+        ("Column v1.2.", "Colonne v1.2."),
+        ("It has accuracy.", "Elle a : exactitude."),
+        ("Column a. Column b.", "Colonne a. Colonne b."),
+    ],
+)
+def test_a_sentence_is_found_with_what_varies(english: str, words: str, french: Sentences) -> None:
+    assert " ".join(text for text, _ in french.pieces(english)) == words
+    assert all(known for _, known in french.pieces(english))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Compared with the moon.", "mayo: many rows, 2 more.", "Of course it is sure.", "", "Compared with .", "{n1}"],
+)
+def test_what_is_no_sentence_of_ours_stays_as_it_is(text: str, french: Sentences) -> None:
+    assert french.pieces(text) == [(text, False)]
+
+
+def test_what_is_known_of_two_sentences_is_said(french: Sentences) -> None:
+    assert french.pieces("Nobody knows this. The four sites agree.") == [
+        ("Nobody knows this.", False),
+        ("Les quatre sites sont d’accord.", True),
+    ]
+
+
+@pytest.mark.parametrize("name", ["breast-cancer", "breast-cancer-arms"])
+def test_all_that_an_example_would_do_is_said_in_french(name: str) -> None:
+    study, french = parse(starting_text(name), source="study.toml"), catalogue("fr").sentences
+    for section in (*inspect(study).sections, *explain(study, compile(study))):
+        for text in (section.title, *section.sentences):
+            assert all(known for _, known in french.pieces(text)), text

@@ -1,0 +1,77 @@
+"""The report as PDF: a document, the same bytes each time, and nothing loaded."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from medfl.errors import MissingExtraError, UserError
+from medfl.publish.pdf import as_pdf, report_pdf, save_pdf
+from medfl.publish.report import report
+from medfl.store.folding import view_execution, view_run
+from medfl.store.views import ExecutionView
+from medfl.testing import story
+
+
+@pytest.fixture(scope="module")
+def view() -> ExecutionView:
+    recorded = story.recorded(story.execution())
+    runs = dict.fromkeys(one.event.run for one in recorded)
+    return view_execution([view_run([one for one in recorded if one.event.run == run]) for run in runs])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_report_is_a_document_and_the_same_each_time(view: ExecutionView, tmp_path: Path) -> None:
+    pytest.importorskip("weasyprint")
+    save_pdf(tmp_path / "report.pdf", view)
+    body = (tmp_path / "report.pdf").read_bytes()
+    assert body.startswith(b"%PDF-")
+    assert len(body) > 20_000
+    assert report_pdf(view) == body
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_document_loads_nothing(tmp_path: Path) -> None:
+    weasyprint = pytest.importorskip("weasyprint")
+    secret = tmp_path / "secret.css"
+    secret.write_text("body { color: red }")
+    with pytest.raises(weasyprint.urls.FatalURLFetchingError):
+        as_pdf(f'<html><head><link rel="stylesheet" href="{secret.as_uri()}"></head></html>', title="")
+
+
+def test_the_pictures_of_a_report_have_their_own_colours(view: ExecutionView) -> None:
+    from medfl.publish import pdf
+
+    page = pdf._DRAWING.sub(pdf._as_picture, report(view))
+    assert "<svg" not in page
+    assert page.count("data:image/svg+xml") == report(view).count("<svg") > 3
+
+
+def test_a_place_that_is_none_is_said(view: ExecutionView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medfl.publish.pdf.report_pdf", lambda view: b"%PDF")
+    with pytest.raises(UserError, match="cannot be written"):
+        save_pdf(tmp_path / "no" / "report.pdf", view)
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [(ModuleNotFoundError("weasyprint"), r"medfl\[pdf\]"), (OSError("libpango"), "libpango-1.0-0")],
+)
+def test_what_is_missing_is_said(
+    error: Exception, remedy: str, view: ExecutionView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[..., ModuleType] = builtins.__import__
+
+    def missing(name: str, *args: Any, **more: Any) -> ModuleType:
+        if name == "weasyprint":
+            raise error
+        return real(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(MissingExtraError, match=remedy):
+        report_pdf(view)

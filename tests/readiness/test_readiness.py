@@ -1,0 +1,239 @@
+"""What does not fit between sites is found, named, and repaired by what is suggested; what fits is left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medfl.readiness.check import Gap, gaps
+from medfl.readiness.tables import Seen, SeenTable, told
+from medfl.readiness.units import QUANTITIES, between, by_range
+from medfl.readiness.words import meant_codes, meant_name
+from medfl.spec.data import Data
+from medfl.spec.harmonising import Translation
+
+
+def numbers(name: str, low: float, high: float, **more: Any) -> Seen:
+    return Seen(name=name, kind="numeric", minimum=low, maximum=high, **{"missing": 0, **more})
+
+
+def codes(name: str, *categories: str, **more: Any) -> Seen:
+    return Seen(name=name, kind="categorical", categories=categories, **{"missing": 0, **more})
+
+
+def table(*columns: Seen) -> SeenTable:
+    return SeenTable(columns={one.name: one for one in columns}, rows=100)
+
+
+USUAL = (
+    numbers("age", 18, 90),
+    numbers("glucose", 60, 310),
+    codes("sex", "female", "male"),
+    codes("sick", "no", "yes"),
+)
+ASKED = Data(target="sick", features=("age", "glucose", "sex"))
+
+
+def found(*other: Seen, data: Data = ASKED) -> list[Gap]:
+    changed = {one.name: one for one in USUAL} | {one.name: one for one in other}
+    return list(gaps(data, {"east": table(*USUAL), "north": table(*USUAL), "west": table(*changed.values())}))
+
+
+def without(name: str, *more: Seen) -> list[Gap]:
+    west = table(*(one for one in USUAL if one.name != name), *more)
+    return list(gaps(ASKED, {"east": table(*USUAL), "north": table(*USUAL), "west": west}))
+
+
+def test_tables_that_fit_have_no_gaps() -> None:
+    assert found() == []
+    assert found(numbers("age", 0, 104), numbers("glucose", 70, 126)) == []
+    assert gaps(ASKED, {}) == ()
+    assert gaps(ASKED, {"east": table(*USUAL)}) == ()
+
+
+@pytest.mark.parametrize("there", ["SEX", "gender", "Sex ", "sexe"])
+def test_a_column_under_another_name_is_found(there: str) -> None:
+    (gap,) = without("sex", codes(there, "female", "male"))
+    assert (gap.site, gap.column, gap.kind, gap.blocks) == ("west", "sex", "missing", True)
+    assert gap.repair is not None
+    assert gap.repair.keys() == {"called": there}
+    assert f'sex = {{ called = "{there}" }}' in str(gap.complaint)
+
+
+def test_what_else_a_renamed_column_needs_comes_with_its_name() -> None:
+    (gap,) = without("glucose", numbers("GLU_mmol", 3.3, 17.2))
+    assert gap.repair is not None
+    assert gap.repair.keys() == {"called": "GLU_mmol", "factor": 18.016, "unit": "mmol/L"}
+    (gap,) = without("sex", codes("gender", "F", "M"))
+    assert gap.repair is not None
+    assert gap.repair.keys() == {"called": "gender", "codes": {"F": "female", "M": "male"}}
+
+
+def test_a_column_that_nothing_comes_near_is_missing_without_a_repair() -> None:
+    (gap,) = without("sex", codes("ward", "a", "b"))
+    assert gap.repair is None
+    assert "its columns are 'age', 'glucose', 'sick' and 'ward'" in gap.remedy
+
+
+def test_a_slip_of_the_study_is_no_difference_between_sites() -> None:
+    slipped = Data(target="sick", features=("age", "glucos", "sex"))
+    every = gaps(slipped, {"east": table(*USUAL), "west": table(*USUAL)})
+    assert [(gap.site, gap.repair, gap.remedy) for gap in every] == [
+        ("east", None, "did you mean 'glucose'?"),
+        ("west", None, "did you mean 'glucose'?"),
+    ]
+
+
+def test_another_range_is_told_with_the_factor_that_explains_it() -> None:
+    (gap,) = found(numbers("glucose", 3.1, 17.9))
+    assert (gap.kind, gap.blocks, gap.found, gap.expected) == ("range", False, "3.1 to 17.9", "60 to 310")
+    assert "as mmol/L is to mg/dL" in gap.says
+    assert gap.repair is not None
+    assert gap.repair.keys() == {"factor": 18.016, "unit": "mmol/L"}
+
+
+def test_a_range_that_no_factor_explains_is_told_where_it_is_far_off() -> None:
+    (gap,) = found(numbers("age", 18000, 90000))
+    assert gap.kind == "range"
+    assert found(numbers("age", 40, 300)) == [], "an outlier is no other unit"
+
+
+def test_another_unit_is_told_even_where_ranges_are_not() -> None:
+    there = Seen(name="glucose", kind="numeric", unit="mmol/l", missing=0)
+    data = ASKED.model_copy(update={"units": {"glucose": "mg/dL"}})
+    (gap,) = found(there, data=data)
+    assert (gap.kind, gap.blocks, gap.expected, gap.found) == ("unit", True, "mg/dL", "mmol/l")
+    assert gap.repair is not None
+    assert gap.repair.keys()["factor"] == 18.016
+    (gap,) = found(Seen(name="glucose", kind="numeric", unit="furlongs"), data=data)
+    assert gap.repair is None
+    assert "by which factor" in gap.remedy
+
+
+def test_other_codes_are_told_with_what_they_stand_for() -> None:
+    (gap,) = found(codes("sex", "F", "M"))
+    assert (gap.kind, gap.blocks) == ("categories", False)
+    assert gap.repair is not None
+    assert gap.repair.codes == {"F": "female", "M": "male"}
+    (gap,) = found(numbers("sick", 0, 1, categories=("0", "1")))
+    assert (gap.kind, gap.blocks) == ("type", True)
+    assert gap.repair is not None
+    assert gap.repair.codes == {"0": "no", "1": "yes"}
+    (gap,) = found(numbers("sex", 1, 2, categories=("1", "2")))
+    assert gap.repair is not None
+    assert gap.repair.codes == {"1": "male", "2": "female"}
+
+
+def test_a_data_dictionary_is_believed_before_any_guess() -> None:
+    (gap,) = found(numbers("sex", 1, 2, categories=("1", "2"), meanings={"1": "female", "2": "male"}))
+    assert gap.repair is not None
+    assert gap.repair.codes == {"1": "female", "2": "male"}
+
+
+def test_a_rare_category_more_is_nothing_to_repair() -> None:
+    assert found(codes("sex", "female", "male", "other")) == []
+
+
+def test_missing_values_are_told_where_they_are_many() -> None:
+    (gap,) = found(numbers("age", 18, 90, missing=60))
+    assert (gap.kind, gap.found, gap.blocks) == ("missingness", "60% missing", False)
+    assert [gap.kind for gap in found(numbers("age", 18, 90, missing=25))] == ["missingness"]
+    assert found(numbers("age", 18, 90, missing=10)) == []
+
+
+def test_a_column_of_few_sites_hinders_a_study_of_all_columns() -> None:
+    every = Data(target="sick")
+    (gap,) = found(numbers("ward", 1, 9), data=every)
+    assert (gap.kind, gap.column, gap.blocks) == ("extra", "ward", True)
+    assert found(numbers("ward", 1, 9)) == [], "a study that names its columns does not mind"
+
+
+def test_a_column_that_cannot_be_used_says_why() -> None:
+    (gap,) = found(Seen(name="age", wrong="90 different texts in 100 values"))
+    assert (gap.kind, gap.blocks) == ("unusable", True)
+    assert "90 different texts" in gap.says
+
+
+@pytest.mark.parametrize(
+    "west",
+    [
+        (numbers("AGE", 18, 90), numbers("GLU", 3.3, 17), codes("gender", "M", "F"), codes("sick", "no", "yes")),
+        (numbers("age", 216, 1080), numbers("glucose", 60, 310), codes("sex", "f", "m"), codes("sick", "N", "Y")),
+        (
+            numbers("age_years", 18, 90),
+            numbers("glucose", 0.6, 3.1),
+            codes("sexe", "F", "H"),
+            codes("sick", "non", "oui"),
+        ),
+    ],
+)
+def test_what_is_suggested_repairs(west: tuple[Seen, ...]) -> None:
+    """Writing all repairs down leaves nothing to repair: the check and the translation mean the same."""
+    tables = {"east": table(*USUAL), "north": table(*USUAL), "west": table(*west)}
+    data, rounds = ASKED, 0
+    while every := [gap.repair for gap in gaps(data, tables) if gap.repair is not None]:
+        rounds += 1
+        assert rounds < 4, "it comes to an end"
+        before = data.translations("west")
+        columns = {one.column: one.keys(before.get(one.column)) for one in every}
+        kept = {name: one.model_dump(exclude_none=True) for name, one in before.items()}
+        harmonise = {"west": {"columns": {**kept, **columns}}}
+        data = Data.model_validate({"target": "sick", "features": data.features, "harmonise": harmonise})
+    assert rounds
+    assert gaps(data, tables) == ()
+
+
+@given(st.sampled_from(QUANTITIES), st.data())
+def test_conversions_go_there_and_back(quantity: Any, data: st.DataObject) -> None:
+    name = quantity.words[0] if quantity.words else "x"
+    one, other = data.draw(st.permutations(list(quantity.units)))[:2]
+    forth, back = between(name, one, other), between(name, other, one)
+    assert forth is not None
+    assert back is not None
+    value = data.draw(st.floats(0.1, 1000))
+    again = (value * forth.factor + forth.offset) * back.factor + back.offset
+    assert again == pytest.approx(value, rel=1e-4, abs=1e-2)
+
+
+def test_units_that_are_known_by_their_names() -> None:
+    assert between("blood_glucose", "mmol/L", "mg/dl") is not None
+    assert between("glucose", "mmol/L", "mg/dL") != between("cholesterol", "mmol/L", "mg/dL")
+    assert between("unheard", "mmol/L", "mg/dL") is None, "a factor between these depends on the substance"
+    assert between("unheard", "lb", "kg") is not None
+
+
+@given(st.floats(1, 1e3), st.floats(1, 1e3))
+def test_the_same_range_is_never_told_apart(low: float, width: float) -> None:
+    ends = (low, low + width)
+    for name in ("glucose", "age", "unheard"):
+        assert by_range(name, ends, ends) == (False, None)
+
+
+def test_names_and_codes_that_mean_nothing_are_left() -> None:
+    assert meant_name("sex", ["ward", "bed"]) == ""
+    assert meant_codes("ward", ["a", "b"], ["surgery", "geriatrics"], {}) == {}
+    assert meant_codes("sex", ["x"], ["female", "male"], {}) == {}
+    assert meant_name("größe", ["Größe"]) == "Größe"
+
+
+def test_what_a_site_tells_is_read_as_its_own_table_is() -> None:
+    entry = {
+        "target": "sick",
+        "rows": 90,
+        "columns": [
+            {"name": "age", "kind": "numeric", "unit": "years", "minimum": 20, "maximum": 80},
+            {"name": "sex", "kind": "numeric", "minimum": 1, "maximum": 2, "integral": True, "codes": {"1": "male"}},
+        ],
+        "other_columns": ["ward"],
+    }
+    seen = told(entry)
+    assert seen is not None
+    assert seen.every == ("age", "sex", "ward", "sick")
+    assert seen.columns["sex"].categories == ("1",)
+    assert told({"withheld": "no policy"}) is None
+    again = seen.read_as({"gender": Translation(called="sex", codes={"1": "male", "2": "female"})})
+    assert again.columns["gender"].kind == "categorical"
+    assert "sex" not in again.every
