@@ -146,6 +146,21 @@ def test_a_site_is_left_out_by_hand(wall: Wall, seen: Page, screenshots: Path) -
     assert "hospital-07" not in seen.get_by_label("Site").inner_text()
 
 
+def test_a_click_while_events_rain_in_is_not_lost(wall: Wall, seen: Page) -> None:
+    """The button is pressed on one page and let go on a newer one: it must be the same button."""
+    button = seen.get_by_role("link", name="Leave a site out…")
+    for number in (9, 10, 11):
+        box = button.bounding_box()
+        assert box is not None
+        seen.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        seen.mouse.down()
+        wall.rounds(number, number)
+        expect(seen.locator("#happened")).to_contain_text(f"Round {number} is stored")
+        seen.mouse.up()
+        expect(seen.get_by_role("heading", name="Leave a site out")).to_be_visible()
+        seen.go_back()
+
+
 def test_what_happened_is_filtered(wall: Wall, seen: Page, screenshots: Path) -> None:
     seen.get_by_role("link", name="All that happened").click()
     expect(seen.get_by_role("heading", name="events")).to_be_visible()

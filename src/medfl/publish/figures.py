@@ -130,11 +130,16 @@ def _by_round(
         mark=mark,
         name=name,
         x=tuple(float(number) for number in x),
-        y=tuple(float(np.mean(values[number])) for number in x),
+        y=tuple(_mean(values[number]) for number in x),
         low=tuple(min(values[number]) for number in x) if repeated else (),
         high=tuple(max(values[number]) for number in x) if repeated else (),
         faint=faint,
     )
+
+
+def _mean(values: list[float]) -> float:
+    # Of a single run, as most are: a page of many sites asks for some thousand of them.
+    return float(values[0] if len(values) == 1 else np.mean(values))
 
 
 def _lines(found: Iterable[Line | None]) -> tuple[Line, ...]:

@@ -202,7 +202,7 @@ def _with_current(page: WatchPage, view: ExecutionView, run: RunView, home: Home
 
 def _course_of(run: RunView) -> tuple[object, ...]:
     """Return what changes when a run's course does."""
-    return run.run, run.rounds, len(run.table), None if run.latest is None else (run.latest.round, run.latest.final)
+    return run.run, run.rounds, None if run.latest is None else (run.latest.round, run.latest.final)
 
 
 def _panels(view: ExecutionView, metric: str, run: RunView | None) -> tuple[Panel, ...]:
