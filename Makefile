@@ -40,11 +40,12 @@ kill-matrix: .venv/dev.stamp
 bench: .venv/dev.stamp
 	$(BIN)/python bench/simulate.py
 
-# What a round over a hub costs: three sites, then twenty, then two hundred rounds; five minutes on a quiet machine.
+# How long pages take with a thousand runs stored, and how live a run of fifty sites is to fifty readers; two minutes.
 bench-pages: .venv/dev.stamp
 	$(BIN)/python bench/pages.py
 	$(BIN)/python bench/watching.py
 
+# What a round over a hub costs: three sites, then twenty, then two hundred rounds; five minutes on a quiet machine.
 bench-round: .venv/dev.stamp
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/round.py
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/round.py --sites 20 --rounds 8
