@@ -17,7 +17,7 @@ from medfl.hub.people.permits import Action, Actor, Verdict
 from medfl.loopback import SAFE, dressed, said, same_origin
 
 SIGN_IN = "/sign-in"
-PUBLIC = frozenset({SIGN_IN, "/sign-in/provider", "/sign-in/back", "/welcome"})
+PUBLIC = frozenset({SIGN_IN, "/sign-in/provider", "/sign-in/back", "/welcome", "/language"})
 """What somebody reaches who is not signed in."""
 OWN = frozenset({Action.SIGN_IN, Action.CHANGE_ACCOUNT, Action.CHANGE_PEOPLE})
 """What writes into the audit log itself, with more than an address can tell."""
