@@ -19,7 +19,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 from pydantic.fields import FieldInfo
 
-from medfl.hub.pages.design.form import STEPS
+from medfl.hub.pages.design.form import LONG, STEPS
 from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
 from medfl.hub.pages.starters import starters
@@ -136,7 +136,7 @@ def _part(part: type[Part]) -> Iterator[tuple[str, str]]:
 
 
 def _label(name: str) -> str:
-    text = name.replace("_", " ")
+    text = LONG.get(name, name).replace("_", " ")
     return text[:1].upper() + text[1:]
 
 

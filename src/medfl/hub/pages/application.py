@@ -18,6 +18,7 @@ from medfl.hub.pages.consortium import routes as consortium
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.arriving import uploads
 from medfl.hub.pages.design.drafts import Drafts
+from medfl.hub.pages.design.uploads import sent_tables
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.faults import API, ERRORS, Faults
 from medfl.hub.pages.language import LANGUAGES, Reading, choosing
@@ -81,6 +82,7 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.include_router(design.page(bench, drafts, drawn))
     app.include_router(uploads(drafts, drawn, Depends(changing)))
     app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
+    app.include_router(sent_tables(bench, drafts, Depends(changing)))
     app.include_router(choosing(Depends(changing)))
     if hub is not None:
         app.include_router(consortium.twins(bench, hub), prefix=API, responses=dict(ERRORS))

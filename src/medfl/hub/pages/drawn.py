@@ -88,8 +88,10 @@ def _templates(language: str) -> Environment:
         "clock": numerals.clock,
         "figures": numerals.figures,
         "percent": numerals.percent,
+        "quantity": numerals.quantity,
         "spelled": numerals.spelled,
         "whole": numerals.whole,
+        "sentence": _sentence,
     }
     return environment
 
@@ -145,6 +147,11 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
             text = significant(found)
             return numerals.figures(text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text)
     return said.plain(found)
+
+
+def _sentence(text: str) -> str:
+    """Return a text with a capital at its beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def _json(plain: Any) -> Markup:

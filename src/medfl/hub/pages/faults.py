@@ -50,7 +50,7 @@ class ErrorAnswer:
 
 
 ERRORS: Mapping[int | str, dict[str, Any]] = MappingProxyType(
-    {status: {"model": ErrorAnswer, "description": words} for status, words in sorted((_WRONG | _MET).items())}
+    {status: {"model": ErrorAnswer, "description": words} for status, words in sorted({**_WRONG, **_MET}.items())}
 )
 """The errors of every address for programs, as OpenAPI describes them."""
 

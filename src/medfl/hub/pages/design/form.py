@@ -62,6 +62,8 @@ FIRST: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """Fields that are seen at once; the others are one click away."""
+LONG: Mapping[str, str] = MappingProxyType({"dp": "differential privacy"})
+"""Keys whose names are abbreviations, spelled out."""
 
 Tables: TypeAlias = Mapping[str, Any]
 Presence: TypeAlias = Literal["always", "there", "absent"]
@@ -312,7 +314,7 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _label(path: KeyPath) -> str:
-    text = str(path[-1]).replace("_", " ")
+    text = LONG.get(str(path[-1]), str(path[-1])).replace("_", " ")
     return text[:1].upper() + text[1:]
 
 
