@@ -39,6 +39,7 @@ SHOWN = MappingProxyType(
         "clinician-plan": Cut("plan-light", 900),
         "clinician-watch": Cut("watch-light", 1090),
         "clinician-results": Cut("results-light", 950),
+        "clinician-threshold": Cut("results-threshold-light", 870),
         "clinician-calibration": Cut("results-calibration-light"),
         "coordinator-sites": Cut("sites-light", 1000),
         "coordinator-launch": Cut("launch-light", 860),
