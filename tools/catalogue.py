@@ -19,10 +19,11 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 from pydantic.fields import FieldInfo
 
-from medfl.hub.pages.design.form import STEPS
+from medfl.hub.pages.design.form import LONG, STEPS
 from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
 from medfl.hub.pages.starters import starters
+from medfl.hub.pages.terms import terms
 from medfl.publish.sheets import KINDS
 from medfl.spec.anatomy import kind_of, parts_of, tag_of
 from medfl.spec.metrics import METRICS
@@ -100,6 +101,8 @@ def _written() -> Iterator[tuple[str, str]]:
     for title, heads, _ in KINDS.values():
         yield from (("tables", text) for text in (title, *heads))
     yield from (("tables", title) for title in PARTS.values())
+    for term in terms():
+        yield from (("terms", term.name), ("terms", term.meaning))
     for title, lead in STEPS.values():
         yield from (("steps", title), ("steps", lead))
     for name, field in Study.model_fields.items():
@@ -133,7 +136,7 @@ def _part(part: type[Part]) -> Iterator[tuple[str, str]]:
 
 
 def _label(name: str) -> str:
-    text = name.replace("_", " ")
+    text = LONG.get(name, name).replace("_", " ")
     return text[:1].upper() + text[1:]
 
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any, Self
 
 from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
 from medfl.inspection import inspect
+from medfl.local_tables import LocalTables
 from medfl.run.explain import explain
 from medfl.run.plan import compile
 from medfl.site.sources import Sources
@@ -115,7 +117,16 @@ class Workbench:
         self._home, self.workers, self._sessions = home, Workers(home, folder), Sessions()
         self._socket = listening(HERE, port, who="the application")
         self.port = int(self._socket.getsockname()[1])
-        bench = Bench(home, _read, self._looked, self.workers, self._busy)
+        self._tables = LocalTables(folder)
+        bench = Bench(
+            home,
+            _read,
+            self._looked,
+            self.workers,
+            self._busy,
+            sees=self._tables,
+            uploads=home.folder / "tables",
+        )
         config = uvicorn.Config(
             application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),
             log_config=None,
@@ -134,6 +145,7 @@ class Workbench:
     def run(self, ready: Callable[[], Any]) -> None:
         """Serve until Ctrl-C, TERM or :meth:`stop`; `ready` is called once it listens."""
         self._server.ready = ready
+        Thread(target=self._tables.warm, name="tables", daemon=True).start()
         with ending_well():
             self._server.run(sockets=[self._socket])
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from medfl.hub.place import HubPlace
+from medfl.readiness.tables import Known
+from medfl.spec.data import Data
 from medfl.spec.study import Study
 from medfl.store.home import Home
 
@@ -64,6 +67,18 @@ class Carries(Protocol):
         ...
 
 
+class Sees(Protocol):
+    """Looks at the tables of a study, as far as they may be seen."""
+
+    def __call__(self, data: Data) -> Known:
+        """Return what is known of the tables that a study names."""
+        ...
+
+
+def _nothing(data: Data) -> Known:
+    return Known()
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a page's function is given.
@@ -82,6 +97,10 @@ class Bench:
         The consortium's hub, with its sites and its queue; None on the pages of one person.
     troubles
         Says what is wrong with the hub at the moment, in sentences.
+    sees
+        Says what the tables of a study are like; nothing where nobody knows.
+    uploads
+        Where tables are kept that a page sends; None where it may send none.
     """
 
     home: Home
@@ -91,3 +110,5 @@ class Bench:
     busy: Callable[[str], bool]
     hub: HubPlace | None = None
     troubles: Callable[[], Sequence[str]] = tuple
+    sees: Sees = _nothing
+    uploads: Path | None = None

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 from medfl.hub.pages.catalogue import Catalogue, catalogue
 from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
+from medfl.hub.pages.terms import terms_in
 from medfl.hub.people.access import Access
 from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
@@ -82,12 +83,15 @@ def _templates(language: str) -> Environment:
         "word": said.plain,
         "prose": said.marked,
         "numbers": said.numbers,
+        "terms": terms_in,
         "cell": partial(_cell, said, numerals),
         "clock": numerals.clock,
         "figures": numerals.figures,
         "percent": numerals.percent,
+        "quantity": numerals.quantity,
         "spelled": numerals.spelled,
         "whole": numerals.whole,
+        "sentence": _sentence,
     }
     return environment
 
@@ -143,6 +147,11 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
             text = significant(found)
             return numerals.figures(text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text)
     return said.plain(found)
+
+
+def _sentence(text: str) -> str:
+    """Return a text with a capital at its beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def _json(plain: Any) -> Markup:
