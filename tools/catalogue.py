@@ -22,8 +22,12 @@ from pydantic.fields import FieldInfo
 from medfl.hub.pages.design.form import LONG, STEPS
 from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
+from medfl.hub.pages.lasting import ONCE
 from medfl.hub.pages.starters import starters
+from medfl.hub.pages.taking_part import GONE, NOW
 from medfl.hub.pages.terms import terms
+from medfl.hub.pages.watching import TILES
+from medfl.publish.happening import KINDS as DOING
 from medfl.publish.sheets import KINDS
 from medfl.spec.anatomy import kind_of, parts_of, tag_of
 from medfl.spec.metrics import METRICS
@@ -33,7 +37,7 @@ from medfl.spec.study import Study
 PAGES = Path(__file__).parents[1] / "src" / "medfl" / "hub" / "pages"
 TEMPLATES, STATIC, SENTENCES = PAGES / "templates", PAGES / "static", PAGES / "locale" / "sentences.txt"
 Text = str | tuple[str, str]
-CHARTED = ("Training loss", "federated", "alone", "centralised", "fine-tuned")
+CHARTED = ("Training loss", "Training loss by site", "all sites", "federated", "alone", "centralised", "fine-tuned")
 """What charts are given words for, beside the metrics."""
 _NAMED, _BRACED = re.compile(r"%\((\w+)\)s"), re.compile(r"\{(\w+)\}")
 
@@ -108,6 +112,7 @@ def _written() -> Iterator[tuple[str, str]]:
     for name, field in Study.model_fields.items():
         yield from _field(name, field)
     yield from (("charts.js", label) for label in CHARTED)
+    yield from (("watch", text) for text in (*TILES, *NOW.values(), GONE, *DOING, *(words for _, words in ONCE)))
     for metric in METRICS.values():
         yield from (("metrics", metric.label), ("charts.js", metric.label), ("metrics", metric.meaning))
     for line in SENTENCES.read_text(encoding="utf-8").splitlines():

@@ -37,7 +37,7 @@ SHOWN = MappingProxyType(
         "results": Cut("results-threshold-light", 750),
         "clinician-home": Cut("home-empty-light", 740),
         "clinician-plan": Cut("plan-light", 900),
-        "clinician-watch": Cut("watch-light", 1090),
+        "clinician-watch": Cut("watch-light", 1710),
         "clinician-results": Cut("results-light", 950),
         "clinician-threshold": Cut("results-threshold-light", 870),
         "clinician-calibration": Cut("results-calibration-light"),

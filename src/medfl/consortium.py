@@ -14,6 +14,7 @@ from medfl.run.explain import explain
 from medfl.run.plan import compile
 from medfl.spec.data import Data
 from medfl.spec.study import Study
+from medfl.steering import Steering
 from medfl.stopping import ask, settled
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
@@ -57,7 +58,7 @@ def bench_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
     def sees(data: Data) -> Known:
         return tables(data, hub.told())
 
-    return Bench(home, _read, looked, Queued(hub, home), busy, hub, troubles, sees)
+    return Bench(home, _read, looked, Queued(hub, home), busy, hub, troubles, sees, steers=Steering(home))
 
 
 def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = tuple) -> ASGIApp:

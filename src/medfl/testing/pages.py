@@ -95,6 +95,7 @@ def serving(app: ASGIApp, listener: socket.socket, *, tls: tuple[Path, Path] | N
         app,
         log_config=None,
         ws="websockets-sansio",
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
         ssl_certfile=certificate,
         ssl_keyfile=key,

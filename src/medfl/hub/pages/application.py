@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from medfl.hub.pages import taken
+from medfl.errors import Complaint
+from medfl.hub.pages import steered, taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.consortium import routes as consortium
 from medfl.hub.pages.design import routes as design
@@ -26,7 +27,7 @@ from medfl.hub.pages.live import Live
 from medfl.hub.pages.routes import changes, changing, downloads, pages, sockets, twins
 from medfl.hub.pages.shelf import Everything
 from medfl.hub.pages.taking import documents
-from medfl.hub.pages.watching import watch_page
+from medfl.hub.pages.watching import Courses, watch_page
 from medfl.hub.people.access import Access, declared
 from medfl.looks import palette
 from medfl.store.views import ExecutionView
@@ -57,10 +58,18 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     hub = bench.hub
     drawn = Drawn(access, consortium=hub.about.name if hub is not None else "", troubles=bench.troubles)
 
-    def parts(language: str, view: ExecutionView) -> str:
-        return drawn.part("watch-parts", watch_page(view, bench.busy), language=language)
+    courses = Courses()
 
-    lives = {language: Live(bench.home, bench.busy, partial(parts, language)) for language in LANGUAGES}
+    def parts(language: str, view: ExecutionView) -> str:
+        return drawn.part("watch-parts", watch_page(view, bench.busy, bench.home, courses), language=language)
+
+    def unread(language: str, complaints: Sequence[Complaint]) -> str:
+        return drawn.part("unread", complaints, language=language)
+
+    lives = {
+        language: Live(bench.home, bench.busy, partial(parts, language), partial(unread, language))
+        for language in LANGUAGES
+    }
     drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
     app = FastAPI(
         title="MEDfl",
@@ -78,6 +87,9 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.include_router(taken.twin(bench), prefix=API, responses=dict(ERRORS))
     app.include_router(changes(bench, drawn))
     app.include_router(sockets(lives))
+    app.include_router(steered.twin(bench), prefix=API, responses=dict(ERRORS))
+    app.include_router(steered.pages(bench, drawn))
+    app.include_router(steered.changes(bench, Depends(changing)))
     app.include_router(design.twin(bench, drafts), prefix=API, responses=dict(ERRORS))
     app.include_router(design.page(bench, drafts, drawn))
     app.include_router(uploads(drafts, drawn, Depends(changing)))

@@ -79,6 +79,28 @@ def _nothing(data: Data) -> Known:
     return Known()
 
 
+class Steers(Protocol):
+    """Steers what is carried out."""
+
+    def pause(self, execution: str, *, by: str, why: str) -> None:
+        """Have an execution stop once its round is stored, and say whose wish that is."""
+        ...
+
+    def drop(self, execution: str, site: str, *, by: str, why: str) -> None:
+        """Have a site not asked any more from the next round on."""
+        ...
+
+    def follows(self, execution: str, site: str) -> Sequence[str]:
+        """Return in plain sentences what follows where a site is dropped.
+
+        Raises
+        ------
+        MedflError
+            With every reason why the study cannot go on without it.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a page's function is given.
@@ -101,6 +123,8 @@ class Bench:
         Says what the tables of a study are like; nothing where nobody knows.
     uploads
         Where tables are kept that a page sends; None where it may send none.
+    steers
+        Pauses executions and leaves sites out; None where nobody can.
     """
 
     home: Home
@@ -112,3 +136,4 @@ class Bench:
     troubles: Callable[[], Sequence[str]] = tuple
     sees: Sees = _nothing
     uploads: Path | None = None
+    steers: Steers | None = None

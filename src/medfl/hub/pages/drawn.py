@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields, replace
 from functools import cache, partial
 from typing import Any
 
@@ -129,11 +129,10 @@ class _Said:
 
     def numbers(self, found: Any) -> Markup:
         """Return a context as JSON for a chart; its title is a sentence, all else are numbers and names."""
-        plain = [asdict(one) for one in found] if isinstance(found, tuple) else asdict(found)
-        for one in plain if isinstance(plain, list) else [plain]:
-            if "title" in one:
-                one["title"] = self.plain(one["title"])
-        return _json(plain)
+        return _json(tuple(map(self._titled, found)) if isinstance(found, tuple) else self._titled(found))
+
+    def _titled(self, one: Any) -> Any:
+        return replace(one, title=self.plain(one.title)) if hasattr(one, "title") else one
 
 
 def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> str:
@@ -156,5 +155,10 @@ def _sentence(text: str) -> str:
 
 def _json(plain: Any) -> Markup:
     """Return JSON that is safe within a script element: no "<" is left in it."""
-    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_fields)
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704
+
+
+def _fields(one: Any) -> dict[str, Any]:
+    """Return a dataclass as JSON writes it; not asdict, which looks at each of some thousand points by itself."""
+    return {field.name: getattr(one, field.name) for field in fields(one)}
