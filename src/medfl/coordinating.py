@@ -90,7 +90,7 @@ def ask(home: Home, execution: str, runs: Sequence[RunView]) -> bool:
     before = Asked.of(folder, execution)
     found = {site: dict(answers) for site, answers in before.sites.items() if site not in gone}
     wanted = {study.digest: (run, study) for run in reversed(runs) if (study := _study_of(run)).data.sites}
-    requests = []
+    asking: dict[str, list[Request]] = {digest: [] for digest in wanted}
     for digest, (run, study) in wanted.items():
         for site in set(sites_of(study)) - gone:
             speaks = Told.at(folder, site).speaks
@@ -99,11 +99,16 @@ def ask(home: Home, execution: str, runs: Sequence[RunView]) -> bool:
             if not old:
                 # Each time under another number: what was said before would be said once more.
                 number, seed, text = before.times, study.seeds[0], study.canonical
-                requests.append(Request(run=run.run, round=number, site=site, task="consider", study=text, seed=seed))
-    digests = {request.id: digest for request in requests}
+                request = Request(run=run.run, round=number, site=site, task="consider", study=text, seed=seed)
+                asking[digest].append(request)
     with reached(folder, tuple(sorted(found))) as engine:
-        for answer in engine.exchange(requests, timeout=CONSIDERED if _due(folder, execution) else HEARD):
-            found[answer.site][digests[answer.request]] = _said(answer)
+        patience, silent = CONSIDERED if _due(folder, execution) else HEARD, set[str]()
+        for digest, requests in asking.items():
+            # A site is asked one thing at a time, and no more once it does not answer.
+            for answer in engine.exchange([one for one in requests if one.site not in silent], timeout=patience):
+                said = found[answer.site][digest] = _said(answer)
+                if said.said == "unanswered":
+                    silent.add(answer.site)
     asked = Asked(time.time(), found, before.times + 1)
     asked.keep(folder, execution)
     waits = sorted(site for site in found if asked.now(site, Told()).said == "waiting")

@@ -112,14 +112,11 @@ def may_go_on(folder: Path, entry: Entry) -> bool:
     # What was let in once is not held up by what is decided later: the run itself is refused then.
     held = [site for site, said in then.items() if said == "waiting"]
     waits = [site for site in held if asked.now(site, Told.at(folder, site)).said == "waiting"]
-    again = now - asked.at > AGAIN
-    if waits:
-        # A site that is connected tells what its people decide; any other has to be asked.
-        return again and any(not presence.of(site)["connected"] for site in waits)
-    if entry.not_before <= now:
+    if not waits and entry.not_before <= now:
         return True
-    silent = (site for site, said in then.items() if said == "unanswered")
-    return again and any(presence.of(site)["connected"] for site in silent)
+    # A site that is connected tells what its people decide; any other has to be asked, and so has one that came late.
+    late = [site for site, said in then.items() if said == "unanswered" and presence.of(site)["connected"]]
+    return now - asked.at > AGAIN and bool(late or any(not presence.of(site)["connected"] for site in waits))
 
 
 def _newer(answer: Answer, digest: str, told: Told) -> Answer:
