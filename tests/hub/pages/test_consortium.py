@@ -47,6 +47,7 @@ rounds = 2
 """
 EXPECTED = {
     "GET /sites": Action.SEE_SITES,
+    "GET /presence": Action.SEE_SITES,
     "GET /sites/{site}": Action.SEE_SITES,
     "GET /queue": Action.SEE_QUEUE,
     "GET /studies/{execution}/launch": Action.SEE_STUDY,
@@ -172,7 +173,12 @@ def test_a_site_is_shown_as_it_tells_and_its_lines_to_whom_they_concern(pages: P
         "old": {"withheld": "it has fewer than 50 rows"},
     }
     told.keep(pages.hub.folder, "east")
+    assert 'class="lamp on"' not in pages.get("/presence")
     Presence().keep(pages.hub.folder, {"east"})
+    part = pages.get("/presence")
+    assert 'class="lamp on"' in part
+    assert "<html" not in part
+    assert "hx-" not in part, "what is replaced asks for nothing itself"
     page = asked(pages.app, "GET", "/api/sites/east").json()
     assert (page["site"]["connected"], page["site"]["doing"]) == (True, "training, round 2 of 9 of r-1")
     assert page["datasets"][1]["columns"][1]["values"] == "1 = female, 2"
@@ -294,6 +300,8 @@ def test_what_is_wrong_with_the_hub_is_said_to_whom_it_concerns(pages: Pages) ->
 
 def test_the_pages_bear_the_name_of_the_consortium_and_say_who_reads(pages: Pages) -> None:
     shown = pages.get("/")
+    assert "Design the first study" in shown
+    assert "569 women" not in shown, "a hub has no tables to deal out"
     assert '<b>Northern &lt;Hearts&gt;</b> · <a href="/account">Ada</a>' in shown
     assert 'href="/sites"' in shown
     assert 'href="/queue"' in shown

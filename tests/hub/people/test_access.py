@@ -81,6 +81,7 @@ EXPECTED: dict[str, Action] = {
     "GET /people": Action.SEE_PEOPLE,
     "GET /queue": Action.SEE_QUEUE,
     "GET /sign-in": Action.SIGN_IN,
+    "GET /presence": Action.SEE_SITES,
     "GET /sites": Action.SEE_SITES,
     "GET /sites/{site}": Action.SEE_SITES,
     "GET /studies/{execution}/launch": Action.SEE_STUDY,

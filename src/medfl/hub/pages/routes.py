@@ -79,7 +79,7 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 
     @routes.get("/new", dependencies=[may(Action.BEGIN_DRAFT)])
     def new(request: Request) -> Response:
-        return drawn.page(request, "new", NewPage(starters=starters()))
+        return drawn.page(request, "new", NewPage(starters=starters() if bench.hub is None else ()))
 
     @routes.get("/start/{name}", dependencies=[may(Action.BEGIN_DRAFT)])
     def start(request: Request, name: str) -> Response:

@@ -112,7 +112,8 @@ def home_page(
         finished=tuple(finished[:SHOWN]),
         more=max(0, len(finished) - SHOWN),
         drafts=tuple(_draft_line(one) for one in drafts.every() if allows(Action.SEE_DRAFT, one.name)),
-        starters=starters(),
+        # They deal out data of this machine, which a consortium's hub does not have.
+        starters=starters() if bench.hub is None else (),
     )
 
 

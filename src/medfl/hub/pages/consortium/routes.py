@@ -69,6 +69,10 @@ def pages(bench: Bench, hub: HubPlace, drawn: Drawn) -> APIRouter:
     def sites(request: Request) -> Response:
         return drawn.page(request, "sites", sites_page(hub))
 
+    @routes.get("/presence", dependencies=[may(Action.SEE_SITES)])
+    def enrolled() -> Response:
+        return HTMLResponse(drawn.part("sites-enrolled", sites_page(hub)))
+
     @routes.get("/sites/{site}", dependencies=[may(Action.SEE_SITES)])
     def site(request: Request, site: str, who: Who, access: Asked) -> Response:
         return drawn.page(request, "site", site_page(hub, site, log=_reads_logs(who, access, site)))
