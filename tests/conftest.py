@@ -82,6 +82,15 @@ def edited(tiny: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def typeset() -> None:
+    """Skip where there is nothing to set a document with: WeasyPrint, or Pango beneath it."""
+    try:
+        import weasyprint  # noqa: F401
+    except (ImportError, OSError) as error:
+        pytest.skip(f"needs WeasyPrint and Pango (apt-get install libpango-1.0-0 libpangoft2-1.0-0): {error}")
+
+
+@pytest.fixture
 def shared() -> Path:
     """Return the folder of real data and studies beside the project, or skip."""
     if not SHARED.is_dir():

@@ -62,6 +62,7 @@ FRONT_DOORS = {
     "console",
     "console_app",
     "console_bundle",
+    "console_code",
     "console_datasets",
     "console_enrol",
     "console_hub",

@@ -105,7 +105,7 @@ def test_what_a_hub_has_queued_leaves_the_queue_and_no_process_takes_it_up(
     assert hub.queue.waiting() == []
     # A process that the hub had started just before finds the mark.
     monkeypatch.setattr("medfl.coordinating.sites_of", lambda study: ())
-    monkeypatch.setattr("medfl.coordinating._wait", lambda folder, study, begun, stopped: None)
+    monkeypatch.setattr("medfl.coordinating._wait", lambda folder, study, gone, begun, over: None)
     coordinate(hub.folder, execution)
     assert [type(event).__name__ for event in events(hub.folder, *(RunStopped, RoundStarted))] == ["RunStopped"]
     assert typed("stop", f"{execution}-1", "--home", hub.folder).code == 0

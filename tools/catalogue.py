@@ -19,10 +19,15 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 from pydantic.fields import FieldInfo
 
-from medfl.hub.pages.design.form import STEPS
+from medfl.hub.pages.design.form import LONG, STEPS
 from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
+from medfl.hub.pages.lasting import ONCE
 from medfl.hub.pages.starters import starters
+from medfl.hub.pages.taking_part import GONE, NOW
+from medfl.hub.pages.terms import terms
+from medfl.hub.pages.watching import TILES
+from medfl.publish.happening import KINDS as DOING
 from medfl.publish.sheets import KINDS
 from medfl.spec.anatomy import kind_of, parts_of, tag_of
 from medfl.spec.metrics import METRICS
@@ -32,7 +37,7 @@ from medfl.spec.study import Study
 PAGES = Path(__file__).parents[1] / "src" / "medfl" / "hub" / "pages"
 TEMPLATES, STATIC, SENTENCES = PAGES / "templates", PAGES / "static", PAGES / "locale" / "sentences.txt"
 Text = str | tuple[str, str]
-CHARTED = ("Training loss", "federated", "alone", "centralised", "fine-tuned")
+CHARTED = ("Training loss", "Training loss by site", "all sites", "federated", "alone", "centralised", "fine-tuned")
 """What charts are given words for, beside the metrics."""
 _NAMED, _BRACED = re.compile(r"%\((\w+)\)s"), re.compile(r"\{(\w+)\}")
 
@@ -100,11 +105,14 @@ def _written() -> Iterator[tuple[str, str]]:
     for title, heads, _ in KINDS.values():
         yield from (("tables", text) for text in (title, *heads))
     yield from (("tables", title) for title in PARTS.values())
+    for term in terms():
+        yield from (("terms", term.name), ("terms", term.meaning))
     for title, lead in STEPS.values():
         yield from (("steps", title), ("steps", lead))
     for name, field in Study.model_fields.items():
         yield from _field(name, field)
     yield from (("charts.js", label) for label in CHARTED)
+    yield from (("watch", text) for text in (*TILES, *NOW.values(), GONE, *DOING, *(words for _, words in ONCE)))
     for metric in METRICS.values():
         yield from (("metrics", metric.label), ("charts.js", metric.label), ("metrics", metric.meaning))
     for line in SENTENCES.read_text(encoding="utf-8").splitlines():
@@ -133,7 +141,7 @@ def _part(part: type[Part]) -> Iterator[tuple[str, str]]:
 
 
 def _label(name: str) -> str:
-    text = name.replace("_", " ")
+    text = LONG.get(name, name).replace("_", " ")
     return text[:1].upper() + text[1:]
 
 

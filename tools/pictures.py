@@ -40,6 +40,8 @@ SHOWN = MappingProxyType(
         "clinician-watch": Cut("watch-light", 1090),
         "clinician-results": Cut("results-light", 950),
         "clinician-calibration": Cut("results-calibration-light"),
+        "coordinator-sites": Cut("sites-light", 1000),
+        "coordinator-launch": Cut("launch-light", 860),
         "site-studies": Cut("site-studies-light", 540),
         "site-study": Cut("site-study-light", 800),
         "site-log": Cut("site-log-light", 900),

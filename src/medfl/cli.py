@@ -206,6 +206,20 @@ def report(run_or_study: str, home: Path | None, output: Path | None, pdf: bool)
 
 
 @main.command()
+@click.argument("study", metavar="STUDY")
+@HOME
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write: .py, .ipynb or .toml [default: a script, on the terminal].",
+)  # fmt: skip
+def code(study: str, home: Path | None, output: Path | None) -> None:
+    """Write a study, of a run or a file (code is read, never run), as a script, a notebook or a spec."""
+    from medfl import console_code
+
+    console_code.code(study, home, output)
+
+
+@main.command()
 @RUN
 @HOME
 @click.option(

@@ -198,7 +198,7 @@ def _people(home: Path | None) -> tuple[HubPlace, People]:
         from medfl.hub.people.consortium import People
     except ImportError as missing:
         raise MissingExtraError(
-            "accounts are not installed", received=str(missing), remedy="pip install 'medfl[hub]'"
+            "accounts are not installed", received=str(missing), remedy="pip install 'medfl[app]'"
         ) from missing
     hub = HubPlace(home)
     return hub, People.at(hub.folder, name=hub.about.name)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from medfl.errors import UserError
+
 
 def report(run_or_study: str, home: Path | None, output: Path | None, *, pdf: bool) -> None:
     """Write the report of an execution, as a page or as a document."""
-    from medfl.publish.pdf import save_pdf
     from medfl.simulate import Results
     from medfl.store.home import Home
     from medfl.store.shelf import execution_of
@@ -17,8 +18,11 @@ def report(run_or_study: str, home: Path | None, output: Path | None, *, pdf: bo
     place = Home(home)
     results = Results(place, execution_of(place, run_or_study))
     target = output or Path(f"{results.view.study}.{'pdf' if pdf else 'html'}")
-    if pdf or target.suffix.lower() == ".pdf":
-        save_pdf(target, results.view)
-    else:
-        results.report(target)
-    click.echo(f"Report: {target}")
+    if pdf and target.suffix.lower() != ".pdf":
+        raise UserError(
+            "a document's name ends in .pdf",
+            where="--output",
+            received=str(target),
+            remedy=f"write -o {target.with_suffix('.pdf')}, or leave --pdf out for a page",
+        )
+    click.echo(f"Report: {results.report(target)}")

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from medfl.errors import MissingExtraError, PlanError, listed
 from medfl.hosting import queued, require_enrolled, require_fitting
+from medfl.hub.fitting import tables
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import Presence
+from medfl.readiness.tables import Known
 from medfl.run.explain import explain
 from medfl.run.plan import compile
+from medfl.spec.data import Data
 from medfl.spec.study import Study
+from medfl.steering import Steering
 from medfl.stopping import ask, settled
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
@@ -51,7 +55,10 @@ def bench_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
         told = [Told("Which sites are asked", tuple(_asked(hub, study)))]
         return told + _read(study)
 
-    return Bench(home, _read, looked, Queued(hub, home), busy, hub, troubles)
+    def sees(data: Data) -> Known:
+        return tables(data, hub.told())
+
+    return Bench(home, _read, looked, Queued(hub, home), busy, hub, troubles, sees, steers=Steering(home))
 
 
 def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = tuple) -> ASGIApp:
@@ -76,7 +83,7 @@ def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
     access, guard = people.before(hosts=hosts, runs=Everything(home), open_to_all=OPEN)
 
     def sites() -> tuple[str, ...]:
-        return tuple(record.name for record in hub.register.sites() if record.status == "approved")
+        return tuple(record.name for record in hub.register.sites() if record.status != "revoked")
 
     rooms = people_rooms(people, sites)
     return Bounded(application(bench_of(hub, home, troubles), access, guard, rooms))

@@ -39,8 +39,10 @@ from medfl.run.flower.superlink import QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD
 from medfl.site.sources import Sources
 from medfl.spec.placing import placing
+from medfl.spec.reading import text_of
 from medfl.spec.study import Study
 from medfl.store.home import Home
+from medfl.store.written import keep_written
 
 log = logging.getLogger("medfl.hub")
 LOOK = 0.5
@@ -105,7 +107,9 @@ def submit(hub: HubPlace, file: Path) -> tuple[str, Study]:
     """
     study, base = opened(file)
     with Home(hub.folder) as home, placing(file):
-        return queued(hub, home, study, base=base), study
+        execution = queued(hub, home, study, base=base)
+        keep_written(home, execution, text_of(file, "study"))
+    return execution, study
 
 
 def queued(hub: HubPlace, home: Home, study: Study, *, base: Path, by: str = "", not_before: float = 0.0) -> str:

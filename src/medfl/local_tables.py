@@ -46,6 +46,10 @@ class LocalTables:
             dealt=data.simulate is not None,
         )
 
+    def warm(self) -> None:
+        """Look at the bundled data set, which takes a second the first time, before anybody waits for it."""
+        self(Data.model_validate({"target": "diagnosis", "simulate": {"bundled": "breast-cancer", "sites": 2}}))
+
     def _files(self, data: Data) -> Iterator[tuple[str, Path | str]]:
         """Yield each site and its file, or the name of a bundled data set."""
         simulate = data.simulate

@@ -136,7 +136,7 @@ def reproduce(
         As :func:`medfl.simulate` does.
     """
     before, study, policy = _read(path)
-    _require_simulated(before)
+    _require_simulated(before, study)
     _require_tables(study, tables)
     with ExitStack() as stack:
         place = stack.enter_context(Home(home) if home is not None else _aside())
@@ -169,9 +169,10 @@ def _read(path: Path) -> tuple[ExecutionView, Study, bytes | None]:
         return view, Study.model_validate_json(archive.read(CANONICAL)), policy
 
 
-def _require_simulated(before: ExecutionView) -> None:
+def _require_simulated(before: ExecutionView, study: Study) -> None:
     elsewhere = {run.engine for run in before.every} & FEDERATED
-    if not elsewhere:
+    if not elsewhere or study.data.simulate is not None:
+        # A table that was dealt out can be dealt out again, whatever carried the messages.
         return
     sites = listed(sorted({site for run in before.every for site in run.sites}), most=8)
     raise PlanError(

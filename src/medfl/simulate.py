@@ -50,12 +50,16 @@ class Results:
         return summary(self.view)
 
     def report(self, path: str | Path) -> Path:
-        """Write the report as one HTML file and return its path."""
+        """Write the report as one HTML file, or as PDF where the name ends so, and return its path."""
         from medfl.publish.export import save
+        from medfl.publish.pdf import save_pdf
         from medfl.publish.report import report
 
         target = Path(path)
-        save(target, report(self.view))
+        if target.suffix.lower() == ".pdf":
+            save_pdf(target, self.view)
+        else:
+            save(target, report(self.view))
         return target
 
     def __str__(self) -> str:

@@ -78,11 +78,17 @@ class Steering:
             With every reason why the study cannot go on without it.
         """
         view = whole_execution(self.home, execution)
-        gone = {one.site for one in dropped(self.home, execution)}
+        gone = gone_from(self.home, view)
         _require_open(view, site, gone)
         if complaints := list(dict.fromkeys(_against(view, gone | {site}))):
             raise PlanError.of(complaints)
         return tuple(_sentences(view, site, gone | {site}))
+
+
+def gone_from(home: Home, view: ExecutionView) -> set[str]:
+    """Return the sites that were dropped, as decided and as the journal says."""
+    decided = {one.site for one in dropped(home, view.execution)}
+    return decided | {site for run in view.every if run.status != "finished" for site in run.dropped}
 
 
 def _require_open(view: ExecutionView, site: str, gone: set[str]) -> None:

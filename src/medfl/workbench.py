@@ -8,16 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any, Self
 
 from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
+from medfl.hub.pages.weather import log_of
 from medfl.inspection import inspect
+from medfl.local_tables import LocalTables
 from medfl.run.explain import explain
 from medfl.run.plan import compile
 from medfl.site.sources import Sources
 from medfl.spec.study import Study
+from medfl.steering import Steering
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 
@@ -66,7 +70,9 @@ class Workers:
             return
         first = whole_execution(self._home, execution).every[0].run
         command = (sys.executable, "-m", "medfl", "resume", first, "--home", str(self._home.folder))
-        log = os.open(self._home.folder / "studies.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        path = log_of(self._home, execution)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             # A session of its own: Ctrl-C at the terminal ends the pages, which then end their studies in order.
             self._processes[execution] = subprocess.Popen(  # noqa: S603 - our own program, and an id of ours
@@ -115,7 +121,17 @@ class Workbench:
         self._home, self.workers, self._sessions = home, Workers(home, folder), Sessions()
         self._socket = listening(HERE, port, who="the application")
         self.port = int(self._socket.getsockname()[1])
-        bench = Bench(home, _read, self._looked, self.workers, self._busy)
+        self._tables = LocalTables(folder)
+        bench = Bench(
+            home,
+            _read,
+            self._looked,
+            self.workers,
+            self._busy,
+            sees=self._tables,
+            uploads=home.folder / "tables",
+            steers=Steering(home),
+        )
         config = uvicorn.Config(
             application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),
             log_config=None,
@@ -123,6 +139,7 @@ class Workbench:
             server_header=False,
             proxy_headers=False,
             ws="websockets-sansio",
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=2,
         )
         self._server = Announced(config)
@@ -134,6 +151,7 @@ class Workbench:
     def run(self, ready: Callable[[], Any]) -> None:
         """Serve until Ctrl-C, TERM or :meth:`stop`; `ready` is called once it listens."""
         self._server.ready = ready
+        Thread(target=self._tables.warm, name="tables", daemon=True).start()
         with ending_well():
             self._server.run(sockets=[self._socket])
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import APIResponse, FloatRect, Page, Route, expect
+from playwright.sync_api import APIResponse, BrowserContext, FloatRect, Page, Route, expect
 
 from medfl.testing.pictures import pictured
 
@@ -51,7 +51,7 @@ def test_a_study_that_is_stopped_goes_on(page: Page) -> None:
     page.goto("/start/breast-cancer-arms")
     page.get_by_role("button", name="Start the study").click()
     expect(page.locator("#runs .tag.running").first).to_be_visible(timeout=SOON)
-    page.get_by_role("button", name="Stop after this round").click()
+    page.get_by_role("button", name="Pause after this round").click()
     expect(page.locator("#standing.waiting")).to_be_visible(timeout=SOON)
     expect(page.locator("#standing")).to_contain_text("it can go on")
     page.get_by_role("button", name="Go on").click()
@@ -120,6 +120,22 @@ def test_changes_faster_than_their_answers_are_all_shown(page: Page) -> None:
     expect(page.locator("#step-algorithm .wrong")).to_be_visible()
     expect(page.locator("#step-study .wrong")).to_be_visible()
     expect(page.locator('[id="study.name"]')).to_have_value("quick")
+
+
+def test_two_people_who_change_one_draft_are_told(page: Page, context: BrowserContext) -> None:
+    page.goto("/new")
+    page.get_by_role("button", name="Begin").click()
+    other = context.new_page()
+    other.goto(page.url)
+    put(page, "study.name", "first")
+    put(other, "study.name", "second")
+    expect(other.locator("#said")).to_contain_text("somebody else has changed this draft meanwhile")
+    other.reload()
+    expect(other.locator('[id="study.name"]')).to_have_value("first")
+    put(other, "study.name", "third")
+    page.reload()
+    expect(page.locator('[id="study.name"]')).to_have_value("third")
+    other.close()
 
 
 def test_a_broken_text_says_what_is_wrong(page: Page, screenshots: Path) -> None:

@@ -122,6 +122,25 @@ def test_what_ran_in_hospitals_is_not_run_here(engine: str, done: Done, remade: 
     assert "east, north and west" in str(caught.value)
 
 
+def test_a_table_that_was_dealt_out_is_dealt_out_again_whatever_carried_the_messages(
+    tmp_path: Path, remade: Remade
+) -> None:
+    table(120, 1).to_csv(tmp_path / "all.csv", index=False)
+    text = (
+        STUDY.partition("[data.sites]")[0]
+        + '[data.simulate]\ntable = "all.csv"\nsites = 3\n\n[algorithm]\nrounds = 1\n'
+    )
+    (tmp_path / "study.toml").write_text(text)
+    results = medfl.simulate(tmp_path / "study.toml", home=tmp_path / "home", progress=False)
+    medfl.bundle(results, tmp_path / "dealt.zip")
+    path = remade(
+        tmp_path / "dealt.zip",
+        lambda bodies: rewritten(bodies, b'"engine":"in-process"', b'"engine":"flower-app"'),
+        home=tmp_path / "home",
+    )
+    assert reproduce(path, data=tmp_path).same
+
+
 def test_a_bundle_that_is_not_sound_is_not_run(done: Done, remade: Remade) -> None:
     path = remade(done.bundle, lambda bodies: bodies.update({"methods.md": b""}), home=None)
     with pytest.raises(BundleError, match=r"methods\.md"):

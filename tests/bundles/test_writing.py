@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -194,6 +195,30 @@ def test_the_policy_of_simulated_sites_is_in_it(tmp_path: Path) -> None:
     with Home(tmp_path / "home") as home:
         found = {piece.name: piece for piece in contents(home, results.execution).pieces}
     assert found["study/policy.toml"].open().read().decode() == text
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (b'{"sites": {"east": {"ab": {"said": "approved"}}}}', {"sites": {"east": {"ab": {"said": "approved"}}}}),
+        (b"{]", {"unreadable": True}),
+    ],
+)
+def test_what_sites_said_beforehand_is_in_it(kept: bytes, told: object, done: Done, tmp_path: Path) -> None:
+    shutil.copytree(done.home, tmp_path / "home")
+    (tmp_path / "home" / "asked").mkdir()
+    (tmp_path / "home" / "asked" / f"{done.execution}.json").write_bytes(kept)
+    with Home(tmp_path / "home") as home:
+        write(home, done.execution, tmp_path / "asked.zip")
+    assert json.loads(unpacked(tmp_path / "asked.zip")["approvals.json"])["asked_beforehand"] == told
+
+
+def test_from_python(done: Done, tmp_path: Path) -> None:
+    results = medfl.Results(Home(done.home), done.execution)
+    made = medfl.bundle(results, tmp_path / "python.zip")
+    assert medfl.verify(made.path, signer=made.signer).sound
+    assert not medfl.verify(str(made.path), signer="0" * 64).sound
+    results.home.close()
 
 
 def test_frames_from_python_are_in_no_bundle(tmp_path: Path) -> None:

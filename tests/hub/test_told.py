@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from medfl.channel import DATASETS, DECISIONS, LINES, State
 from medfl.errors import WireError
-from medfl.hub.fitting import misfits, untold
+from medfl.hub.fitting import doubts, misfits, tables, untold
 from medfl.hub.told import FOLDER, Told
 from medfl.testing.federation import study
 from medfl.versions import here
@@ -153,3 +153,12 @@ def test_a_data_set_that_is_not_there_is_said_with_those_that_are() -> None:
     other = study(data={"sites": {"east": "wards", "west": "ward"}})
     said = [str(one) for one in misfits(other, {"east": told(AGE, SICK), "west": told(AGE, SICK)})]
     assert said == ["[data.sites] east: the site has no such data set (found: 'wards')\n  → did you mean 'ward'?"]
+
+
+def test_what_is_doubtful_is_told_apart_from_what_cannot_be() -> None:
+    both = {"east": told({**AGE, "minimum": 360, "maximum": 900}, COLOUR, SICK), "west": told(AGE, COLOUR, SICK)}
+    assert misfits(ASKED, both) == []
+    assert [(gap.kind, gap.column) for gap in doubts(ASKED, both)] == [("range", "age")]
+    known = tables(ASKED.data, both)
+    assert sorted(known.tables) == ["east", "west"]
+    assert known.unread == {}

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+import medfl
 from medfl.errors import MissingExtraError, UserError
 from medfl.publish.pdf import as_pdf, report_pdf, save_pdf
 from medfl.publish.report import report
 from medfl.store.folding import view_execution, view_run
 from medfl.store.views import ExecutionView
 from medfl.testing import story
+from medfl.testing.command import typed
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +27,8 @@ def view() -> ExecutionView:
     return view_execution([view_run([one for one in recorded if one.event.run == run]) for run in runs])
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("typeset")
 def test_a_report_is_a_document_and_the_same_each_time(view: ExecutionView, tmp_path: Path) -> None:
-    pytest.importorskip("weasyprint")
     save_pdf(tmp_path / "report.pdf", view)
     body = (tmp_path / "report.pdf").read_bytes()
     assert body.startswith(b"%PDF-")
@@ -35,13 +36,30 @@ def test_a_report_is_a_document_and_the_same_each_time(view: ExecutionView, tmp_
     assert report_pdf(view) == body
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("typeset")
 def test_a_document_loads_nothing(tmp_path: Path) -> None:
-    weasyprint = pytest.importorskip("weasyprint")
+    import weasyprint
+
     secret = tmp_path / "secret.css"
     secret.write_text("body { color: red }")
     with pytest.raises(weasyprint.urls.FatalURLFetchingError):
         as_pdf(f'<html><head><link rel="stylesheet" href="{secret.as_uri()}"></head></html>', title="")
+
+
+@pytest.mark.usefixtures("typeset")
+def test_a_report_is_typed_as_a_document(
+    edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    medfl.simulate(edited(("rounds = 4", "rounds = 1")), home=tmp_path / "home", progress=False)
+    said = typed("report", "tiny", "--home", tmp_path / "home", "--pdf")
+    assert (said.code, said.out) == (0, "Report: tiny.pdf\n")
+    assert (tmp_path / "tiny.pdf").read_bytes().startswith(b"%PDF-")
+    said = typed("report", "tiny", "--home", tmp_path / "home", "-o", "b.PDF")
+    assert (tmp_path / "b.PDF").read_bytes() == (tmp_path / "tiny.pdf").read_bytes()
+    said = typed("report", "tiny", "--home", tmp_path / "home", "--pdf", "-o", "c.html")
+    assert said.code == 2
+    assert "ends in .pdf" in said.err
 
 
 def test_the_pictures_of_a_report_have_their_own_colours(view: ExecutionView) -> None:

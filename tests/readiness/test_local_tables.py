@@ -45,7 +45,7 @@ def test_a_table_is_read_again_only_once_it_has_changed(tiny: Path, monkeypatch:
         read.append(path.name)
         return read_table(path, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(local_tables, "read_table", counted)
+    monkeypatch.setattr("medfl.local_tables.read_table", counted)
     looks = LocalTables(tiny.parent)
     assert looks(FILES) == looks(FILES)
     assert sorted(read) == ["east.csv", "north.csv", "west.csv"]

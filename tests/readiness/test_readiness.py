@@ -89,7 +89,7 @@ def test_a_slip_of_the_study_is_no_difference_between_sites() -> None:
 
 def test_another_range_is_told_with_the_factor_that_explains_it() -> None:
     (gap,) = found(numbers("glucose", 3.1, 17.9))
-    assert (gap.kind, gap.blocks, gap.found, gap.expected) == ("range", False, "3.1 to 17.9", "60 to 310")
+    assert (gap.kind, gap.blocks, gap.found, gap.expected) == ("range", False, "3.1\u201317.9", "60\u2013310")
     assert "as mmol/L is to mg/dL" in gap.says
     assert gap.repair is not None
     assert gap.repair.keys() == {"factor": 18.016, "unit": "mmol/L"}
@@ -99,6 +99,12 @@ def test_a_range_that_no_factor_explains_is_told_where_it_is_far_off() -> None:
     (gap,) = found(numbers("age", 18000, 90000))
     assert gap.kind == "range"
     assert found(numbers("age", 40, 300)) == [], "an outlier is no other unit"
+
+
+def test_what_may_be_negative_has_no_unit_to_guess() -> None:
+    signed = (*USUAL, numbers("change", -3, 3.2))
+    data = ASKED.model_copy(update={"features": ("age", "change")})
+    assert gaps(data, {"east": table(*signed), "west": table(*USUAL, numbers("change", -3, 4))}) == ()
 
 
 def test_another_unit_is_told_even_where_ranges_are_not() -> None:
@@ -127,10 +133,21 @@ def test_other_codes_are_told_with_what_they_stand_for() -> None:
     assert gap.repair.codes == {"1": "male", "2": "female"}
 
 
+def test_which_sex_is_nought_is_never_guessed() -> None:
+    (gap,) = found(numbers("sex", 0, 1, categories=("0", "1")))
+    assert (gap.kind, gap.repair) == ("type", None)
+
+
 def test_a_data_dictionary_is_believed_before_any_guess() -> None:
     (gap,) = found(numbers("sex", 1, 2, categories=("1", "2"), meanings={"1": "female", "2": "male"}))
     assert gap.repair is not None
     assert gap.repair.codes == {"1": "female", "2": "male"}
+
+
+def test_one_code_among_the_others_is_told_too() -> None:
+    (gap,) = found(codes("sex", "F", "male"))
+    assert gap.repair is not None
+    assert gap.repair.codes == {"F": "female"}
 
 
 def test_a_rare_category_more_is_nothing_to_repair() -> None:
@@ -139,7 +156,7 @@ def test_a_rare_category_more_is_nothing_to_repair() -> None:
 
 def test_missing_values_are_told_where_they_are_many() -> None:
     (gap,) = found(numbers("age", 18, 90, missing=60))
-    assert (gap.kind, gap.found, gap.blocks) == ("missingness", "60% missing", False)
+    assert (gap.kind, gap.found, gap.blocks) == ("missingness", "60%", False)
     assert [gap.kind for gap in found(numbers("age", 18, 90, missing=25))] == ["missingness"]
     assert found(numbers("age", 18, 90, missing=10)) == []
 

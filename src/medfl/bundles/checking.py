@@ -157,9 +157,9 @@ class _Verifying:
         return Verified(
             self.path,
             tuple(self.checks),
-            study=printable(view.study) if view else "",
-            execution=printable(view.execution) if view else "",
-            digest=printable(view.digest) if view else "",
+            study=printable(str(view.study)) if view else "",
+            execution=printable(str(view.execution)) if view else "",
+            digest=printable(str(view.digest)) if view else "",
             signer=signature.fingerprint if signature else "",
             authority=signature.vouched.fingerprint if signature and signature.vouched else "",
         )

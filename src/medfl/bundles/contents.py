@@ -168,7 +168,7 @@ def _approvals(home: Home, view: ExecutionView) -> dict[str, Any]:
     failed = sorted({(one.site, one.code, one.reason) for run in view.every for one in run.failures})
     return {
         "engines": engines,
-        "simulated": not set(engines) & FEDERATED,
+        "simulated": not set(engines) & FEDERATED or bool(view.spec["data"].get("simulate")),
         "policy": (home.folder / "policies" / f"{view.execution}.toml").is_file(),
         "asked_beforehand": said,
         "answered": answered,

@@ -15,10 +15,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medfl.spec.study import Study
 from medfl.spec.writing import shortest
+from medfl.store.views import ExecutionView
 
 WIDEST = 100
 Models = Mapping[tuple[str, int], str]
 """Digest of the final model by arm and seed."""
+
+
+def models_of(execution: ExecutionView) -> Models:
+    """Return the final model of each finished run of an arm."""
+    return {
+        (run.arm, run.seed): run.model for run in execution.runs if run.model is not None and run.status == "finished"
+    }
 
 
 def script(study: Study, *, models: Models | None = None) -> str:

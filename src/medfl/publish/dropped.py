@@ -35,9 +35,10 @@ def methods_of_dropped(runs: Iterable[RunView]) -> str:
     told: dict[str, list[str]] = {}
     for site, text in dropped_in(runs):
         told.setdefault(text, []).append(site)
-    lines = [sentence(f"{listed(sites)} {text[:1].lower()}{text[1:]}") for text, sites in told.items()]
-    verb = ["was" if len(sites) == 1 else "were" for sites in told.values()]
-    lines = [line.replace(" left out", f" {each} left out", 1) for line, each in zip(lines, verb, strict=True)]
+    lines = [
+        f"{listed(sites)} {'was' if len(sites) == 1 else 'were'} {text[:1].lower()}{text[1:]}"
+        for text, sites in told.items()
+    ]
     if not lines:
         return ""
     return (
@@ -49,8 +50,8 @@ def caution_of_dropped(runs: Iterable[RunView]) -> Iterator[str]:
     """Yield what a reader of the results must know where sites were left out."""
     sites = sorted({site for site, _ in dropped_in(runs)})
     if sites:
-        yield sentence(
+        yield (
             f"{listed(sites, at_most=4)} {'was' if len(sites) == 1 else 'were'} left out while the study went on: "
             "numbers of all sites together are without them from then on, and runs before and after are not over the "
-            "same patients"
+            "same patients."
         )

@@ -85,6 +85,19 @@ def course(execution: ExecutionView, metric: str) -> tuple[Panel, ...]:
     return tuple(panel for panel in panels if panel.lines)
 
 
+def loss_by_site(execution: ExecutionView, run: RunView) -> Panel | None:
+    """Return the training loss of each site of a run by round, and of all together; None before there is one."""
+    mark = mark_of(execution, run.arm)
+    faint = _lines(_by_round(mark, site, [run], _site_loss(site), faint=True) for site in run.sites)
+    together = _lines([_by_round(mark, "all sites", [run], lambda line: line.loss)])
+    return Panel(title="Training loss by site", lines=faint + together) if faint else None
+
+
+def _site_loss(site: str) -> Callable[[RoundView], float | None]:
+    # Of a round that goes on, only some sites have one.
+    return lambda line: line.site_loss.get(site) if line.finished else None
+
+
 def _arm_with_sites(way: Way, metric: str, levels: Levels = ()) -> Panel:
     names = dict.fromkeys(chain.from_iterable(run.sites for run in way.runs))
     faint = _lines(_by_round(way.mark, site, way.runs, _at_site(site, metric), faint=True) for site in names)
@@ -117,11 +130,16 @@ def _by_round(
         mark=mark,
         name=name,
         x=tuple(float(number) for number in x),
-        y=tuple(float(np.mean(values[number])) for number in x),
+        y=tuple(_mean(values[number]) for number in x),
         low=tuple(min(values[number]) for number in x) if repeated else (),
         high=tuple(max(values[number]) for number in x) if repeated else (),
         faint=faint,
     )
+
+
+def _mean(values: list[float]) -> float:
+    # Of a single run, as most are: a page of many sites asks for some thousand of them.
+    return float(values[0] if len(values) == 1 else np.mean(values))
 
 
 def _lines(found: Iterable[Line | None]) -> tuple[Line, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from medfl.publish.parts import MOST_FEATURES, Dots, costs, features, groups, margins, weights
@@ -23,7 +23,11 @@ def plates_of_parts(execution: ExecutionView, metric: str) -> dict[str, Plate]:
 
 def pictures(execution: ExecutionView, metric: str) -> dict[str, Picture]:
     """Return every picture of a report by name, not drawn yet."""
-    every = plates(execution, metric) | plates_of_parts(execution, metric)
+    return named(plates(execution, metric) | plates_of_parts(execution, metric))
+
+
+def named(every: Mapping[str, Plate]) -> dict[str, Picture]:
+    """Return the pictures of some plates by name."""
     return {picture.name: picture for plate in every.values() for picture in plate.pictures}
 
 

@@ -179,28 +179,40 @@ def pr_curve(view: PrecisionRecall, *, name: str) -> Drawing:
 
 
 def decision_plot(view: DecisionCurve, *, name: str) -> Drawing:
-    """Draw net benefit by threshold, between treating nobody and treating everybody."""
+    """Draw net benefit by threshold, between treating nobody and treating everybody; lines are named at their ends."""
+    labels = [(line.y[-1], shortened(line.name, 18), look(line.mark).colour) for line in view.lines]
+    labels.append((0.0, "treat nobody", MUTED))
     with sheet(FULL, 3.1) as figure:
         title(figure, "Decision curve")
-        ax = axes(figure, left=44, right=12, bottom=34)
-        top = max(0.0, *view.everyone, *(y for line in view.lines for y in line.y))
-        ax.plot([0, 1], [0, 0], color=MUTED, linewidth=1)
+        ax = axes(figure, left=44, right=_CHARACTER * max(len(text) for _, text, _ in labels) + 12, bottom=34)
+        top = max(0.0, *view.everyone, *(y for line in view.lines for y in line.y)) or 1.0
+        ax.axhline(0.0, color=MUTED, linewidth=1)
         ax.plot(view.thresholds, view.everyone, color=FAINT, linewidth=1.4)
-        _draw_curves(ax, view.lines)
         if view.used is not None:
             ax.axvline(view.used, color=RULE, linewidth=1, zorder=0)
+        _draw_curves(ax, view.lines)
         ax.set_xlim(0, 1)
-        ax.set_ylim(-0.12 * (top or 1.0), 1.08 * top or 1.0)
+        ax.set_ylim(-0.12 * top, 1.08 * top)
         ax.set_xticks(_FIFTHS, _FIFTHS_NAMED)
         ax.set_xlabel("Threshold: probability from which somebody is treated", loc="left")
         ax.set_ylabel("Net benefit", loc="bottom")
-        ax.text(0.995, 0.0, "treat nobody", ha="right", va="bottom", fontsize=SMALL, color=MUTED)
-        ax.annotate(
-            "treat everybody", (0, view.everyone[0]), xytext=(4, 3), textcoords="offset points", fontsize=SMALL,
-            color=MUTED,
-        )  # fmt: skip
-        key(ax, [(line.mark, shortened(line.name, 22)) for line in view.lines], at=(0.72, 0.62), step=0.085)
+        _name_everyone(ax, view, below=0.4 * top)
+        _name_ends(ax, labels)
         return svg(figure, name=name, description=_decision_in_words(view))
+
+
+def _name_everyone(ax: Axes, view: DecisionCurve, *, below: float) -> None:
+    """Name the curve of treating everybody where it has fallen free of the others."""
+    place = next(place for place, benefit in enumerate(view.everyone) if benefit < below)
+    ax.annotate(
+        "treat everybody",
+        (view.thresholds[place], view.everyone[place]),
+        xytext=(-7, -4),
+        textcoords="offset points",
+        ha="right" if view.thresholds[place] > 0.2 else "left",
+        fontsize=SMALL,
+        color=MUTED,
+    )
 
 
 def _decision_in_words(view: DecisionCurve) -> str:

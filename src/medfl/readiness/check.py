@@ -123,8 +123,8 @@ def _missing(data: Data, site: str, name: str, spare: Sequence[str], read: Mappi
         site=site,
         column=name,
         kind="missing",
-        expected=f"a column {name!r}",
-        found=f"{meant!r}, which may be it" if meant else "no such column",
+        expected=name,
+        found=meant,
         says=f"{site} has no column {name!r}" + (f"; {meant!r} may be it" if meant else ""),
         remedy=f"did you mean {meant!r}?" if meant else f"{there_are}; say which it is, or learn without {name!r}",
         repair=repair,
@@ -157,8 +157,8 @@ def _extra(data: Data, read: Mapping[str, SeenTable]) -> Iterator[Gap]:
                     site=site,
                     column=name,
                     kind="extra",
-                    expected="columns that every site has",
-                    found=f"{name!r}, which {len(read) - len(having)} others lack",
+                    expected="",
+                    found=name,
                     says=f"only {listed(having)} {'has' if len(having) == 1 else 'have'} a column {name!r}",
                     remedy="name the columns to learn from in data.features",
                     blocks=True,
@@ -172,7 +172,7 @@ def _compared(data: Data, name: str, seen: Mapping[str, Seen], read: Mapping[str
                 site=site,
                 column=name,
                 kind="unusable",
-                expected="numbers or categories",
+                expected="",
                 found=one.wrong,
                 says=f"{site} cannot use {name!r}: {one.wrong}",
                 remedy="learn without it, or mend the table",
@@ -213,12 +213,13 @@ def _codes(data: Data, name: str, known: Mapping[str, Seen]) -> Iterator[Gap]:
             continue
         found = listed(map(repr, one.categories), _SHOWN) if one.categories else "numbers"
         expected = listed(map(repr, usual), _SHOWN) if usual else "numbers"
+        there, here = (", ".join(codes[:_SHOWN]) for codes in (one.categories, usual))
         yield Gap(
             site=site,
             column=name,
             kind="type" if odd_kind else "categories",
-            expected=expected,
-            found=found,
+            expected=here,
+            found=there,
             says=f"{site} writes {name!r} as {found}, and {_others(site, known)} as {expected}",
             remedy="say what stands for each code there"
             if usual
@@ -251,7 +252,8 @@ def _usual_codes(known: Mapping[str, Seen]) -> tuple[str, ...]:
         return alike, sum(len(code) for code in codes if not _is_number(code)) / len(codes)
 
     best = max(sets, key=weight, default=())
-    shared = [code for codes in sets if {*codes} & {*best} for code in codes]
+    every = [code for codes in sets for code in codes]
+    shared = [code for code in every if every.count(code) > 1]
     return tuple(dict.fromkeys([*best, *shared])) if len(known) > 1 else ()
 
 
@@ -292,7 +294,7 @@ def _ranges(data: Data, name: str, known: Mapping[str, Seen]) -> Iterator[Gap]:
         is_unlike, scale = by_range(name, own, usual, unit=unit)
         if not is_unlike:
             continue
-        found, expected = (f"{low:g} to {high:g}" for low, high in (own, usual))
+        found, expected = (f"{low:g}\u2013{high:g}" for low, high in (own, usual))
         units = f", as {scale.there} is to {scale.here}" if scale is not None and scale.there else ""
         yield Gap(
             site=site,
@@ -300,10 +302,14 @@ def _ranges(data: Data, name: str, known: Mapping[str, Seen]) -> Iterator[Gap]:
             kind="range",
             expected=expected,
             found=found,
-            says=f"at {site} {name!r} goes from {found}, and at {_others(site, ends)} from {expected}{units}",
+            says=f"at {site} {name!r} goes from {_to(own)}, and at {_others(site, ends)} from {_to(usual)}{units}",
             remedy="if it is in another unit there, say by which factor its numbers are multiplied",
             repair=None if scale is None else Repair(site=site, column=name, scale=scale),
         )
+
+
+def _to(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:g} to {ends[1]:g}"
 
 
 def _usual_range(ends: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
@@ -327,8 +333,8 @@ def _sparse(name: str, seen: Mapping[str, Seen], read: Mapping[str, SeenTable]) 
                 site=site,
                 column=name,
                 kind="missingness",
-                expected=f"{usual:.0%} missing elsewhere" if others else "most rows with a value",
-                found=f"{share:.0%} missing",
+                expected=f"{usual:.0%}" if others else "",
+                found=f"{share:.0%}",
                 says=f"{site} has no value of {name!r} in {share:.0%} of its rows"
                 + (f", the others in {usual:.0%}" if others else ""),
                 remedy="check how it spells missing values, or learn without it",

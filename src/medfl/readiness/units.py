@@ -143,9 +143,12 @@ def _short(number: float) -> float:
 
 
 def _apart(one: tuple[float, float], other: tuple[float, float]) -> float | None:
-    """Return how far apart the middles of two ranges are, as a logarithm; None where it cannot be told."""
+    """Return how far apart the middles of two ranges are, as a logarithm; None where it cannot be told.
+
+    Of what may be negative, such as a difference, the middle says nothing about the unit.
+    """
     middles = (one[0] + one[1]) / 2, (other[0] + other[1]) / 2
-    if not all(0 < middle < math.inf for middle in middles):
+    if min(one[0], other[0]) < 0 or not all(0 < middle < math.inf for middle in middles):
         return None
     return abs(math.log(middles[0] / middles[1]))
 

@@ -10,7 +10,9 @@ NAMES = (
     frozenset({"sex", "gender", "sexe", "geschlecht"}),
     frozenset({"age", "ageyears", "ageatadmission", "agey"}),
     frozenset({"bmi", "bodymassindex", "imc"}),
-    frozenset({"glucose", "glu", "bloodglucose", "bloodglucoselevel", "glycemia", "glycaemia", "glycemie", "fbg"}),
+    frozenset(
+        {"glucose", "glu", "bloodglucose", "bloodglucoselevel", "glycemia", "glycaemia", "glycemie", "glicemia", "fbg"}
+    ),
     frozenset({"hba1c", "a1c", "hba1clevel", "glycatedhemoglobin", "glycatedhaemoglobin"}),
     frozenset({"cholesterol", "chol", "totalcholesterol"}),
     frozenset({"sbp", "systolic", "systolicbp", "systolicbloodpressure", "trestbps", "pas"}),
@@ -68,17 +70,20 @@ def meant_codes(name: str, there: Iterable[str], here: Sequence[str], meanings: 
     meanings
         What the site's data dictionary says of its codes.
     """
-    found = {code: _meant(name, meanings.get(code, code), here) for code in there if code not in here}
+    codes = tuple(there)
+    # Where sexes are 0 and 1, nobody but the site knows which is which.
+    is_sex = _plain(name) in NAMES[0] and "0" not in {*codes, *here}
+    found = {code: _meant(meanings.get(code, code), here, is_sex=is_sex) for code in codes if code not in here}
     return {code: text for code, text in found.items() if text}
 
 
-def _meant(name: str, code: str, here: Sequence[str]) -> str:
+def _meant(code: str, here: Sequence[str], *, is_sex: bool) -> str:
     own = _plain(code)
     for one in here:
         if _plain(one) == own:
             return one
     groups = [group for group in CODES if own in group]
-    if _plain(name) in NAMES[0]:
+    if is_sex:
         groups = [group for number, group in ISO_5218 if number == own] or groups
         groups += [frozenset({number}) for number, group in ISO_5218 if own in group]
     alike = [one for one in here if any(_plain(one) in group for group in groups)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -33,6 +34,9 @@ from medfl.events import (
 )
 from medfl.store.journal import Recorded
 from medfl.store.views import ExecutionView, PrivacyView, RoundView, RunError, RunView, SiteView
+
+RECENT = 12
+"""Events that a view remembers as they were, to tell what happened last; single answers are too many for that."""
 
 
 def view_run(events: Iterable[Recorded], *, alive: bool = False) -> RunView:
@@ -101,9 +105,12 @@ class Fold:
         self.sites: dict[str, SiteView] = {}
         self.rounds: dict[int, RoundView] = {}
         self.spans: list[tuple[str, str]] = []
+        self.recent: deque[tuple[str, Event]] = deque(maxlen=RECENT)
 
     def take(self, event: Event, at: str) -> None:
         """Take the next event."""
+        if not isinstance(event, SiteAnswered):
+            self.recent.append((at, event))
         match event:
             case RunStarted() | RunResumed():
                 self._begin(event, at)
@@ -152,7 +159,8 @@ class Fold:
 
     def result(self, *, alive: bool) -> RunView:
         """Return the view of what was taken."""
-        view = replace(self.view, sites=self.sites, table=tuple(self.rounds[number] for number in sorted(self.rounds)))
+        table = tuple(self.rounds[number] for number in sorted(self.rounds))
+        view = replace(self.view, sites=self.sites, table=table, recent=tuple(self.recent))
         if view.status == "finished":
             return view
         status = "interrupted" if view.status == "running" and not alive else view.status
@@ -248,8 +256,14 @@ def _spent(view: RunView, event: PrivacySpent) -> PrivacyView:
         before,
         planned=asked.get("epsilon"),
         sites={**before.sites, **kept},
+        steps=_steps(before, event) if event.stage == "train" else before.steps,
         ledgers={**before.ledgers, **pins},
     )
+
+
+def _steps(before: PrivacyView, event: PrivacySpent) -> dict[str, Mapping[int, int]]:
+    now = {site: sum(one.get("count", 0) for one in words.get("released", ())) for site, words in event.sites.items()}
+    return {**before.steps, **{site: {**before.steps.get(site, {}), event.round: many} for site, many in now.items()}}
 
 
 def _more(before: tuple[int, int], event: SiteAnswered) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,32 @@ def whole_execution(home: Home, execution: str) -> ExecutionView:
     NotFoundError
         If there is no such execution.
     """
-    runs = [planned.run for planned in _planned(home) if planned.execution == execution]
+    runs = [recorded.event.run for recorded in plans(home, execution)]
     if not runs:
         raise NotFoundError(
             "there is no such execution", received=execution, remedy="see what there is with: medfl runs"
         )
     return view_execution([_read(home, run) for run in runs])
+
+
+def plans(home: Home, execution: str) -> list[Recorded]:
+    """Return the plans of an execution's runs; none where there is no such execution.
+
+    They are found by the names that runs are given: to read all plans of a store takes longer. Else among all.
+    """
+    return list(_numbered(home, execution)) or [
+        recorded
+        for recorded in home.journal.read(kinds=(RunPlanned.__name__,))
+        if isinstance(recorded.event, RunPlanned) and recorded.event.execution == execution
+    ]
+
+
+def _numbered(home: Home, execution: str) -> Iterator[Recorded]:
+    for number in count(1):
+        found = next(home.journal.read(run=f"{execution}-{number}", kinds=(RunPlanned.__name__,)), None)
+        if found is None or not isinstance(found.event, RunPlanned) or found.event.execution != execution:
+            return
+        yield found
 
 
 def ledgers(home: Home, execution: str) -> dict[str, Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from medfl.events import (
     Evaluated,
+    Event,
     FineTuned,
     Intervals,
     Metrics,
@@ -127,6 +128,8 @@ class PrivacyView:
     sites
         By site, or under an empty name where the hub adds the noise, what it last said of itself: ``delta``, and where
         it said so ``planned`` (noise, rate and steps) and ``epsilon`` (spent).
+    steps
+        By site and round: how many steps with noise it has trained.
     ledgers
         By site: how far its ledger has come, as ``lines`` and ``head``.
     """
@@ -135,6 +138,7 @@ class PrivacyView:
     planned: float | None = None
     sites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ledgers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    steps: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     @property
     def epsilon(self) -> float | None:
@@ -194,6 +198,8 @@ class RunView:
         Sites that are not asked any more because somebody decided so, and from when on.
     stopped
         By whom it was stopped, and whether as a pause; None where it was not, or went on.
+    recent
+        When what happened last, and what it was, but single answers; the newest is the last of a few.
     seconds_of
         How long the sites took to be described and prepared, and the last judgement: ``describe``, ``prepare``,
         ``judge``; what an old journal does not say is left out.
@@ -241,7 +247,8 @@ class RunView:
     failures: tuple[SiteFailed, ...] = ()
     dropped: Mapping[str, SiteDropped] = field(default_factory=dict)
     stopped: RunStopped | None = None
-    seconds_of: Mapping[str, float] = field(default_factory=dict)
+    recent: tuple[tuple[str, Event], ...] = field(default=(), compare=False)
+    seconds_of: Mapping[str, float] = field(default_factory=dict, compare=False)
     versions: Mapping[str, str] = field(default_factory=dict)
     platform: str = ""
     place: int = 0

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event, Thread
 
 import httpx
@@ -85,11 +86,20 @@ class Visitor:
 
 
 @contextmanager
-def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
-    """Serve an application on a socket that listens, until left."""
+def serving(app: ASGIApp, listener: socket.socket, *, tls: tuple[Path, Path] | None = None) -> Iterator[None]:
+    """Serve an application on a socket that listens, over TLS where there is a certificate and its key, until left."""
     ready = Event()
 
-    config = uvicorn.Config(app, log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=1)
+    certificate, key = tls or (None, None)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
     server = Announced(config)
     server.ready = ready.set
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -288,6 +288,38 @@ def test_the_plan_says_which_sites_are_asked_and_what_cannot_be(pages: Pages) ->
     assert "not all sites of the study are enrolled" in answer.text
 
 
+def test_sites_are_chosen_from_what_they_told_and_what_differs_is_repaired_by_clicks(pages: Pages) -> None:
+    sick = {"name": "sick", "kind": "categorical", "categories": ["no", "yes"]}
+    for site, name, unit, by in (("east", "age", "years", 1), ("west", "AGE", "months", 12)):
+        told = Told(known=True)
+        column = {"name": name, "kind": "numeric", "unit": unit, "minimum": 30.0 * by, "maximum": 90.0 * by}
+        told.datasets = {"ward": {"target": "sick", "rows": 90, "columns": [column, sick], "other_columns": []}}
+        told.keep(pages.hub.folder, site)
+    text = '[study]\nname = "tiny"\n[data]\ntarget = "sick"\nfeatures = ["age"]\n[data.units]\nage = "years"\n'
+    draft = posted(pages.app, "/drafts", text=text).headers["location"]
+    for number, site in enumerate(("east", "west"), start=1):
+        assert f"Add ward of {site}" in pages.get(draft)
+        answer = posted(pages.app, f"{draft}/site", site=site, dataset="ward", revision=str(number))
+        assert answer.status_code == 200
+    page = asked(pages.app, "GET", f"/api{draft}").json()
+    assert page["tables"]["offers"] == []
+    assert [(gap["site"], gap["column"], gap["kind"]) for gap in page["tables"]["gaps"]] == [("west", "age", "missing")]
+    assert page["tables"]["sends"] is False
+    posted(pages.app, f"{draft}/repair", site="west", column="age", revision="3")
+    page = asked(pages.app, "GET", f"/api{draft}").json()
+    assert (page["tables"]["gaps"], page["faults"]) == ([], 0)
+    assert 'age = {called = "AGE", factor = 0.0833333, unit = "months"}' in page["draft"]["text"]
+    refused = asked(
+        pages.app,
+        "POST",
+        f"{draft}/upload",
+        data={"revision": "4", "csrf": "token"},
+        files={"table": ("a.csv", b"a\n1\n")},
+    )
+    assert refused.status_code == 403
+    assert "tables stay at their sites" in refused.text
+
+
 def test_what_is_wrong_with_the_hub_is_said_to_whom_it_concerns(pages: Pages) -> None:
     pages.standing.say("disk", "The disk is full: studies wait until there is room.")
     assert "The disk is full" in pages.get("/sites")
@@ -302,7 +334,8 @@ def test_the_pages_bear_the_name_of_the_consortium_and_say_who_reads(pages: Page
     shown = pages.get("/")
     assert "Design the first study" in shown
     assert "569 women" not in shown, "a hub has no tables to deal out"
-    assert '<b>Northern &lt;Hearts&gt;</b> · <a href="/account">Ada</a>' in shown
+    assert "<b>Northern &lt;Hearts&gt;</b>" in shown
+    assert '<a href="/account">Ada</a>' in shown
     assert 'href="/sites"' in shown
     assert 'href="/queue"' in shown
     pages.visit.come("dora", Role.DATA_OWNER)

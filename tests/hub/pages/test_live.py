@@ -102,6 +102,6 @@ def test_a_study_can_be_looked_at_at_any_moment(part: int, told: tuple[str, list
     cut = len(events) * part // 12 or 1
     with Home(tmp_path) as home:
         home.journal.append(events[: max(cut, 5)])
-        page = watch_page(whole_execution(home, execution), home.is_busy)
+        page = watch_page(whole_execution(home, execution), home.is_busy, home)
     assert page.state == "waiting"
     assert 0 <= page.done < page.planned

@@ -56,9 +56,8 @@ def test_no_study_but_those_there_are(file: str, visitor: Visitor) -> None:
     assert visitor.client.get(f"/studies/00000000/{file}").status_code == 404
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("typeset")
 def test_the_report_is_a_document(visitor: Visitor) -> None:
-    pytest.importorskip("weasyprint")
     answer = visitor.client.get(f"/studies/{visitor.execution}/report.pdf")
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.content.startswith(b"%PDF-")

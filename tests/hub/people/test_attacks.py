@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pyotp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from medfl.chain import FILE
 from medfl.errors import StoreError
@@ -21,7 +23,7 @@ from medfl.hub.people.permits import Action, Role
 from medfl.hub.people.signing_in import FREE, LONGEST, Given
 from medfl.store.home import Home
 from medfl.testing.pages import STUDY
-from medfl.testing.people import GOOD, Browser, Consortium, consortium
+from medfl.testing.people import GOOD, HOST, Browser, Consortium, consortium
 
 WRONG = "name, password or code is not right"
 
@@ -51,6 +53,25 @@ def test_nobody_sees_a_page_before_they_have_signed_in(hub: Consortium) -> None:
     assert browser.get("/api/home").status_code == 401
     assert browser.get("/", **{"hx-request": "true"}).status_code == 401
     assert browser.ask("POST", "/studies", data={"text": STUDY}).status_code == 401
+
+
+def test_nobody_watches_who_has_not_signed_in(hub: Consortium) -> None:
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    async def connected(headers: list[tuple[bytes, bytes]]) -> None:
+        scope = {"type": "websocket", "path": "/live/x", "raw_path": b"/live/x", "query_string": b"", "scheme": "wss"}
+        await hub.app(scope | {"headers": headers, "subprotocols": [], "client": ("192.0.2.7", 1)}, receive, send)
+
+    host = (b"host", HOST.encode())
+    for headers in ([], [host], [host, (b"origin", b"https://evil.example")], [(b"host", b"evil.example")]):
+        asyncio.run(connected(headers))
+        assert said.pop() == {"type": "websocket.close", "code": 1008}
 
 
 def test_who_signs_in_comes_to_where_they_wanted(hub: Consortium) -> None:
@@ -460,11 +481,11 @@ def test_every_sign_in_refusal_and_change_is_written_down(hub: Consortium) -> No
         ("", "add-account", "bob", "done"),
         ("bob", "set-password", "bob", "done"),
         ("bob", "sign-in", "bob", "done"),
-        ("bob", "begin-draft", "", "refused"),
+        ("bob", "begin-draft", "/new", "refused"),
         ("", "sign-in", "bob", "refused"),
         ("ada", "sign-in", "ada", "done"),
         ("ada", "change-roles", "bob", "done"),
-        ("bob", "launch-study", "", "allowed"),
+        ("bob", "launch-study", "/studies", "allowed"),
     ]
     (change,) = [one for one in hub.people.audit.read() if one.what == "change-roles"]
     assert change.why == "auditor → researcher"

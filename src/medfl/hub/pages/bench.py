@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from medfl.hub.place import HubPlace
+from medfl.readiness.tables import Known
+from medfl.spec.data import Data
 from medfl.spec.study import Study
 from medfl.store.home import Home
 
@@ -64,6 +67,40 @@ class Carries(Protocol):
         ...
 
 
+class Sees(Protocol):
+    """Looks at the tables of a study, as far as they may be seen."""
+
+    def __call__(self, data: Data) -> Known:
+        """Return what is known of the tables that a study names."""
+        ...
+
+
+def _nothing(data: Data) -> Known:
+    return Known()
+
+
+class Steers(Protocol):
+    """Steers what is carried out."""
+
+    def pause(self, execution: str, *, by: str, why: str) -> None:
+        """Have an execution stop once its round is stored, and say whose wish that is."""
+        ...
+
+    def drop(self, execution: str, site: str, *, by: str, why: str) -> None:
+        """Have a site not asked any more from the next round on."""
+        ...
+
+    def follows(self, execution: str, site: str) -> Sequence[str]:
+        """Return in plain sentences what follows where a site is dropped.
+
+        Raises
+        ------
+        MedflError
+            With every reason why the study cannot go on without it.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a page's function is given.
@@ -82,6 +119,12 @@ class Bench:
         The consortium's hub, with its sites and its queue; None on the pages of one person.
     troubles
         Says what is wrong with the hub at the moment, in sentences.
+    sees
+        Says what the tables of a study are like; nothing where nobody knows.
+    uploads
+        Where tables are kept that a page sends; None where it may send none.
+    steers
+        Pauses executions and leaves sites out; None where nobody can.
     """
 
     home: Home
@@ -91,3 +134,6 @@ class Bench:
     busy: Callable[[str], bool]
     hub: HubPlace | None = None
     troubles: Callable[[], Sequence[str]] = tuple
+    sees: Sees = _nothing
+    uploads: Path | None = None
+    steers: Steers | None = None

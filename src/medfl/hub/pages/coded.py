@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from medfl.errors import Complaint, PlanError
-from medfl.publish.code import Models, notebook, script
+from medfl.publish.code import models_of, notebook, script
 from medfl.publish.flower_app import App, files, packed, unfit
 from medfl.spec.study import Study
 from medfl.spec.writing import as_toml
@@ -55,9 +55,9 @@ def code_page(view: ExecutionView) -> CodePage:
         study=view.study,
         question=view.question,
         digest=view.digest,
-        python=script(study, models=_models(view)),
+        python=script(study, models=models_of(view)),
         toml=as_toml(study),
-        models=len(_models(view)),
+        models=len(models_of(view)),
         app={} if reasons else dict(files(_app(view, study))),
         unfit=reasons,
     )
@@ -74,9 +74,9 @@ def written(view: ExecutionView, form: str) -> bytes:
     study = Study.model_validate(view.spec)
     match form:
         case "study.py":
-            return script(study, models=_models(view)).encode()
+            return script(study, models=models_of(view)).encode()
         case "study.ipynb":
-            return notebook(study, models=_models(view)).encode()
+            return notebook(study, models=models_of(view)).encode()
         case "flower-app.zip":
             if reasons := list(_unfit(view, study)):
                 raise PlanError.of(reasons)
@@ -92,7 +92,7 @@ def _app(view: ExecutionView, study: Study) -> App:
         _sites(view),
         as_toml(study),
         simulated=study.data.simulate is not None,
-        models=_models(view),
+        models=models_of(view),
     )
 
 
@@ -106,7 +106,3 @@ def _unfit(view: ExecutionView, study: Study) -> Iterator[Complaint]:
 
 def _sites(view: ExecutionView) -> tuple[str, ...]:
     return next((tuple(sorted(run.sites)) for run in view.runs if run.sites), ())
-
-
-def _models(view: ExecutionView) -> Models:
-    return {(run.arm, run.seed): run.model for run in view.runs if run.model is not None and run.status == "finished"}

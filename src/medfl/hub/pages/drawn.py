@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields, replace
 from functools import cache, partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 from medfl.hub.pages.catalogue import Catalogue, catalogue
 from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
+from medfl.hub.pages.terms import terms_in
 from medfl.hub.people.access import Access
 from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
@@ -82,12 +83,15 @@ def _templates(language: str) -> Environment:
         "word": said.plain,
         "prose": said.marked,
         "numbers": said.numbers,
+        "terms": terms_in,
         "cell": partial(_cell, said, numerals),
         "clock": numerals.clock,
         "figures": numerals.figures,
         "percent": numerals.percent,
+        "quantity": numerals.quantity,
         "spelled": numerals.spelled,
         "whole": numerals.whole,
+        "sentence": _sentence,
     }
     return environment
 
@@ -125,11 +129,10 @@ class _Said:
 
     def numbers(self, found: Any) -> Markup:
         """Return a context as JSON for a chart; its title is a sentence, all else are numbers and names."""
-        plain = [asdict(one) for one in found] if isinstance(found, tuple) else asdict(found)
-        for one in plain if isinstance(plain, list) else [plain]:
-            if "title" in one:
-                one["title"] = self.plain(one["title"])
-        return _json(plain)
+        return _json(tuple(map(self._titled, found)) if isinstance(found, tuple) else self._titled(found))
+
+    def _titled(self, one: Any) -> Any:
+        return replace(one, title=self.plain(one.title)) if hasattr(one, "title") else one
 
 
 def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> str:
@@ -145,7 +148,17 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
     return said.plain(found)
 
 
+def _sentence(text: str) -> str:
+    """Return a text with a capital at its beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def _json(plain: Any) -> Markup:
     """Return JSON that is safe within a script element: no "<" is left in it."""
-    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_fields)
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704
+
+
+def _fields(one: Any) -> dict[str, Any]:
+    """Return a dataclass as JSON writes it; not asdict, which looks at each of some thousand points by itself."""
+    return {field.name: getattr(one, field.name) for field in fields(one)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -12,7 +12,8 @@ from medfl.publish.decisions import DecisionCurve, Moving, decision_curve, movin
 from medfl.publish.figures import Compared, Forest, Panel, compared, course, forest
 from medfl.publish.glance import Glance, glance
 from medfl.publish.parts import Dots, features, groups, margins, weights
-from medfl.publish.pictures_of_parts import pictures, plates_of_parts
+from medfl.publish.pictures import Plate, plates
+from medfl.publish.pictures_of_parts import named, plates_of_parts
 from medfl.publish.sheets import Sheet, sheets
 from medfl.publish.tables import ResultTable, WorstLine, results, worst
 from medfl.spec.metrics import METRICS
@@ -123,6 +124,7 @@ def results_page(view: ExecutionView) -> ResultsPage:
     """Return what came out of an execution so far."""
     shown = glance(view)
     metric = shown.metric
+    of_parts = plates_of_parts(view, metric) if metric else {}
     return ResultsPage(
         execution=view.execution,
         study=view.study,
@@ -139,9 +141,9 @@ def results_page(view: ExecutionView) -> ResultsPage:
         moving=movings(view),
         decision=decision_curve(view),
         compared=compared(view, metric) if metric else (),
-        parts=tuple(_parts(view, metric)) if metric else (),
+        parts=tuple(_parts(view, metric, of_parts)),
         sheets=tuple(map(_short, sheets(view, metric))) if metric else (),
-        figures=tuple(pictures(view, metric)) if metric else (),
+        figures=tuple(named(plates(view, metric) | of_parts)) if metric else (),
         kept=kept_models(view),
         models={run.run: run.model for run in view.every if run.model is not None and run.status == "finished"},
         glossary=tuple(
@@ -150,23 +152,20 @@ def results_page(view: ExecutionView) -> ResultsPage:
     )
 
 
-def _parts(view: ExecutionView, metric: str) -> Iterator[Part]:
-    plates = plates_of_parts(view, metric)
-    makers = {
-        "margins": margins(view, metric),
-        "groups": _maybe(groups(view, metric)),
-        "weights": weights(view, metric),
-        "features": _maybe(features(view, metric)),
+def _parts(view: ExecutionView, metric: str, plates: Mapping[str, Plate]) -> Iterator[Part]:
+    makers: Mapping[str, Callable[[ExecutionView, str], Sequence[Dots] | Dots | None]] = {
+        "margins": margins,
+        "groups": groups,
+        "weights": weights,
+        "features": features,
     }
-    for name, views in makers.items():
-        if views:
+    for name, make in makers.items():
+        if name in plates:
+            found = make(view, metric)
+            views = (found,) if isinstance(found, Dots) else found or ()
             # One in which every group is suppressed has nothing to draw; its caption and its table say so.
             drawn = tuple(view for view in views if any(dot.estimate for row in view.rows for dot in row.dots))
             yield Part(name=name, title=PARTS[name], caption=plates[name].caption, views=drawn)
-
-
-def _maybe(found: Dots | None) -> tuple[Dots, ...]:
-    return () if found is None else (found,)
 
 
 def _short(sheet: Sheet) -> Sheet:

@@ -39,6 +39,10 @@ class Numerals:
         """Return a count: "12,345"."""
         return str(format_decimal(value, locale=self._locale))
 
+    def quantity(self, value: float) -> str:
+        """Return a measured number with six figures at most: "18.016", "1,234.5"."""
+        return str(format_decimal(float(f"{value:.6g}"), "#,##0.######", locale=self._locale))
+
     def spelled(self, value: int) -> str:
         """Return a small count as a word, as sentences begin with one: "four"; a large one in digits."""
         words = _WORDS[self._language]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
@@ -24,6 +25,7 @@ from medfl.hub.pages.language import language_of
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.plan import LONGEST, Order, PlanPage, launched, moment_of, plan_page
 from medfl.hub.pages.shelf import Everything, HomePage, home_page
+from medfl.hub.pages.standing import done, state_of
 from medfl.hub.pages.starters import NewPage, starters, starting_text
 from medfl.hub.pages.watching import WatchPage, watch_page
 from medfl.hub.people.access import Access, Asked, Who, access_of, may
@@ -33,6 +35,8 @@ from medfl.publish.report import report
 from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView
 
+AGAIN = 2.0
+"""Seconds after which it is asked again whether somebody who watches still may."""
 Text = Annotated[str, Form(max_length=LONGEST)]
 Moment = Annotated[str, Form(max_length=40)]
 
@@ -54,7 +58,7 @@ def twins(bench: Bench, every: Everything, drafts: Drafts) -> APIRouter:
     @api.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(execution: str) -> WatchPage:
         """Tell how an execution stands."""
-        return watch_page(_whole(bench, execution), bench.busy)
+        return watch_page(_whole(bench, execution), bench.busy, bench.home)
 
     @api.get("/studies/{execution}/results", dependencies=[may(Action.SEE_STUDY)])
     def results(execution: str) -> ResultsPage:
@@ -87,14 +91,15 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 
     @routes.get("/studies/{execution}", dependencies=[may(Action.SEE_STUDY)])
     def study(execution: str) -> Response:
-        page = watch_page(_whole(bench, execution), bench.busy)
-        waits = bench.hub is not None and page.state == "running" and not page.done
-        tab = "results" if page.state == "finished" else "launch" if waits else "watch"
+        every = _whole(bench, execution).every
+        state = state_of(every, bench.busy)
+        waits = bench.hub is not None and state == "running" and not done(every)
+        tab = "results" if state == "finished" else "launch" if waits else "watch"
         return RedirectResponse(f"/studies/{execution}/{tab}", status_code=303)
 
     @routes.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(request: Request, execution: str) -> Response:
-        return drawn.page(request, "watch", watch_page(_whole(bench, execution), bench.busy))
+        return drawn.page(request, "watch", watch_page(_whole(bench, execution), bench.busy, bench.home))
 
     @routes.get("/studies/{execution}/results", dependencies=[may(Action.SEE_STUDY)])
     def results(request: Request, execution: str) -> Response:
@@ -175,11 +180,16 @@ def sockets(lives: Mapping[str, Live]) -> APIRouter:
 
 async def _allowed(socket: WebSocket, access: Access, shown: AsyncIterator[str]) -> AsyncIterator[str]:
     """Yield what is to be shown for as long as its reader may see it: permits and sessions end while they watch."""
-    execution = str(socket.path_params["execution"])
+    execution, asked = str(socket.path_params["execution"]), -AGAIN
+
+    def allowed() -> bool:
+        return access.allows(access.entrance.actor(socket), Action.SEE_STUDY, execution)
+
     async for page in shown:
-        who = await run_in_threadpool(access.entrance.actor, socket)
-        if not await run_in_threadpool(access.allows, who, Action.SEE_STUDY, execution):
-            return
+        if monotonic() - asked >= AGAIN:
+            if not await run_in_threadpool(allowed):
+                return
+            asked = monotonic()
         yield page
 
 

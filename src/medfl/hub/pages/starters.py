@@ -15,6 +15,8 @@ _ABOUT = (
     ("breast-cancer-arms", "Which way of learning together is best: FedAvg, FedProx or FedYogi?"),
 )
 """In the order in which they are offered: the name of each file, and what it shows."""
+OWN_TABLE = "own-table"
+"""The file of a study that waits for its author's tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +54,12 @@ class NewPage:
         What one can begin with.
     complaints
         Why what was sent could not be one.
+    text
+        What was sent, to be mended.
     """
 
     starters: tuple[Starter, ...]
+    text: str = ""
     complaints: tuple[Complaint, ...] = ()
 
 
@@ -72,7 +77,7 @@ def starting_text(name: str) -> str:
     NotFoundError
         If there is none of this name.
     """
-    if name not in dict(_ABOUT):
+    if name not in {*dict(_ABOUT), OWN_TABLE}:
         raise NotFoundError("there is no such study to begin with", received=name[:80], remedy="choose one on page /")
     return files("medfl.hub.pages").joinpath(f"studies/{name}.toml").read_text(encoding="utf-8")
 

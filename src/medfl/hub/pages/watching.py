@@ -1,20 +1,31 @@
-"""What happens in an execution, as it happens: a fold of its events, and nothing else."""
+"""What happens in an execution, as it happens: a fold of its events, and what is known of the process behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from medfl.hub.pages.lasting import Lasting, lasting
 from medfl.hub.pages.standing import State, done, planned, state_of, stopped_for
-from medfl.publish.figures import Panel, course
-from medfl.publish.tables import results
+from medfl.hub.pages.taking_part import Presence, presences, recent
+from medfl.hub.pages.weather import weather
+from medfl.publish.figures import Line, Panel, course, loss_by_site
+from medfl.publish.happening import Happening, happening
 from medfl.publish.ways import Mark, mark_of, name_of
-from medfl.publish.wording import duration, label, number, size
+from medfl.publish.wording import duration, label, listed, number, sentence, size
+from medfl.store.decisions import dropped, note_of
+from medfl.store.home import Home
 from medfl.store.results import HEADLINE
 from medfl.store.views import ExecutionView, RoundView, RunView
 
-LAST = 30
-"""Rounds on the map of participation."""
+WATCHED = 64
+"""Executions whose panels are remembered."""
+POINTS = 3000
+"""Points in one panel; a long course of many sites is thinned out, its last point stays."""
+TILES = ("Round", "Sites", "A round takes", "usually, in this run", "Left the sites", "ε at most")
+"""What is read from afar, beside the metric."""
+HAPPENED = 8
+"""Events that are told at the side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,25 +59,12 @@ class RunLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Presence:
-    """One site in the last rounds of a run.
+class Tile:
+    """A number that is read from afar: what it is, its value, and a few words on it."""
 
-    Parameters
-    ----------
-    site
-        Its name.
-    rounds
-        For each of these rounds: "took part", "failed", or "open" where it has not answered yet.
-    reason
-        Why it failed last.
-    seconds
-        How long it worked on its last answer, in words.
-    """
-
-    site: str
-    rounds: tuple[str, ...]
-    reason: str = ""
-    seconds: str = ""
+    name: str
+    value: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +81,28 @@ class WatchPage:
         Units of work: rounds, a baseline counting as one.
     runs
         All of its runs, as planned.
+    paused
+        Who paused it and why, in a sentence; empty where nobody did.
+    leaving
+        Sites that leave at the next round, as somebody decided.
+    weather
+        What stands in its way and its journal does not say, in sentences.
     current
         Which run is told about below: the one that is worked on, else the last one that began.
     metric
         The metric of the first panel.
+    tiles
+        What is read from afar.
     panels
-        Course of the metric and of the loss.
+        Course of the metric and of the loss, of all sites and of each.
+    lasting
+        Where the time goes; None before that is known.
     rounds
         Numbers of the rounds on the map of participation.
     sites
         The map.
-    traffic
-        Bytes that reached and left the sites of the current run, in words.
-    epsilon
-        What was spent of privacy, in words; empty where nothing is promised.
+    happened
+        What happened last, newest first.
     problems
         What failed, where and why, each once, newest first.
     judged
@@ -111,41 +117,118 @@ class WatchPage:
     done: int
     planned: int
     runs: tuple[RunLine, ...]
+    paused: str = ""
+    leaving: tuple[str, ...] = ()
+    weather: tuple[str, ...] = ()
     current: str = ""
     metric: str = ""
+    tiles: tuple[Tile, ...] = ()
     panels: tuple[Panel, ...] = ()
+    lasting: Lasting | None = None
     rounds: tuple[int, ...] = ()
     sites: tuple[Presence, ...] = ()
-    traffic: str = ""
-    epsilon: str = ""
+    happened: tuple[Happening, ...] = ()
     problems: tuple[str, ...] = ()
     judged: bool = False
 
 
-def watch_page(view: ExecutionView, busy: Callable[[str], bool]) -> WatchPage:
-    """Return an execution as it stands; `busy` says whether somebody works on an execution."""
-    current, metric = _current(view), _metric(view)
-    table = current.table if current is not None else ()
-    recent = tuple(line for line in table if line.round > 0)[-LAST:]
-    return WatchPage(
+class Courses:
+    """Panels of executions that are watched, made anew only once a round is stored or a model is judged."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[object, tuple[Panel, ...]]] = {}
+
+    def __call__(self, view: ExecutionView, metric: str, run: RunView | None) -> tuple[Panel, ...]:
+        """Return the panels of an execution and of the run that is worked on."""
+        key = (metric, run.run if run is not None else "", *(_course_of(one) for one in view.every))
+        known, panels = self._known.get(view.execution, (None, ()))
+        if known != key:
+            panels = _panels(view, metric, run)
+            self._known = dict([*self._known.items(), (view.execution, (key, panels))][-WATCHED:])
+        return panels
+
+
+def watch_page(
+    view: ExecutionView, busy: Callable[[str], bool], home: Home, courses: Courses | None = None
+) -> WatchPage:
+    """Return an execution as it stands.
+
+    Parameters
+    ----------
+    view
+        The execution.
+    busy
+        Says whether somebody works on an execution.
+    home
+        The store, with what was decided meanwhile.
+    courses
+        Remembers panels from one look to the next.
+    """
+    current, metric, state = _current(view), _metric(view), state_of(view.every, busy)
+    page = WatchPage(
         execution=view.execution,
         study=view.study,
         question=view.question,
         digest=view.digest,
-        state=state_of(view.every, busy),
+        state=state,
         done=done(view.every),
         planned=planned(view.every),
         runs=tuple(_line(view, run) for run in view.every),
-        current=f"{name_of(view, current)}, seed {current.seed}" if current is not None else "",
+        paused=_paused(view, home) if state != "finished" else "",
+        weather=tuple(weather(home, view, busy=state == "running")),
         metric=metric,
-        panels=course(view, metric) if metric else (),
-        rounds=tuple(line.round for line in recent),
-        sites=tuple(_presences(current, recent)) if current is not None else (),
-        traffic=_traffic(table),
-        epsilon=_epsilon(current),
+        panels=(courses or Courses())(view, metric, current),
         problems=tuple(_problems(view)),
-        judged=results(view) is not None,
+        happened=tuple(_happened(view)),
+        judged=any(run.final is not None for run in view.every),
     )
+    return page if current is None else _with_current(page, view, current, home)
+
+
+def _with_current(page: WatchPage, view: ExecutionView, run: RunView, home: Home) -> WatchPage:
+    """Add what there is to tell of the run that is worked on."""
+    took = lasting(run)
+    gone = [one.site for one in dropped(home, view.execution) if one.site in run.sites and one.site not in run.dropped]
+    return replace(
+        page,
+        current=f"{name_of(view, run)}, seed {run.seed}",
+        leaving=tuple(gone) if page.state != "finished" else (),
+        tiles=tuple(_tiles(run, page.metric, took)),
+        lasting=took,
+        rounds=tuple(line.round for line in recent(run)),
+        sites=tuple(presences(run, page.metric)),
+    )
+
+
+def _course_of(run: RunView) -> tuple[object, ...]:
+    """Return what changes when a run's course does."""
+    return run.run, run.rounds, None if run.latest is None else (run.latest.round, run.latest.final)
+
+
+def _panels(view: ExecutionView, metric: str, run: RunView | None) -> tuple[Panel, ...]:
+    """Return the course; the loss by site takes the place of that of all sites where it is of the same run alone."""
+    panels = tuple(map(slim, course(view, metric))) if metric else ()
+    loss = loss_by_site(view, run) if run is not None else None
+    if loss is None:
+        return panels
+    single = [panel for panel in panels if not panel.metric and len(panel.lines) == 1]
+    return (*(panel for panel in panels if panel not in single), slim(loss))
+
+
+def slim(panel: Panel) -> Panel:
+    """Return a panel with no more points than can be told apart."""
+    most = max(20, POINTS // max(1, len(panel.lines)))
+    return replace(panel, lines=tuple(_thinned(line, most) for line in panel.lines))
+
+
+def _thinned(line: Line, most: int) -> Line:
+    step = -(-len(line.x) // most)
+    places = range((len(line.x) - 1) % step, len(line.x), step)
+
+    def kept(values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(float(f"{values[place]:.5g}") for place in places) if values else ()
+
+    return replace(line, x=kept(line.x), y=kept(line.y), low=kept(line.low), high=kept(line.high))
 
 
 def _current(view: ExecutionView) -> RunView | None:
@@ -167,7 +250,7 @@ def _line(view: ExecutionView, run: RunView) -> RunLine:
         mark=mark_of(view, run.arm),
         name=name_of(view, run),
         seed=run.seed,
-        status=run.status,
+        status="paused" if run.status == "stopped" and run.stopped and run.stopped.paused else run.status,
         rounds=run.rounds if run.federated else 0,
         planned=run.planned_rounds if run.federated else 0,
         judged=f"{label(found)} {number(run.metrics[found], metric=found)}" if found else "",
@@ -176,35 +259,53 @@ def _line(view: ExecutionView, run: RunView) -> RunLine:
     )
 
 
-def _presences(run: RunView, recent: tuple[RoundView, ...]) -> Iterator[Presence]:
-    for site in run.sites:
-        reasons = [line.failed[site] for line in recent if site in line.failed]
-        worked = [line.seconds[site] for line in recent if site in line.seconds]
-        yield Presence(
-            site=site,
-            rounds=tuple(_part(line, site) for line in recent),
-            reason=reasons[-1] if reasons else "",
-            seconds=duration(worked[-1]) if worked else "",
-        )
-
-
-def _part(line: RoundView, site: str) -> str:
-    if site in line.failed:
-        return "failed"
-    if site in line.participants:
-        return "took part"
-    return "not asked" if line.finished else "open"
-
-
-def _traffic(table: tuple[RoundView, ...]) -> str:
-    sent, received = sum(line.sent for line in table), sum(line.received for line in table)
-    return f"{size(received)} to the sites, {size(sent)} from them" if sent or received else ""
-
-
-def _epsilon(run: RunView | None) -> str:
-    if run is None or run.privacy is None or run.privacy.epsilon is None:
+def _paused(view: ExecutionView, home: Home) -> str:
+    note = note_of(home, view.execution)
+    if not note.paused or not home.asked_to_stop(view.execution):
         return ""
-    return f"ε = {run.privacy.epsilon:.3g} for each {run.privacy.unit}"
+    by = f" by {note.by}" if note.by else ""
+    return sentence(f"Paused{by}{f': {note.why}' if note.why else ''}")
+
+
+def _tiles(run: RunView, metric: str, took: Lasting | None) -> Iterator[Tile]:
+    going = run.table[-1] if run.table and not run.table[-1].finished and run.status == "running" else None
+    number_now = going.round if going is not None else run.rounds
+    yield Tile(name="Round", value=f"{number_now} of {run.planned_rounds}", note=_waited_for(run, going))
+    values = [line.metrics[metric] for line in run.table if line.metrics.get(metric) is not None] if metric else []
+    if values:
+        yield Tile(
+            name=f"{label(metric)}, all sites", value=number(values[-1], metric=metric), note=_since(values, metric)
+        )
+    left = [site for site in run.sites if site not in run.dropped]
+    failed = len(going.failed) if going is not None else 0
+    note = f"{failed} failed in this round" if failed else f"{len(run.dropped)} dropped" if run.dropped else ""
+    yield Tile(name="Sites", value=str(len(left)), note=note)
+    if took is not None and took.pace:
+        yield Tile(name="A round takes", value=took.pace, note="usually, in this run")
+    sent, received = (sum(getattr(line, way) for line in run.table) for way in ("sent", "received"))
+    if sent or received:
+        yield Tile(name="Left the sites", value=size(sent), note=f"{size(received)} reached them")
+    if run.privacy is not None and run.privacy.epsilon is not None:
+        yield Tile(name="ε at most", value=f"{run.privacy.epsilon:.3g}", note=f"for each {run.privacy.unit}")
+
+
+def _waited_for(run: RunView, going: RoundView | None) -> str:
+    if going is None:
+        return "all rounds are done" if run.rounds == run.planned_rounds else ""
+    awaited = [site for site in going.asked if site not in {*going.participants, *going.failed, *run.dropped}]
+    return f"waits for {listed(awaited, at_most=2)}" if awaited else "the sum is taken"
+
+
+def _since(values: list[float | None], metric: str) -> str:
+    before, now = (values[-2], values[-1]) if len(values) > 1 else (None, None)
+    if before is None or now is None:
+        return ""
+    return f"{'+' if now >= before else '−'}{number(abs(now - before), metric=metric)} since the round before"
+
+
+def _happened(view: ExecutionView) -> Iterator[Happening]:
+    told = sorted((one for run in view.every for one in run.recent), key=lambda one: one[0])
+    yield from (happening(at, event) for at, event in reversed(told[-HAPPENED:]))
 
 
 def _problems(view: ExecutionView) -> Iterator[str]:

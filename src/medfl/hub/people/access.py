@@ -57,7 +57,7 @@ class Things(Protocol):
         ...
 
 
-def _nothing(connection: HTTPConnection, actor: Actor, asked: tuple[Action, str], found: Verdict) -> None:
+def _nothing(connection: HTTPConnection, actor: Actor, action: Action, found: Verdict) -> None:
     """Write nothing down."""
 
 
@@ -72,12 +72,12 @@ class Access:
     things
         What about.
     notes
-        Is told each verdict on an address, with the action and the name of what it is done to.
+        Is told each verdict on an address, and the action that it declares.
     """
 
     entrance: Entrance
     things: Things
-    notes: Callable[[HTTPConnection, Actor, tuple[Action, str], Verdict], None] = _nothing
+    notes: Callable[[HTTPConnection, Actor, Action, Verdict], None] = _nothing
 
     def require(self, actor: Actor, action: Action, name: str = "") -> None:
         """Refuse what somebody may not do to what is called so.
@@ -122,7 +122,7 @@ class Permit:
         actor = access.entrance.actor(connection)
         name = str(connection.path_params.get(self.parameter, "")) if self.parameter else ""
         found = access.verdict(actor, self.action, name)
-        access.notes(connection, actor, (self.action, name), found)
+        access.notes(connection, actor, self.action, found)
         if not found and connection.scope["type"] == "websocket":
             raise WebSocketException(code=1008, reason=found.reason[:100])
         access.require(actor, self.action, name)

@@ -54,6 +54,28 @@ class Account:
     issuer: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Somebody for whom an institution vouches.
+
+    Parameters
+    ----------
+    issuer, subject
+        The institution, and who they are there for good.
+    name, title
+        What they are called there now.
+    roles, sites
+        As the institution's groups tell them today.
+    """
+
+    issuer: str
+    subject: str
+    name: str
+    title: str
+    roles: frozenset[Role]
+    sites: frozenset[str]
+
+
 class Accounts:
     """The accounts of a hub.
 
@@ -231,64 +253,48 @@ class Accounts:
             self._audit.note(by, "change-password", name)
             database.execute("UPDATE accounts SET password = ? WHERE name = ?", (fresh, name))
 
-    def provided(self, name: str, title: str, roles: frozenset[Role], sites: frozenset[str], *, by: By) -> Account:
+    def provided(self, who: Identity, *, address: str) -> Account:
         """Make the account of somebody for whom an institution vouches, or bring it up to date.
-
-        Parameters
-        ----------
-        name, title
-            Of the account.
-        roles, sites
-            As the institution's groups tell them today.
-        by
-            The institution's issuer as its address, and its subject as its name.
 
         Raises
         ------
         RefusedError
             If the account is disabled, or the name is somebody else's.
         """
+        by = By(who.name, "provider", address)
         with self._book.open() as database:
             query = f"SELECT {_COLUMNS} FROM accounts WHERE issuer = ? AND subject = ?"  # noqa: S608 - fixed
-            row = database.execute(query, (by.how, by.name)).fetchone()
+            row = database.execute(query, (who.issuer, who.subject)).fetchone()
             if row is None:
-                return self._first(database, (name, title), roles, sites, by=by)
+                return self._first(database, who, by=by)
             account = account_of(row)
             if account.disabled:
                 raise RefusedError("this account is disabled", where=account.name, remedy="ask an administrator")
-            if (account.roles, account.sites) != (roles, sites):
-                change = f"{_told(account.roles, account.sites)} → {_told(roles, sites)}"
-                self._audit.note(By(account.name, "provider", by.address), "change-roles", account.name, why=change)
+            if (account.roles, account.sites) != (who.roles, who.sites):
+                change = f"{_told(account.roles, account.sites)} → {_told(who.roles, who.sites)}"
+                self._audit.note(by, "change-roles", account.name, why=change)
             database.execute(
                 "UPDATE accounts SET title = ?, roles = ?, sites = ? WHERE name = ?",
-                (_title(title, account.name), _list(roles), _list(sites), account.name),
+                (_title(who.title, account.name), _list(who.roles), _list(who.sites), account.name),
             )
             return _named(database, account.name)
 
-    def _first(
-        self,
-        database: sqlite3.Connection,
-        called: tuple[str, str],
-        roles: frozenset[Role],
-        sites: frozenset[str],
-        *,
-        by: By,
-    ) -> Account:
-        name = called[0].lower()
-        _require_name(name)
-        if database.execute("SELECT 1 FROM accounts WHERE name = ?", (name,)).fetchone():
+    def _first(self, database: sqlite3.Connection, who: Identity, *, by: By) -> Account:
+        _require_name(who.name)
+        if database.execute("SELECT 1 FROM accounts WHERE name = ?", (who.name,)).fetchone():
             # Never joined by name alone: whoever chooses names at the institution would take accounts over.
             raise RefusedError(
                 "there is an account of this name already, which is not your institution's",
-                where=name,
-                remedy="sign in with its password, or ask an administrator to disable it under another name",
+                where=who.name,
+                remedy="sign in with its password, or ask an administrator for another name at your institution",
             )
-        self._audit.note(By(name, "provider", by.address), "add-account", name, why=_told(roles, sites))
+        self._audit.note(by, "add-account", who.name, why=_told(who.roles, who.sites))
+        row = (who.name, _title(who.title, who.name), _list(who.roles), _list(who.sites), self._book.clock())
         database.execute(
             "INSERT INTO accounts (name, title, roles, sites, made, issuer, subject) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (name, _title(called[1], name), _list(roles), _list(sites), self._book.clock(), by.how, by.name),
+            (*row, who.issuer, who.subject),
         )
-        return _named(database, name)
+        return _named(database, who.name)
 
     def _linked(self, database: sqlite3.Connection, name: str) -> str:
         token = secrets.token_urlsafe(32)

@@ -18,6 +18,7 @@ from medfl.hub.people.entrance import PeopleEntrance
 from medfl.hub.people.gate import Gate, Noting
 from medfl.hub.people.owners import Owners
 from medfl.hub.people.passwords import Hashes
+from medfl.hub.people.provider import ProviderSignIn
 from medfl.hub.people.rules import PeopleRules, rules_of
 from medfl.hub.people.sessions import PeopleSessions
 from medfl.hub.people.signing_in import SecondFactors, SignIn
@@ -41,6 +42,8 @@ class People:
         Lets them in, and slows down who is refused.
     audit, book
         What they did, and where all of it is kept.
+    provider
+        The sign-in of an institution, where there is one.
     """
 
     name: str
@@ -53,6 +56,7 @@ class People:
     pace: Pace
     audit: Audit
     book: Book
+    provider: ProviderSignIn | None = None
 
     @classmethod
     def at(
@@ -95,6 +99,7 @@ class People:
             pace=pace,
             audit=audit,
             book=book,
+            provider=None if rules.provider is None else ProviderSignIn(rules.provider, clock),
         )
 
     def before(

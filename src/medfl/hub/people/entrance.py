@@ -101,6 +101,11 @@ class PeopleEntrance:
         return replace(actor, barred="this hub asks for a second factor here: set one up on page /account first")
 
 
+def look_again(connection: HTTPConnection) -> None:
+    """Have the account read once more within this request, which has changed what it may do."""
+    connection.scope.pop(_ASKED, None)
+
+
 def bearer_of(connection: HTTPConnection) -> str | None:
     """Return the token that a program sent; None where it is no program."""
     sent = connection.headers.get("authorization")

@@ -17,7 +17,7 @@ from medfl.hub.people.permits import Action, Actor, Verdict
 from medfl.loopback import SAFE, dressed, said, same_origin
 
 SIGN_IN = "/sign-in"
-PUBLIC = frozenset({SIGN_IN, "/sign-in/provider", "/sign-in/back", "/welcome"})
+PUBLIC = frozenset({SIGN_IN, "/language", "/sign-in/provider", "/sign-in/back", "/welcome"})
 """What somebody reaches who is not signed in."""
 OWN = frozenset({Action.SIGN_IN, Action.CHANGE_ACCOUNT, Action.CHANGE_PEOPLE})
 """What writes into the audit log itself, with more than an address can tell."""
@@ -98,13 +98,13 @@ class Noting:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
 
-    def __call__(self, connection: HTTPConnection, actor: Actor, asked: tuple[Action, str], found: Verdict) -> None:
+    def __call__(self, connection: HTTPConnection, actor: Actor, action: Action, found: Verdict) -> None:
         """Write a line for a refusal, and for a change before it is made: what cannot be written is not done."""
-        action, name = asked
+        where = connection.url.path
         if not found:
-            self._audit.note(by(actor, connection), action, name, verdict="refused", why=found.reason)
+            self._audit.note(by(actor, connection), action, where, verdict="refused", why=found.reason)
         elif connection.scope["type"] == "http" and connection.scope["method"] not in SAFE and action not in OWN:
-            self._audit.note(by(actor, connection), action, name, verdict="allowed", why=found.reason)
+            self._audit.note(by(actor, connection), action, where, verdict="allowed", why=found.reason)
 
 
 def safe_next(path: str) -> str:

@@ -16,6 +16,9 @@ from medfl.store.views import RunView
 class Owners:
     """What belongs to whom at a hub.
 
+    It is read once and kept: a list of a thousand studies asks a thousand times. Only the process that serves the pages
+    writes it, and of these there is one.
+
     Parameters
     ----------
     book
@@ -30,20 +33,23 @@ class Owners:
         self._book, self._accounts, self._runs = book, accounts, runs
         self._turn = Lock()
         self._sites: dict[str, frozenset[str]] = {}
+        self._owned: dict[tuple[str, str], tuple[str, frozenset[str]]] | None = None
 
     def of(self, kind: Kind, name: str) -> Thing:
         """Return what is known of a thing; what nobody on the pages began has no owner."""
-        with self._book.reading() as database:
-            query = "SELECT owner, shared FROM owned WHERE kind = ? AND name = ?"
-            found = database.execute(query, (kind, name)).fetchone()
-        owner, shared = found or ("", "[]")
+        with self._turn:
+            if self._owned is None:
+                self._owned = self._read()
+            owner, shared = self._owned.get((kind, name), ("", frozenset[str]()))
         sites = self._named_by(name) if kind == "study" else frozenset[str]()
-        return Thing(kind=kind, name=name, owner=owner, shared=frozenset(json.loads(shared)), sites=sites)
+        return Thing(kind=kind, name=name, owner=owner, shared=shared, sites=sites)
 
     def begun(self, kind: Kind, name: str, actor: Actor) -> None:
         """Remember who began something; nobody takes over what somebody else began."""
-        with self._book.open() as database:
-            database.execute("INSERT OR IGNORE INTO owned VALUES (?, ?, ?, '[]')", (kind, name, actor.name))
+        with self._turn:
+            with self._book.open() as database:
+                database.execute("INSERT OR IGNORE INTO owned VALUES (?, ?, ?, '[]')", (kind, name, actor.name))
+            self._owned = None
 
     def share(self, kind: Kind, name: str, shared: frozenset[str]) -> None:
         """Set with which accounts something is shared, instead of those before.
@@ -58,10 +64,17 @@ class Owners:
             raise NotFoundError(
                 "there is no such account to share with", received=missing[0][:80], remedy="ask them for its name"
             )
-        with self._book.open() as database:
-            database.execute("INSERT OR IGNORE INTO owned VALUES (?, ?, '', '[]')", (kind, name))
-            query = "UPDATE owned SET shared = ? WHERE kind = ? AND name = ?"
-            database.execute(query, (json.dumps(sorted(shared)), kind, name))
+        with self._turn:
+            with self._book.open() as database:
+                database.execute("INSERT OR IGNORE INTO owned VALUES (?, ?, '', '[]')", (kind, name))
+                query = "UPDATE owned SET shared = ? WHERE kind = ? AND name = ?"
+                database.execute(query, (json.dumps(sorted(shared)), kind, name))
+            self._owned = None
+
+    def _read(self) -> dict[tuple[str, str], tuple[str, frozenset[str]]]:
+        with self._book.reading() as database:
+            rows = database.execute("SELECT kind, name, owner, shared FROM owned").fetchall()
+        return {(kind, name): (owner, frozenset(json.loads(shared))) for kind, name, owner, shared in rows}
 
     def _named_by(self, execution: str) -> frozenset[str]:
         """Return the sites that an execution names: they never change, and are read once."""
@@ -76,4 +89,4 @@ def sites_of(run: RunView) -> frozenset[str]:
     """Return the sites that a run's study names."""
     named = run.spec.get("data", {}).get("sites") or {}
     arms = [arm.get("data", {}).get("sites") or {} for arm in run.spec.get("arm", ()) if isinstance(arm, dict)]
-    return frozenset(run.members).union(named, *arms)
+    return frozenset(run.sites).union(run.members, named, *arms)

@@ -191,7 +191,10 @@ def _conflicts(name: str, found: Mapping[str, Column]) -> Iterable[Complaint]:
     if len(units) > 1:
         said = "; ".join(f"{unit or 'none'} at {listed(sites)}" for unit, sites in units.items())
         yield Complaint(
-            f"units differ: {said}", f"column {name!r}", "", "convert the values to one unit; MEDfl never does"
+            f"units differ: {said}",
+            f"column {name!r}",
+            "",
+            "say by which factor one of them is multiplied: factor in [data.harmonise]",
         )
 
 

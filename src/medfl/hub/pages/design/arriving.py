@@ -53,9 +53,10 @@ def uploads(drafts: Drafts, drawn: Drawn, guarded: params.Depends) -> APIRouter:
     return routes
 
 
-def refused(request: Request, drawn: Drawn, error: MedflError) -> HTMLResponse:
-    """Return the page of new studies, with why a text could not be one."""
-    return drawn.page(request, "new", NewPage(starters=starters(), complaints=error.complaints), status=400)
+def refused(request: Request, drawn: Drawn, error: MedflError, text: str = "") -> HTMLResponse:
+    """Return the page of new studies, with why a text could not be one, and the text to be mended."""
+    told = NewPage(starters=starters(), complaints=error.complaints, text=text)
+    return drawn.page(request, "new", told, status=400)
 
 
 def _text(file: UploadFile) -> str:

@@ -31,9 +31,9 @@ def changed(text: str, dotted: str, value: str) -> str:
     PlanError
         If the text is no TOML, or has no such place.
     """
-    document, path = _read(text), path_of(dotted)
+    document, path = tomlkit_of(text), path_of(dotted)
     asked = meant(path, value)
-    table = _table(document, path[:-1], make=asked is not None)
+    table = table_at(document, path[:-1], make=asked is not None)
     name = str(path[-1])
     if asked is None:
         table.pop(name, None)
@@ -44,8 +44,8 @@ def changed(text: str, dotted: str, value: str) -> str:
 
 def with_table(text: str, dotted: str, *, there: bool) -> str:
     """Return the text with a table that may be left out put in, or taken out."""
-    document, path = _read(text), path_of(dotted)
-    table = _table(document, path[:-1], make=there)
+    document, path = tomlkit_of(text), path_of(dotted)
+    table = table_at(document, path[:-1], make=there)
     if there:
         table.setdefault(str(path[-1]), tomlkit.table())
     else:
@@ -65,7 +65,7 @@ def forked(text: str, part: str) -> str:
         raise PlanError(
             "a study has no such step to fork", received=part[:40], remedy=f"fork one of {', '.join(PARTS)}"
         )
-    document = _read(text)
+    document = tomlkit_of(text)
     arms = document.setdefault("arm", tomlkit.aot())
     if not isinstance(arms, AoT):
         raise _odd("arm")
@@ -82,7 +82,7 @@ def forked(text: str, part: str) -> str:
 
 def without_arm(text: str, number: int) -> str:
     """Return the text without an arm; the last but one goes with it, as a study without arms is its own only arm."""
-    document = _read(text)
+    document = tomlkit_of(text)
     arms = document.get("arm")
     if not isinstance(arms, list) or not 0 <= number < len(arms):
         raise _odd(f"arm {number}")
@@ -92,8 +92,14 @@ def without_arm(text: str, number: int) -> str:
     return tomlkit.dumps(document)
 
 
-def _table(document: MutableMapping[str, Any], path: KeyPath, *, make: bool) -> MutableMapping[str, Any]:
-    """Return the table at a path; a word in its place is spelled out, and what is missing is made where asked."""
+def table_at(document: MutableMapping[str, Any], path: KeyPath, *, make: bool) -> MutableMapping[str, Any]:
+    """Return the table at a path; a word in its place is spelled out, and what is missing is made where asked.
+
+    Raises
+    ------
+    PlanError
+        If there is something else.
+    """
     here: Any = document
     for step in path:
         if isinstance(step, int):
@@ -116,7 +122,14 @@ def _table(document: MutableMapping[str, Any], path: KeyPath, *, make: bool) -> 
     return here
 
 
-def _read(text: str) -> tomlkit.TOMLDocument:
+def tomlkit_of(text: str) -> tomlkit.TOMLDocument:
+    """Return a text as a document that keeps comments and order.
+
+    Raises
+    ------
+    PlanError
+        If it is no TOML.
+    """
     try:
         return tomlkit.parse(text)
     except TOMLKitError as error:

@@ -62,6 +62,8 @@ FIRST: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """Fields that are seen at once; the others are one click away."""
+LONG: Mapping[str, str] = MappingProxyType({"dp": "differential privacy"})
+"""Keys whose names are abbreviations, spelled out."""
 
 Tables: TypeAlias = Mapping[str, Any]
 Presence: TypeAlias = Literal["always", "there", "absent"]
@@ -134,6 +136,13 @@ class Group:
     def faulty(self) -> bool:
         """Whether anything in it is wrong."""
         return bool(self.wrong) or any(one.wrong for one in self.fields) or any(one.faulty for one in self.groups)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is seen of it at once, in words: its kind, and the labels and help of its first fields."""
+        shown = [field for field in self.fields if field.first or field.value or field.wrong]
+        own = (self.help, *(about for kind, about in self.kinds if kind == self.kind), self.kind)
+        return (*own, *(text for field in shown for text in (field.label, field.help)))
 
     @property
     def more(self) -> bool:
@@ -305,7 +314,7 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _label(path: KeyPath) -> str:
-    text = str(path[-1]).replace("_", " ")
+    text = LONG.get(str(path[-1]), str(path[-1])).replace("_", " ")
     return text[:1].upper() + text[1:]
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from medfl.errors import Complaint, MedflError
+from medfl.errors import Complaint, MedflError, PlanError
 from medfl.hub.pages.bench import Bench, Told
 from medfl.hub.pages.design.drafts import Draft
 from medfl.hub.pages.design.form import ArmForm, Step, arms_of, steps_of, unplaced
+from medfl.hub.pages.design.mapping import repaired
 from medfl.hub.pages.design.picture import Picture, picture_of
+from medfl.hub.pages.design.tables import Tables, keys_of, repairs, tables_of
 from medfl.publish.code import script
 from medfl.spec.reading import data_of, findings
 from medfl.spec.study import Study
@@ -32,6 +34,8 @@ class DesignPage:
         The study's name; empty where it has none.
     steps, arms, picture
         The form.
+    tables
+        What is known of the sites' tables.
     wrong
         What is wrong and stands at no field.
     faults
@@ -46,6 +50,7 @@ class DesignPage:
     steps: tuple[Step, ...]
     arms: tuple[ArmForm, ...]
     picture: Picture
+    tables: Tables
     wrong: tuple[str, ...]
     faults: int
     digest: str = ""
@@ -70,12 +75,29 @@ def design_page(bench: Bench, draft: Draft) -> DesignPage:
         steps=steps,
         arms=arms,
         picture=picture_of(arms),
+        tables=tables_of(bench, tables),
         wrong=tuple(unplaced(found, steps, arms)),
         faults=len(found) + len(unreadable),
         digest=sound.digest if sound else "",
         sections=_sections(bench, sound),
         code=script(sound) if sound else "",
     )
+
+
+def accepted(bench: Bench, text: str, *, site: str, column: str) -> str:
+    """Return a draft's text with what is suggested for a column of a site; for all where none is named.
+
+    Raises
+    ------
+    PlanError
+        If the text is no TOML, or nothing is suggested.
+    """
+    found = list(repairs(bench, data_of(text, SOURCE), site=site, column=column))
+    if not found:
+        raise PlanError("nothing is suggested there any more", received=column, remedy="load the page again")
+    for repair, data in found:
+        text = repaired(text, repair.site, repair.column, keys_of(repair, data))
+    return text
 
 
 def _sections(bench: Bench, study: Study | None) -> tuple[Told, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, params
@@ -15,9 +16,11 @@ from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.arriving import arrived, refused
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.editing import changed, forked, with_table, without_arm
-from medfl.hub.pages.design.page import DesignPage, design_page
+from medfl.hub.pages.design.mapping import as_it_is, read_otherwise, with_site
+from medfl.hub.pages.design.page import DesignPage, accepted, design_page
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST, plan_page
+from medfl.hub.pages.starters import starting_text
 from medfl.hub.people.access import Access, Asked, Who, may
 from medfl.hub.people.permits import Action, Actor
 from medfl.publish.decoding import is_code
@@ -41,6 +44,31 @@ def _seen(revision: Annotated[int, Form()], by: Word = "") -> Seen:
 
 
 State = Annotated[Seen, Depends(_seen)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a column of a site is to be read: one key of it; without one it is read as it is."""
+
+    site: str
+    column: str
+    key: str
+    value: str
+
+    def into(self, text: str) -> str:
+        """Return a study's text with it."""
+        if not self.key:
+            return as_it_is(text, self.site, self.column)
+        return read_otherwise(text, self.site, self.column, key=self.key, value=self.value)
+
+
+def _reading(site: Word, value: Words, column: Word = "", key: Word = "") -> Reading:
+    text = "\n".join(filter(None, value))
+    # Who chooses a column to be read otherwise has named it only; its own name there is where one begins.
+    return Reading(site, column or text, key, text)
+
+
+Read = Annotated[Reading, Depends(_reading)]
 
 
 def twin(bench: Bench, drafts: Drafts) -> APIRouter:
@@ -79,13 +107,6 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         body = drawn.part("design-parts", design_page(bench, draft), typed=typed)
         return HTMLResponse(body)
 
-    @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
-    def begin(request: Request, who: Who, access: Asked, text: Text = "") -> Response:
-        try:
-            return _begun(drafts, arrived(text), who, access)
-        except SpecError as error:
-            return refused(request, drawn, error)
-
     @routes.post("/drafts/{name}/set", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_key(name: str, path: Word, seen: State, value: Words) -> Response:
         return edited(name, lambda text: changed(text, path, "\n".join(filter(None, value))), seen)
@@ -99,6 +120,18 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         # A script that is pasted becomes the study in it, which its field then has to show.
         return edited(name, lambda _: arrived(text), seen, typed=not is_code(text))
 
+    @routes.post("/drafts/{name}/site", dependencies=[may(Action.CHANGE_DRAFT)])
+    def add_site(name: str, seen: State, site: Word, dataset: Word) -> Response:
+        return edited(name, lambda text: with_site(text, site, dataset), seen)
+
+    @routes.post("/drafts/{name}/repair", dependencies=[may(Action.CHANGE_DRAFT)])
+    def repair(name: str, seen: State, site: Word = "", column: Word = "") -> Response:
+        return edited(name, partial(accepted, bench, site=site, column=column), seen)
+
+    @routes.post("/drafts/{name}/harmonise", dependencies=[may(Action.CHANGE_DRAFT)])
+    def harmonise(name: str, seen: State, said: Read) -> Response:
+        return edited(name, said.into, seen)
+
     @routes.post("/drafts/{name}/fork", dependencies=[may(Action.CHANGE_DRAFT)])
     def fork(name: str, part: Word, seen: State) -> Response:
         return edited(name, lambda text: forked(text, part), seen)
@@ -106,6 +139,20 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     @routes.post("/drafts/{name}/unfork", dependencies=[may(Action.CHANGE_DRAFT)])
     def unfork(name: str, number: Number, seen: State) -> Response:
         return edited(name, lambda text: without_arm(text, number), seen)
+
+    _whole(routes, bench, drafts, drawn)
+    return routes
+
+
+def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> None:
+    """Add what is done with a draft as a whole."""
+
+    @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
+    def begin(request: Request, who: Who, access: Asked, text: Text = "", like: Word = "") -> Response:
+        try:
+            return _begun(drafts, starting_text(like) if like else arrived(text), who, access)
+        except SpecError as error:
+            return refused(request, drawn, error, text)
 
     @routes.post("/drafts/{name}/copy", dependencies=[may(Action.SEE_DRAFT)])
     def copy(name: str, who: Who, access: Asked) -> Response:
@@ -120,8 +167,6 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     @routes.post("/drafts/{name}/look", dependencies=[may(Action.SEE_DRAFT)])
     def look(request: Request, name: str) -> Response:
         return drawn.page(request, "plan", plan_page(bench, drafts.read(name).text, draft=name))
-
-    return routes
 
 
 def _begun(drafts: Drafts, text: str, who: Actor, access: Access) -> Response:

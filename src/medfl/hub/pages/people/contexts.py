@@ -247,7 +247,7 @@ def account_page(people: People, actor: Actor, *, here: str = "") -> tuple[Accou
                 began=moment(one.began),
                 used=moment(one.used),
                 address=one.address,
-                agent=one.agent,
+                agent=browser_of(one.agent),
                 here=one.here,
             )
             for one in people.sessions.of(account.name, here=here)
@@ -321,6 +321,15 @@ def provider_of(people: People, account: Account) -> str:
     return provider.name if provider is not None and provider.issuer == account.issuer else account.issuer
 
 
+def browser_of(agent: str) -> str:
+    """Return which browser on what somebody has, as far as it says so itself; else what it says, cut short."""
+    browsers = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+    systems = ("Windows", "iPhone", "iPad", "Android", "Macintosh", "Linux")
+    browser = next((name for word, name in browsers.items() if f"{word}/" in agent), "")
+    system = next((word for word in systems if word in agent), "").replace("Macintosh", "macOS")
+    return " · ".join(filter(None, (browser, system))) if browser else agent[:40]
+
+
 def moment(seconds: float) -> str:
     """Return a moment as UTC in ISO 8601; empty for never."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else ""
@@ -338,4 +347,4 @@ def _set_up(people: People, account: Account) -> SetUp | None:
 def _choices(actor: Actor) -> tuple[Choice, ...]:
     """Return what a token of somebody could be for: nothing that no role of theirs reaches."""
     within = [one for one in possible() if actor.roles & RULES[one].reach.keys()]
-    return tuple(Choice(value=one, label=RULES[one].words) for one in within)
+    return tuple(Choice(value=one, label=RULES[one].words.replace("their own", "your own")) for one in within)

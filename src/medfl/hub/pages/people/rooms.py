@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.people.kept import Sites, audited, changes_of_people, directory, kept_twins, sharing
-from medfl.hub.pages.people.routes import entering, own, own_twin
+from medfl.hub.pages.people.routes import entering, own, own_twin, providing
 from medfl.hub.people.consortium import People
 
 
@@ -26,6 +26,7 @@ def people_rooms(people: People, sites: Sites) -> Callable[[Drawn], Sequence[API
     def rooms(drawn: Drawn) -> Sequence[APIRouter]:
         return (
             entering(people, drawn),
+            providing(people, drawn),
             own_twin(people),
             own(people, drawn),
             kept_twins(people, sites),

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from medfl.errors import RefusedError, UserError
+from medfl.errors import NotFoundError, RefusedError, UserError
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.people.contexts import AccountPage, SignInPage, WelcomePage, account_page
 from medfl.hub.pages.routes import changing
 from medfl.hub.people.access import Asked, Who, may
+from medfl.hub.people.audit import By
 from medfl.hub.people.consortium import People
-from medfl.hub.people.entrance import BEFORE, COOKIE, PeopleEntrance, by
+from medfl.hub.people.entrance import BEFORE, COOKIE, PeopleEntrance, by, look_again
 from medfl.hub.people.gate import SIGN_IN, safe_next
 from medfl.hub.people.passwords import LONGEST
 from medfl.hub.people.permits import Action, Actor
@@ -83,6 +84,43 @@ def entering(people: People, drawn: Drawn) -> APIRouter:
     return routes
 
 
+def providing(people: People, drawn: Drawn) -> APIRouter:
+    """Return the way to an institution's sign-in, and the way back."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/sign-in/provider", dependencies=[may(Action.SIGN_IN)])
+    def leave(request: Request, access: Asked, next: str = "/") -> Response:
+        entrance = access.entrance
+        if people.provider is None or not isinstance(entrance, PeopleEntrance):
+            raise NotFoundError("no institution signs people in here", remedy=f"sign in at {SIGN_IN}")
+        redirect = f"https://{request.url.netloc}/sign-in/back"
+        there = people.provider.begin(browser=entrance.before(request), back=safe_next(next), redirect=redirect)
+        return _before(request, entrance, RedirectResponse(there, status_code=303))
+
+    @routes.get("/sign-in/back", dependencies=[may(Action.SIGN_IN)])
+    def come_back(request: Request) -> Response:
+        if people.provider is None:
+            raise NotFoundError("no institution signs people in here", remedy=f"sign in at {SIGN_IN}")
+        address = by_address(request)
+        try:
+            people.sign_in.require_patience(address)
+            browser = request.cookies.get(BEFORE, "")
+            identity, back = people.provider.end(dict(request.query_params), browser=browser)
+            account = people.accounts.provided(identity, address=address)
+        except RefusedError as error:
+            people.sign_in.impatient(address)
+            why = error.complaints[0].what
+            people.audit.note(By("", "provider", address), "sign-in", verdict="refused", why=why)
+            page = SignInPage(hub=people.name, provider=_provider(people), complaints=error.complaints)
+            return drawn.page(request, "sign-in", page, status=403)
+        people.audit.note(By(account.name, "provider", address), "sign-in", account.name)
+        agent = request.headers.get("user-agent", "")
+        secret = people.sessions.begin(account.name, address=address, agent=agent, provider=True)
+        return entered(people, request, secret, back)
+
+    return routes
+
+
 def own_twin(people: People) -> APIRouter:
     """Return one's own account for programs."""
     api = APIRouter(prefix="/api")
@@ -129,6 +167,7 @@ def own(people: People, drawn: Drawn) -> APIRouter:
         except UserError as error:
             people.sign_in.impatient(by_address(request))
             return shown(request, who, status=400, complaints=error.complaints)
+        look_again(request)
         said = "From now on you are asked for a code, too."
         return shown(request, replace(who, barred=""), codes=tuple(codes), said=said)
 

@@ -51,6 +51,8 @@ function panel(numbers) {
     type: "line",
     showSymbol: line.x.length < 3,
     data: pairs(line.x, line.y),
+    tooltip: { show: !(line.faint && numbers.lines.length > 9) },
+    emphasis: { focus: "series", lineStyle: { width: 3, color: colour("ink") } },
     lineStyle: line.faint ? { width: 1, color: colour("faint") } : { width: 2.2, ...look(line.mark) },
     itemStyle: { color: line.faint ? colour("faint") : look(line.mark).color },
     z: line.faint ? 1 : 3,
@@ -128,6 +130,18 @@ function ladder({ rows, name, reference = null, margin = null, low = null, high 
   });
 }
 
+// Seconds of each round: until the last site had answered, and until the next model was stored.
+function times(one) {
+  const part = (name, values, tint) => ({ name, type: "bar", stack: "round", data: pairs(one.rounds, values), barMaxWidth: 26, itemStyle: { color: tint } });
+  return plain({
+    legend: { top: 0, left: 0, textStyle: { color: colour("muted") }, itemWidth: 14 },
+    grid: { left: 48, right: 24, top: 34, bottom: 40 },
+    xAxis: axis(word("round"), { minInterval: 1, min: "dataMin", max: "dataMax", boundaryGap: ["4%", "4%"] }),
+    yAxis: axis("", { axisLabel: { color: colour("muted"), formatter: (value) => `${value.toLocaleString(LOCALE)} s` } }),
+    series: [part(word("sites train"), one.train, colour("arm-0")), part(word("the hub sums"), one.sum, colour("arm-1"))],
+  });
+}
+
 function dots(view) {
   const told = (row) => (row.dots.length && row.dots.every((dot) => !dot.estimate) ? `${row.name} (${word(row.dots[0].text)})` : row.name);
   const rows = view.rows.map((row) => ({ name: told(row), points: row.dots }));
@@ -139,7 +153,7 @@ function compared(rows) {
   return ladder({ rows: named, name: word("difference (95 % interval)"), reference: 0 });
 }
 
-const KINDS = { panel, calibration, forest, dots, compared };
+const KINDS = { panel, calibration, forest, dots, compared, times };
 const LADDERS = { forest: (view) => view.rows.length + 1, dots: (view) => view.rows.length, compared: (rows) => rows.length };
 
 function draw(place, numbers) {
@@ -154,8 +168,9 @@ function draw(place, numbers) {
   chart.setOption(KINDS[place.dataset.kind](numbers), true);
 }
 
-function draw_all() {
-  for (const found of document.querySelectorAll("script.numbers")) {
+function draw_all(within = document) {
+  if (!within.isConnected) return;
+  for (const found of within.querySelectorAll("script.numbers")) {
     const numbers = JSON.parse(found.textContent);
     const name = found.dataset.for;
     if (!name.endsWith("-")) draw(document.getElementById(name), numbers);
@@ -164,7 +179,10 @@ function draw_all() {
 }
 
 // Once all scripts of the page are there, which may know kinds of charts of their own.
-addEventListener("DOMContentLoaded", draw_all);
-document.addEventListener("htmx:oobAfterSwap", (event) => { if (event.target.id === "course") draw_all(); });
+addEventListener("DOMContentLoaded", () => draw_all());
+// After what is read: a chart of many lines takes longer than all the words of a page.
+document.addEventListener("htmx:oobAfterSwap", ({ target }) => {
+  if (target.querySelector?.("script.numbers")) requestAnimationFrame(() => setTimeout(draw_all, 0, target));
+});
 addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw_all);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw_all());

@@ -1,0 +1,119 @@
+"""Tables that a page sends, for one person on this machine: kept for their owner only, limited, never overwritten."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+from fastapi import APIRouter, Depends, File, Form, UploadFile, params
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from medfl.errors import PlanError, RefusedError, StoreError
+from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.design.drafts import Drafts
+from medfl.hub.pages.design.mapping import with_site
+from medfl.hub.people.access import may
+from medfl.hub.people.permits import Action
+from medfl.private import make_private
+
+LARGEST = 100_000_000
+"""Bytes of a table that is sent."""
+ENDINGS = (".csv", ".parquet", ".xlsx")
+_CHUNK = 1 << 20
+
+
+def sent_tables(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRouter:
+    """Return the address that tables are sent to; its size is looked at before anything of it is read."""
+    routes = APIRouter(include_in_schema=False, dependencies=[Depends(_small), guarded])
+
+    @routes.post("/drafts/{name}/upload", dependencies=[may(Action.CHANGE_DRAFT)])
+    def upload(
+        name: str,
+        table: Annotated[UploadFile, File()],
+        revision: Annotated[int, Form()],
+        site: Annotated[str, Form(max_length=80)] = "",
+    ) -> Response:
+        if bench.uploads is None:
+            raise RefusedError("tables stay at their sites: none is sent to a hub", remedy="name the site's data set")
+        file = table.filename or ""
+        path = keep(bench.uploads, file, table.file)
+        who = site.strip() or re.sub(r"[^A-Za-z0-9-]+", "-", Path(file).stem).strip("-")[:80]
+        drafts.change(name, lambda text: with_site(text, who, str(path)), seen=revision, by="")
+        return RedirectResponse(f"/drafts/{name}#tables", status_code=303)
+
+    return routes
+
+
+def keep(folder: Path, name: str, body: BinaryIO) -> Path:
+    """Write a table down under a name of its own, and return where.
+
+    Parameters
+    ----------
+    folder
+        Where tables are kept.
+    name
+        What it was called; only its letters, digits, dots and dashes count.
+    body
+        Its bytes.
+
+    Raises
+    ------
+    PlanError
+        If it is too large, empty, or not called like a table.
+    StoreError
+        If it cannot be written.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name.replace("\\", "/")).name).lstrip(".-")[-80:]
+    if Path(plain).suffix.lower() not in ENDINGS or not Path(plain).stem:
+        raise PlanError("not called like a table", received=name[:80], remedy=f"send a file {' or '.join(ENDINGS)}")
+    make_private(folder)
+    path = _free(folder, plain)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            size = _copied(body, file)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise StoreError("the table cannot be kept", where=str(folder), received=error.strerror or "") from error
+    except PlanError:
+        path.unlink(missing_ok=True)
+        raise
+    if not size:
+        path.unlink()
+        raise PlanError("the file is empty", received=plain, remedy="choose a table with a header line and rows")
+    return path
+
+
+async def _small(request: Request) -> None:
+    """Refuse what says that it is too large, or does not say how large it is, before it is read."""
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > LARGEST:
+        raise _too_large()
+
+
+def _copied(body: BinaryIO, file: BinaryIO) -> int:
+    size = 0
+    while chunk := body.read(_CHUNK):
+        size += len(chunk)
+        if size > LARGEST:
+            raise _too_large()
+        file.write(chunk)
+    return size
+
+
+def _free(folder: Path, name: str) -> Path:
+    """Return a path that nothing has yet."""
+    path, number = folder / name, 2
+    while path.exists():
+        path = folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
+        number += 1
+    return path
+
+
+def _too_large() -> PlanError:
+    return PlanError(
+        "the table is too large to be sent",
+        remedy=f"up to {LARGEST // 1_000_000} MB; write the path of the file into the study instead",
+    )
