@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from medfl.hub.told import Told
 from medfl.site.place import Place
 from medfl.testing.command import MEDFL
 from medfl.testing.consortium import AWAY, POLICY, SITES, Consortium, until
@@ -40,13 +41,14 @@ def consortium() -> Iterator[Consortium]:
     """A hub and four hospitals, two of which decide about each study."""
     with TemporaryDirectory(prefix="m") as folder, ExitStack() as stack:
         consortium = Consortium(Path(folder), stack)
-        for name in ASKED:
-            _policy(consortium, name, 'mode = "within-policy"', 'mode = "each"')
-        _policy(consortium, STRICT, 'algorithms = "any"', 'algorithms = ["fedavg", "fedprox", "fedyogi"]')
+        for name in SITES:
+            _policy(consortium, name)
         odd = consortium.folder / f"{ODD}.csv"
-        pd.read_csv(odd).rename(columns={"age": "years"}).to_csv(odd, index=False)
-        consortium.leave(ODD)
-        consortium.answer(ODD)
+        pd.read_csv(odd).rename(columns={"age": "age_years"}).to_csv(odd, index=False)
+        for name in SITES:
+            consortium.leave(name)
+            consortium.answer(name)
+        until(lambda: all(Told.at(consortium.hub.folder, name).known for name in SITES))
         yield consortium
 
 
@@ -106,6 +108,11 @@ def designs(page: Page, screenshots: Path) -> None:
     for number, kind in ((1, "fedprox"), (2, "scaffold")):
         page.locator("#step-algorithm").get_by_role("button", name="Compare another way here").click()
         page.locator(f'[id="arm.{number}.algorithm.kind"]').select_option(kind)
+    gap = page.locator(".gap").filter(has_text="column missing")
+    expect(gap).to_contain_text(ODD)
+    pictured(page, "story-mismatch", screenshots)
+    gap.get_by_role("button", name=f"Accept the repair of age at {ODD}").click()
+    expect(page.get_by_text("All tables have the columns of this study, alike.")).to_be_visible()
     expect(page.locator("#verdict")).to_contain_text("This study is sound")
     pictured(page, "story-design", screenshots)
 
@@ -195,6 +202,11 @@ def put(page: Page, path: str, value: str) -> None:
         field.blur()
 
 
-def _policy(consortium: Consortium, site: str, what: str, instead: str) -> None:
-    assert what in POLICY
-    Place(consortium.homes[site].folder).policy.write_text(POLICY.replace(what, instead), encoding="utf-8")
+def _policy(consortium: Consortium, site: str) -> None:
+    """Have a hospital tell what its data sets are like, ask its people, or refuse one of the rules."""
+    text = POLICY.replace("catalogue = false", "catalogue = true")
+    if site in ASKED:
+        text = text.replace('mode = "within-policy"', 'mode = "each"')
+    if site == STRICT:
+        text = text.replace('algorithms = "any"', 'algorithms = ["fedavg", "fedprox", "fedyogi"]')
+    Place(consortium.homes[site].folder).policy.write_text(text, encoding="utf-8")
