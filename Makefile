@@ -6,7 +6,7 @@ PYTEST ?= -n auto
 BIN := .venv/bin
 TORCH := 'torch==2.13.0' 'opacus>=1.6,<2'
 
-.PHONY: demo federation test fuzz check ray kill-matrix bench bench-round browser pictures reference supernodes proof-of-concept clean
+.PHONY: demo federation test fuzz check ray kill-matrix bench bench-pages bench-round browser pictures reference supernodes proof-of-concept clean
 
 demo: .venv/demo.stamp
 	@$(BIN)/medfl run examples/breast-cancer/study.toml --home build/demo
@@ -39,6 +39,11 @@ kill-matrix: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python bench/simulate.py
+
+# How long pages take with a thousand runs stored, and how live a run of fifty sites is to fifty readers; two minutes.
+bench-pages: .venv/dev.stamp
+	$(BIN)/python bench/pages.py
+	$(BIN)/python bench/watching.py
 
 # What a round over a hub costs: three sites, then twenty, then two hundred rounds; five minutes on a quiet machine.
 bench-round: .venv/dev.stamp

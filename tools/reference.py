@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: the spec, its JSON Schema, the policy, the events, the errors, the command line.
+"""Writes docs/reference from the code: language, policy, events, errors, commands, addresses, glossary.
 
 ``python tools/reference.py`` writes; with ``--check`` it only says which files are outdated, and fails if any is.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 from pydantic.fields import FieldInfo
+from reference_of_pages import api_page, glossary_page, table  # type: ignore[import-not-found]
 
 from medfl import errors, events
 from medfl.cli import main as command_line
@@ -39,6 +40,8 @@ def main() -> None:
         "errors.md": errors_page(),
         "policy.md": policy_page(),
         "cli.md": cli_page(),
+        "api.md": NOTE + api_page(),
+        "glossary.md": NOTE + glossary_page(),
     }
     outdated = [name for name, text in pages.items() if _text(FOLDER / name) != text]
     if "--check" in sys.argv[1:]:
@@ -183,7 +186,7 @@ def _same_everywhere(name: str, parts: Sequence[type[Part]]) -> bool:
 
 def _keys(part: type[Part], names: Iterable[str]) -> str:
     rows = [_row(part, name) for name in names]
-    return _table(("Key", "Takes", "Default", "Meaning"), [row for row in rows if row]) if any(rows) else ""
+    return table(("Key", "Takes", "Default", "Meaning"), [row for row in rows if row]) if any(rows) else ""
 
 
 def _row(part: type[Part], name: str) -> tuple[str, ...]:
@@ -240,7 +243,7 @@ def _event(kind: type[events.Event], known: Mapping[str, str]) -> str:
         if field.name != "run"
     ]
     text = f"## {kind.__name__}\n\n{_sentence(kind)}\n"
-    return f"{text}\n{_table(('Field', 'Type', 'Default', 'Meaning'), rows)}" if rows else text
+    return f"{text}\n{table(('Field', 'Type', 'Default', 'Meaning'), rows)}" if rows else text
 
 
 def _default_of(field: dataclasses.Field[object]) -> str:
@@ -282,7 +285,8 @@ def errors_page() -> str:
         (f"{'&emsp;' * depth}`{kind.__name__}`", f"`{kind.code}`", str(kind.exit_code), _sentence(kind))
         for kind, depth in _tree(errors.MedflError)
     ]
-    return NOTE + ERRORS_INTRODUCTION + "\n" + _table(("Error", "Code", "Exit code", "Meaning"), rows)
+    shown = table(("Error", "Code", "Exit code", "Meaning"), rows)
+    return f"{NOTE}{ERRORS_INTRODUCTION}\n{shown}"
 
 
 def _tree(kind: type[errors.MedflError], depth: int = 0) -> Iterator[tuple[type[errors.MedflError], int]]:
@@ -320,7 +324,7 @@ def _command(command: click.Command, parent: click.Context) -> str:
     text = f"## `{context.command_path}`\n\n{_plain_help(command)}\n\n```\n{usage}\n```\n"
     options = [option for option in command.params if isinstance(option, click.Option)]
     rows = [(_spelling(option, context), option.help or "", _option_default(option)) for option in options]
-    return f"{text}\n{_table(('Option', 'Meaning', 'Default'), rows)}" if rows else text
+    return f"{text}\n{table(('Option', 'Meaning', 'Default'), rows)}" if rows else text
 
 
 def _spelling(option: click.Option, context: click.Context) -> str:
@@ -343,13 +347,6 @@ def _sentence(documented: type) -> str:
     """Return a docstring up to its parameters, in Markdown."""
     text = inspect.cleandoc(documented.__doc__ or "").partition("\n\nParameters\n")[0]
     return re.sub(r":\w+:`([^`]*)`", r"`\1`", text.replace("``", "`"))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |\n" for row in lines
-    )
 
 
 if __name__ == "__main__":

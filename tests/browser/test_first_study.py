@@ -69,7 +69,7 @@ def test_a_study_is_designed_by_clicks_alone(page: Page, screenshots: Path) -> N
     put(page, "study.question", "Is this tumour malignant?")
     put(page, "data.target", "diagnosis")
     put(page, "data.positive", "malignant")
-    page.locator("#step-data").get_by_role("button", name="Add").click()
+    page.locator("#step-data").get_by_role("button", name="Add", exact=True).click()
     page.locator('[id="data.simulate.bundled"]').select_option("breast-cancer")
     put(page, "data.simulate.sites", "3")
     put(page, "algorithm.rounds", "two")

@@ -245,6 +245,21 @@ RESIGNED: dict[str, tuple[Change, str, str]] = {
         "results",
         "not those of the journal",
     ),
+    "another seed": (
+        edited("versions.json", lambda told: next(iter(told["runs"].values())).update(seed=8)),
+        "provenance",
+        "versions.json: this is told otherwise",
+    ),
+    "more rows": (
+        edited("schemas.json", lambda told: next(iter(told["runs"].values()))["east"].update(rows=600)),
+        "provenance",
+        "schemas.json",
+    ),
+    "a run less in the plan": (
+        edited("plan.json", lambda told: told["runs"].pop() and None),
+        "provenance",
+        "plan.json",
+    ),
     "fewer results": (edited("metrics.json", lambda told: told["runs"].clear()), "results", ""),
 }
 

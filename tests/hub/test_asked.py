@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,12 @@ from medfl.hub.told import Told
 DIGEST, OTHER = "a" * 64, "b" * 64
 NOW = time.time()
 ENTRY = Entry("12345678", "study", since=NOW - 10)
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it be the same moment in all of a test, however long the machine takes."""
+    monkeypatch.setattr("medfl.hub.asked.time", SimpleNamespace(time=lambda: NOW))
 
 
 def asked(folder: Path, *, at: float = NOW, **sites: Said) -> Asked:

@@ -16,7 +16,19 @@ from typing import Any, Literal
 
 from medfl.bundles import kept, spent
 from medfl.bundles.archive import Archive, opened
-from medfl.bundles.contents import CANONICAL, JOURNAL, METRICS, PRIVACY, models_of
+from medfl.bundles.contents import (
+    CANONICAL,
+    JOURNAL,
+    METRICS,
+    PLAN,
+    PRIVACY,
+    SCHEMAS,
+    VERSIONS,
+    computed,
+    models_of,
+    planned_runs,
+    schemas,
+)
 from medfl.bundles.crate import NAME as CRATE
 from medfl.bundles.signing import Signature, checked
 from medfl.bundles.writing import FORMAT, MANIFEST, NEWEST, SIGNATURE
@@ -167,6 +179,7 @@ class _Verifying:
     def _in_the_journal(self) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "study", self._study
         yield "models", self._models
+        yield "provenance", self._provenance
         yield "results", self._results
         yield "privacy", self._privacy
         yield "description", self._described
@@ -273,6 +286,15 @@ class _Verifying:
         if not places:
             raise _NotLookedAt("No run came so far as to have a model.")
         return f"{len(places)} {'model has' if len(places) == 1 else 'models have'} the digest that the journal has."
+
+    def _provenance(self) -> str:
+        view = self._told()
+        said = {PLAN: planned_runs(view), SCHEMAS: schemas(view), VERSIONS: computed(view)}
+        for name, now in said.items():
+            found = understood(self.archive.read(name))
+            if (found["runs"] if name == PLAN else found) != json.loads(json.dumps(now)):
+                raise BundleError("this is told otherwise than in the journal", where=name)
+        return "Plan, schemas, versions and seeds are those of the journal."
 
     def _results(self) -> str:
         view, said = self._told(), understood(self.archive.read(METRICS))

@@ -32,6 +32,7 @@ from medfl.store.views import ExecutionView, RunView
 from medfl.store.written import written
 
 JOURNAL, CANONICAL, METRICS, PRIVACY = "journal.jsonl", "study/canonical.json", "metrics.json", "privacy.json"
+PLAN, SCHEMAS, VERSIONS = "plan.json", "schemas.json", "versions.json"
 POLICY, SCRIPT = "study/policy.toml", "study/study.py"
 
 
@@ -128,32 +129,43 @@ def _told(view: ExecutionView) -> Iterator[Piece]:
 
 
 def _facts(home: Home, view: ExecutionView, events: Sequence[Recorded]) -> Iterator[Piece]:
-    yield _json("plan.json", "Every run that was planned, and every arm with all its settings", _plan(view))
+    yield _json(PLAN, "Every run that was planned, and every arm with all its settings", _plan(view))
     yield _json(METRICS, "Results of every run", summary(view))
-    yield _json("schemas.json", "What identifies the sites' tables: digests of their columns, and numbers of rows",
-                {"runs": {run.run: _schemas(run) for run in view.every}})  # fmt: skip
-    yield _json("versions.json", "On what each run was computed, and with which seed",
-                {"runs": {run.run: _computed(run) for run in view.every}})  # fmt: skip
+    about = "What identifies the sites' tables: digests of their columns, and numbers of rows"
+    yield _json(SCHEMAS, about, schemas(view))
+    yield _json(VERSIONS, "On what each run was computed, and with which seed", computed(view))
     told = spent.extract(view.every, events, ledgers=home.folder / "sites" / ".ledgers")
     yield _json(PRIVACY, "What was spent of privacy, by run and site", told)
     yield _json("approvals.json", "Who took part, and by whose leave", _approvals(home, view))
 
 
 def _plan(view: ExecutionView) -> dict[str, Any]:
-    runs = [
+    arms = {name: dict(arm) for name, arm in arms_of(view.spec).items()}
+    return {"digest": view.digest, "runs": planned_runs(view), "arms": arms}
+
+
+def planned_runs(view: ExecutionView) -> list[dict[str, Any]]:
+    """Return every run as it was planned."""
+    return [
         {"run": run.run, "role": run.role, "arm": run.arm, "seed": run.seed, "engine": run.engine,
          "members": list(run.members), "rounds": run.planned_rounds}
         for run in view.every
     ]  # fmt: skip
-    return {"digest": view.digest, "runs": runs, "arms": {name: dict(arm) for name, arm in arms_of(view.spec).items()}}
 
 
-def _schemas(run: RunView) -> dict[str, Any]:
-    return {site.name: {"schema": site.schema, "rows": site.rows} for site in run.sites.values()}
+def schemas(view: ExecutionView) -> dict[str, Any]:
+    """Return what identifies the tables of every run."""
+    runs = {
+        run.run: {site.name: {"schema": site.schema, "rows": site.rows} for site in run.sites.values()}
+        for run in view.every
+    }
+    return {"runs": runs}
 
 
-def _computed(run: RunView) -> dict[str, Any]:
-    return {"seed": run.seed, "versions": dict(run.versions), "platform": run.platform}
+def computed(view: ExecutionView) -> dict[str, Any]:
+    """Return on what every run was computed."""
+    runs = {run.run: {"seed": run.seed, "versions": dict(run.versions), "platform": run.platform} for run in view.every}
+    return {"runs": runs}
 
 
 def _approvals(home: Home, view: ExecutionView) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Simulate(Part):
 
     table: str | None = None
     """A CSV, Parquet or Excel file, relative to the spec's file. Left out when a data frame is passed in Python."""
-    bundled: Literal["breast-cancer"] | None = None
+    bundled: Literal["breast-cancer", "digits"] | None = None
     """A data set that ships inside a dependency, instead of a file."""
     sites: int | None = Field(default=None, ge=1, le=100_000)
     """Number of sites; with kind "column" it follows from the data."""

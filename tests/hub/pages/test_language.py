@@ -196,6 +196,7 @@ def test_numbers_are_written_as_their_reader_writes_them() -> None:
     assert english.percent(0.5) == "50\u00a0%"
     assert french.whole(12345) == "12\u202f345"
     assert english.whole(12345) == "12,345"
+    assert [french.translated(word) for word in ("four", "Four", "40")] == ["quatre", "Quatre", "40"]
     assert (french.spelled(4), english.spelled(4), french.spelled(40)) == ("quatre", "four", "40")
     assert french.moment("2025-01-02T03:04:05+00:00") == "2 janvier 2025, 03:04 UTC"
     assert english.moment(None) == "–"

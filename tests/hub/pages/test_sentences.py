@@ -10,7 +10,8 @@ from medfl.hub.pages.starters import starting_text
 from medfl.inspection import inspect
 from medfl.run.explain import explain
 from medfl.run.plan import compile
-from medfl.spec.reading import parse
+from medfl.spec.reading import data_of, findings, parse
+from medfl.testing.pages import STUDY
 
 TEXTS = {
     "Compared with {say_what}.": "Comparé avec {say_what}.",
@@ -66,9 +67,24 @@ def test_what_is_known_of_two_sentences_is_said(french: Sentences) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["breast-cancer", "breast-cancer-arms"])
+@pytest.mark.parametrize("name", ["breast-cancer", "breast-cancer-arms", "digits"])
 def test_all_that_an_example_would_do_is_said_in_french(name: str) -> None:
     study, french = parse(starting_text(name), source="study.toml"), catalogue("fr").sentences
     for section in (*inspect(study).sections, *explain(study, compile(study))):
         for text in (section.title, *section.sentences):
             assert all(known for _, known in french.pieces(text)), text
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("rounds = 0", "rounds doit être un nombre entier d’au moins 1"),
+        ('rounds = 2\nmu = "a"', "mu n’est pas un paramètre de fedavg"),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_said_in_french(broken: str, words: str) -> None:
+    _, found = findings(data_of(STUDY.replace("rounds = 2", broken), "study.toml"))
+    french = catalogue("fr").sentences
+    (told,) = [one for one in found if one.path[0] == "algorithm"]
+    assert words in " ".join(text for text, _ in french.pieces(told.what))
+    assert all(known for _, known in french.pieces(f"{told.what} → {told.remedy}"))

@@ -210,3 +210,9 @@ def test_rules_are_read_and_what_is_wrong_in_them_is_told(tmp_path: Path) -> Non
         with pytest.raises(MedflError, match=told) as error:
             People.at(tmp_path, name="x")
         assert "hush" not in str(error.value)
+    file.write_text(text.replace("http://", "https://"), encoding="utf-8")
+    file.chmod(0o640)
+    with pytest.raises(MedflError, match="can be read by others"):
+        rules_of(tmp_path)
+    file.chmod(0o600)
+    assert rules_of(tmp_path).provider is not None

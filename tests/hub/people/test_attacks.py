@@ -551,3 +551,12 @@ def test_what_elsewhere_sends_is_shown_as_text(hub: Consortium) -> None:
         page = browser.get(path).text
         assert "<script>alert" not in page
         assert "<img src=x" not in page
+
+
+def test_whoever_has_not_signed_in_may_choose_a_language(hub: Consortium) -> None:
+    browser = hub.browser()
+    sent: dict[str, str | list[str]] = {"language": "fr", "back": "/sign-in", "csrf": browser.token("/sign-in")}
+    answer = browser.ask("POST", "/language", data=sent)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    assert "Se connecter" in browser.get("/sign-in").text
+    assert hub.browser().ask("POST", "/language", data={"language": "fr"}).status_code == 403

@@ -157,6 +157,7 @@ fl-owners = ["charite"]
 """,
             encoding="utf-8",
         )
+        (folder / "hub" / "people.toml").chmod(0o600)
         with Home(folder / "store") as home, serving(institution.app(), listener):
             yield Both(consortium(folder / "hub", home), institution)
 

@@ -79,6 +79,21 @@ def test_bundled_breast_cancer() -> None:
     assert "mean radius" in frame.columns
 
 
+def test_bundled_digits_are_images_row_by_row() -> None:
+    frame = bundled("digits")
+    assert frame.shape == (1797, 65)
+    assert frame["digit"].value_counts().to_dict()["digit 3"] == 183
+    points = frame.drop(columns="digit").to_numpy()
+    assert (points.min(), points.max()) == (0, 16)
+    assert frame.columns[9] == "row 2 point 2"
+
+
+def test_a_bundled_table_that_there_is_not_is_said() -> None:
+    with pytest.raises(DataError, match="no such bundled data set") as error:
+        bundled("iris")
+    assert error.value.complaints[0].remedy == "write breast-cancer or digits"
+
+
 def test_parquet_is_read_or_the_missing_package_is_named(tmp_path: Path, plain: pd.DataFrame) -> None:
     path = tmp_path / "table.parquet"
     try:

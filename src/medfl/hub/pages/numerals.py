@@ -50,7 +50,10 @@ class Numerals:
 
     def translated(self, word: str) -> str:
         """Return an English word for a small count in this language; anything else as it is."""
-        return self.spelled(NUMBERS.index(word)) if word in NUMBERS else word
+        if word.lower() not in NUMBERS:
+            return word
+        told = self.spelled(NUMBERS.index(word.lower()))
+        return told if word.islower() else told.capitalize()
 
     def percent(self, share: float, digits: int = 0) -> str:
         """Return a share as a percentage: 0.085 as "8.5 %", if one digit is asked for."""

@@ -1,8 +1,9 @@
 """Finds finished sentences in a catalogue whose texts have places for what varies.
 
 What a place may hold follows from its name: ``{n}``, ``{n1}`` a number; ``{count}`` a number or a small one as a word;
-``{range}``, ``{range_low}`` figures with what belongs to them; ``{say_…}`` words that must be in the catalogue
-themselves; every other one a name, which stays as it is.
+``{range}``, ``{range_low}`` figures with what belongs to them; ``{key}``, ``{place}`` a key of a study; ``{quoted}`` a
+word in quotation marks, ``{value}`` a value; ``{say_…}`` words that must be in the catalogue themselves; every other
+one a name, which stays as it is.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 _PLACE = re.compile(r"\{(\w+)\}")
-_NUMBER = r"[−-]?\d[\d.,\u202f]*(?:e[+-]?\d+)?"
+_NUMBER = r"[−-]?\d(?:[\d.,\u00a0\u202f]| (?=\d{3}))*(?:e[+-]?\d+)?"
 _FIGURES = r"[−-]?\d[\d.,\u202f−–%() to]*"
-_WITHIN = r"(?:(?![.?!] [A-Z…]).)+?"
-"""Anything but the end of a sentence with another behind it."""
+_WITHIN = r"(?:(?![.?!] [A-Z…]| → ).)+?"
+"""Anything but the end of a sentence with another, or with what to do, behind it."""
 _ENDS = re.compile(r"(?<=[.?!]) (?=[A-Z…])")
+_HELD: Mapping[str, str] = MappingProxyType(
+    {"key": r"[\w.\[\]-]+", "place": r"[\w.\[\]-]+", "quoted": r'"[^"]*"', "value": r"\S+"}
+)
 REMEMBERED = 4096
 DEEP = 4
 """Sentences within sentences within sentences."""
@@ -80,8 +85,9 @@ class Sentences:
         if lowered != text:
             found = self._found(lowered, depth)
             return None if found is None else found[:1].upper() + found[1:]
-        found = self._texts.get(text[:1].upper() + text[1:]) if depth else None
-        return None if found is None or has_places(found) else found[:1].lower() + found[1:]
+        raised = text[:1].upper() + text[1:]
+        found = self._texts.get(raised) or self._texts.get(f"{raised}.") if depth else None
+        return None if found is None or has_places(found) else (found[:1].lower() + found[1:]).rstrip(".")
 
     def _filled(self, words: str, places: Mapping[str, str], depth: int) -> str | None:
         """Return a text with its places filled; None where one of them has no words."""
@@ -114,6 +120,8 @@ def _expression(text: str) -> re.Pattern[str]:
 
 def _held(name: str) -> str:
     """Return what a place may hold, as a regular expression."""
+    if name in _HELD:
+        return _HELD[name]
     return _NUMBER if _is_number(name) else _FIGURES if name.startswith("range") else _WITHIN
 
 

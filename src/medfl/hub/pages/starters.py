@@ -13,6 +13,7 @@ from medfl.spec.study import Study
 _ABOUT = (
     ("breast-cancer", "Do four hospitals learn more together than alone?"),
     ("breast-cancer-arms", "Which way of learning together is best: FedAvg, FedProx or FedYogi?"),
+    ("digits", "Can four hospitals learn to read images, none of which is moved?"),
 )
 """In the order in which they are offered: the name of each file, and what it shows."""
 OWN_TABLE = "own-table"

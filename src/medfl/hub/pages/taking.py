@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO
@@ -65,12 +66,10 @@ def documents(bench: Bench) -> APIRouter:
     @routes.get("/studies/{execution}/bundle.zip", dependencies=[may(Action.SEE_STUDY)])
     def bundle(execution: str) -> Response:
         # Written whole before anything of it leaves: whatever is wrong is then said on a page.
-        file = TemporaryFile()  # noqa: SIM115 - closed once it was read
-        try:
+        with ExitStack() as stack:
+            file = stack.enter_context(TemporaryFile())
             write_to(bench.home, execution, file)
-        except BaseException:
-            file.close()
-            raise
+            stack.pop_all()  # It is closed once it was read.
         headers = _attached(f"{execution}.zip") | {"Content-Length": str(file.tell())}
         return StreamingResponse(_read(file), headers=headers, media_type="application/zip")
 

@@ -97,6 +97,8 @@ class WatchPage:
         Course of the metric and of the loss, of all sites and of each.
     lasting
         Where the time goes; None before that is known.
+    machine
+        What the hub computes on; a site's machine is its own affair.
     rounds
         Numbers of the rounds on the map of participation.
     sites
@@ -125,6 +127,7 @@ class WatchPage:
     tiles: tuple[Tile, ...] = ()
     panels: tuple[Panel, ...] = ()
     lasting: Lasting | None = None
+    machine: str = ""
     rounds: tuple[int, ...] = ()
     sites: tuple[Presence, ...] = ()
     happened: tuple[Happening, ...] = ()
@@ -195,9 +198,15 @@ def _with_current(page: WatchPage, view: ExecutionView, run: RunView, home: Home
         leaving=tuple(gone) if page.state != "finished" else (),
         tiles=tuple(_tiles(run, page.metric, took)),
         lasting=took,
+        machine=_machine(run),
         rounds=tuple(line.round for line in recent(run)),
         sites=tuple(presences(run, page.metric)),
     )
+
+
+def _machine(run: RunView) -> str:
+    python = run.versions.get("python", "")
+    return ", ".join(filter(None, (run.platform, f"Python {python}" if python else "")))
 
 
 def _course_of(run: RunView) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from medfl.errors import Complaint, SpecError
 from medfl.hub.people.permits import Role
+from medfl.private import require_private
 
 FILE = "people.toml"
 
@@ -69,19 +70,24 @@ def rules_of(folder: Path) -> PeopleRules:
     ------
     SpecError
         With all that is wrong in the file.
+    EnrolmentError
+        If there is a secret in it, and others can read it.
     """
     path = folder / FILE
     if not path.exists():
         return PeopleRules()
     try:
         words: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return PeopleRules.model_validate(words)
+        rules = PeopleRules.model_validate(words)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(
             "this is no TOML", where=str(path), received=str(error), remedy="mend it, or remove it"
         ) from None
     except ValidationError as error:
         raise SpecError.of([_complaint(path, dict(one)) for one in error.errors()]) from None
+    if rules.provider is not None and rules.provider.client_secret:
+        require_private(path)
+    return rules
 
 
 def _complaint(path: Path, one: dict[str, Any]) -> Complaint:

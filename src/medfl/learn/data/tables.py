@@ -20,6 +20,8 @@ from medfl.errors import DataError, MissingExtraError, did_you_mean, listed
 from medfl.learn.data.cells import MISSING, is_number
 from medfl.learn.data.workbook import read_workbook
 
+BUNDLED = ("breast-cancer", "digits")
+"""Data sets that ship inside scikit-learn."""
 _DELIMITERS = MappingProxyType({",": "commas", ";": "semicolons", "\t": "tabs"})
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
@@ -63,19 +65,36 @@ def read_table(
 
 
 def bundled(name: str) -> pd.DataFrame:
-    """Return a data set that ships inside a dependency; "breast-cancer" is the only one."""
-    if name != "breast-cancer":
+    """Return a data set that ships inside a dependency: "breast-cancer", or "digits", images of 8 by 8 points.
+
+    Raises
+    ------
+    DataError
+        If there is none of this name.
+    MissingExtraError
+        If the dependency is not installed.
+    """
+    if name not in BUNDLED:
         raise DataError(
-            "no such bundled data set", where="data.simulate.bundled", received=repr(name), remedy="write breast-cancer"
+            "no such bundled data set",
+            where="data.simulate.bundled",
+            received=repr(name),
+            remedy=f"write {' or '.join(BUNDLED)}",
         )
     try:
-        from sklearn.datasets import load_breast_cancer
+        from sklearn import datasets
     except ModuleNotFoundError:
         raise MissingExtraError(
-            "the breast cancer data set comes with scikit-learn, which is not installed",
+            f"the data set {name} comes with scikit-learn, which is not installed",
             remedy="pip install 'medfl[demo]'",
         ) from None
-    source = load_breast_cancer()
+    if name == "digits":
+        source = datasets.load_digits()
+        points = [f"row {row} point {point}" for row in range(1, 9) for point in range(1, 9)]
+        frame = pd.DataFrame(source.data, columns=points)
+        frame["digit"] = [f"digit {number}" for number in source.target]
+        return frame
+    source = datasets.load_breast_cancer()
     frame = pd.DataFrame(source.data, columns=[str(feature) for feature in source.feature_names])
     frame["diagnosis"] = source.target_names[source.target]
     return frame

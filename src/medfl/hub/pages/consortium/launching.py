@@ -21,6 +21,7 @@ from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView
 
 Stand = Literal["approved", "waiting", "refused", "asked", "away", "later"]
+Waits = Literal["", "people", "connection", "time", "turn", "begins"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +70,8 @@ class LaunchPage:
         Who launched it, and when it may begin; UTC, ISO 8601, empty for at once.
     sites
         Those that are asked.
-    waits_for
-        What it waits for, in a sentence; empty where for nothing.
+    waits, waits_for, whom
+        What it waits for, in a word and in a sentence; empty where for nothing. And the sites that it waits for.
     """
 
     execution: str
@@ -84,7 +85,9 @@ class LaunchPage:
     by: str
     not_before: str
     sites: tuple[SiteAsked, ...]
+    waits: Waits
     waits_for: str
+    whom: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +102,8 @@ class QueueLine:
         When it may begin; UTC, ISO 8601, empty for at once.
     begun, working
         Whether a round was finished, and whether somebody works on it now.
-    waits_for
-        What it waits for.
+    waits, waits_for, whom
+        What it waits for, in a word and in a sentence; empty where for nothing. And the sites that it waits for.
     """
 
     execution: str = ""
@@ -109,7 +112,9 @@ class QueueLine:
     not_before: str = ""
     begun: bool = False
     working: bool = False
+    waits: Waits = ""
     waits_for: str = ""
+    whom: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ def launch_page(hub: HubPlace, home: Home, execution: str, busy: Callable[[str],
     entry = entries[place - 1] if place else Entry(execution)
     sites, begun = tuple(_sites(hub, view)), _begun(view)
     first = view.every[0]
+    waits, whom = _waits(entry, sites, working=home.is_busy(execution)) if place and not begun else ("", ())
     return LaunchPage(
         execution=execution,
         study=first.study,
@@ -144,7 +150,9 @@ def launch_page(hub: HubPlace, home: Home, execution: str, busy: Callable[[str],
         by=entry.by,
         not_before=_moment(entry),
         sites=sites,
-        waits_for=_waits_for(entry, sites, working=home.is_busy(execution)) if place and not begun else "",
+        waits=waits,
+        waits_for=_sentence(waits, whom),
+        whom=whom,
     )
 
 
@@ -162,7 +170,7 @@ def _line(hub: HubPlace, home: Home, entry: Entry, may_see: Callable[[str], bool
     begun = _begun(view)
     if not may_see(entry.execution):
         return QueueLine(not_before=_moment(entry), begun=begun, working=working)
-    waits = "" if begun else _waits_for(entry, tuple(_sites(hub, view)), working=working)
+    waits, whom = ("", ()) if begun else _waits(entry, tuple(_sites(hub, view)), working=working)
     return QueueLine(
         execution=entry.execution,
         study=entry.study,
@@ -170,7 +178,9 @@ def _line(hub: HubPlace, home: Home, entry: Entry, may_see: Callable[[str], bool
         not_before=_moment(entry),
         begun=begun,
         working=working,
-        waits_for=waits,
+        waits=waits,
+        waits_for=_sentence(waits, whom),
+        whom=whom,
     )
 
 
@@ -213,18 +223,34 @@ def _stand(said: Said, *, connected: bool) -> Stand:
             return "asked" if connected else "away"
 
 
-def _waits_for(entry: Entry, sites: Sequence[SiteAsked], *, working: bool) -> str:
-    """Say in a sentence what an execution waits for that has not begun."""
-    waiting = [one.title for one in sites if one.stand == "waiting"]
-    away = [one.title for one in sites if one.stand == "away"]
-    later = entry.not_before > time.time()
+def _waits(entry: Entry, sites: Sequence[SiteAsked], *, working: bool) -> tuple[Waits, tuple[str, ...]]:
+    """Return what an execution waits for that has not begun, and for which sites."""
+    waiting = tuple(one.title for one in sites if one.stand == "waiting")
+    away = tuple(one.title for one in sites if one.stand == "away")
     if waiting:
-        return f"It waits for the people of {_and(waiting)}, who have to read and approve it."
+        return "people", waiting
     if away:
-        return f"It waits for {_and(away)} to connect."
-    if later:
-        return "It waits for its time; every site that was asked has answered."
-    return "It begins now." if working else "It waits for its turn."
+        return "connection", away
+    if entry.not_before > time.time():
+        return "time", ()
+    return ("begins" if working else "turn"), ()
+
+
+def _sentence(waits: Waits, whom: Sequence[str]) -> str:
+    """Return in a sentence what an execution waits for."""
+    match waits:
+        case "people":
+            return f"It waits for the people of {_and(whom)}, who have to read and approve it."
+        case "connection":
+            return f"It waits for {_and(whom)} to connect."
+        case "time":
+            return "It waits for its time; every site that was asked has answered."
+        case "turn":
+            return "It waits for its turn."
+        case "begins":
+            return "It begins now."
+        case "":
+            return ""
 
 
 def _and(names: Sequence[str]) -> str:

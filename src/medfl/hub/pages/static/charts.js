@@ -169,7 +169,6 @@ function draw(place, numbers) {
 }
 
 function draw_all(within = document) {
-  if (!within.isConnected) return;
   for (const found of within.querySelectorAll("script.numbers")) {
     const numbers = JSON.parse(found.textContent);
     const name = found.dataset.for;
@@ -180,9 +179,36 @@ function draw_all(within = document) {
 
 // Once all scripts of the page are there, which may know kinds of charts of their own.
 addEventListener("DOMContentLoaded", () => draw_all());
-// After what is read: a chart of many lines takes longer than all the words of a page.
-document.addEventListener("htmx:oobAfterSwap", ({ target }) => {
-  if (target.querySelector?.("script.numbers")) requestAnimationFrame(() => setTimeout(draw_all, 0, target));
+// A part that comes anew with the same charts keeps them: only their numbers are taken from it, and drawn as often as can
+// be looked at. To make charts anew for each event would leave a slow machine no time for a click.
+const OFTEN = 400;
+const renewed = new Set();
+let drawing = 0;
+let finished = 0;
+
+function places(root) {
+  return [...root.querySelectorAll(".chart")].map((place) => `${place.id} ${place.getAttribute("aria-label")}`).join();
+}
+
+function soon(part) {
+  renewed.add(part.id);
+  if (drawing) return;
+  drawing = setTimeout(() => {
+    const parts = [...renewed].map((id) => document.getElementById(id)).filter(Boolean);
+    renewed.clear();
+    parts.forEach((one) => draw_all(one));
+    [drawing, finished] = [0, performance.now()];
+  }, Math.max(0, finished + OFTEN - performance.now()));
+}
+
+document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
+  const [old, fresh] = [detail.target.querySelector("script.numbers"), detail.fragment.querySelector("script.numbers")];
+  if (!old || !fresh || places(detail.target) !== places(detail.fragment)) return;
+  old.textContent = fresh.textContent;
+  detail.target.querySelector(".once")?.replaceWith(detail.fragment.querySelector(".once"));
+  detail.shouldSwap = false;
+  soon(detail.target);
 });
+document.addEventListener("htmx:oobAfterSwap", ({ target }) => { if (target.querySelector?.("script.numbers")) soon(target); });
 addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw_all());
