@@ -154,7 +154,12 @@ def test_the_digest_of_what_each_trains_alone_counts_the_rounds_it_is_asked_in(f
             'knows no "logistik"',
             'did you mean "logistic"?',
         ),
-        ('[accepts]\nmodels = "logistic"', ":2 [accepts] models", "must be", 'write models = ["logistic"]'),
+        (
+            '[accepts]\nmodels = "logistic"',
+            ":2 [accepts] models",
+            "must be",
+            'write a list of texts in quotes or "any"',
+        ),
         (
             '[accepts]\nalgorithms = ["fedavgg"]',
             ":2 [accepts] algorithms",

@@ -104,7 +104,10 @@ def test_without_tables_only_what_the_spec_says() -> None:
 @pytest.mark.parametrize("spec", ["heart", "diabetes"])
 def test_the_real_studies_are_explained_whole(shared: Path, spec: str) -> None:
     sections = inspect(shared / "studies" / f"{spec}.toml").sections
-    assert [section.title for section in sections] == [
+    titles = [section.title for section in sections]
+    # The hospitals of Heart Disease measured with gaps of their own: that is said in between.
+    assert ("What may not fit together" in titles) == (spec == "heart")
+    assert [title for title in titles if title != "What may not fit together"] == [
         "What is asked",
         "Who takes part",
         "On which columns",

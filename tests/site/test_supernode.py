@@ -14,7 +14,6 @@ from medfl.flower_home import settle
 from medfl.messages import Refusal, Reply, Request, from_bytes, to_bytes
 from medfl.run.flower.greeting import HELLO, Greeting
 from medfl.run.flower.wire import brought, record
-from medfl.site import supernode
 from medfl.site.answer import Site
 from medfl.site.supernode import Place, answered
 from medfl.spec.study import Study
@@ -112,7 +111,7 @@ def test_what_nobody_foresaw_in_a_greeting_too(config: dict[str, Any], monkeypat
     def fail(place: Place) -> str:
         raise ValueError(VALUE)
 
-    monkeypatch.setattr(supernode, "_name", fail)
+    monkeypatch.setattr(Place, "present", fail)
     greeting = Greeting.read(brought(answered(message(HELLO), config)))
     assert greeting.site == ""
     assert "ValueError" in greeting.trouble

@@ -110,7 +110,7 @@ def _unfit_data(study: Study) -> Iterator[Complaint]:
             remedy="leave it out and name the hospitals: medfl flower app STUDY.toml --site NAME --site NAME …; to be "
             "simulated by Flower, a study deals out a table that came along: bundled",
         )
-    if simulate is None and "centralised" in study.evaluation.baselines:
+    if (simulate is None or simulate.bundled is None) and "centralised" in study.evaluation.baselines:
         yield Complaint(
             "the centralised baseline needs all rows in one place",
             "[evaluation] baselines",
