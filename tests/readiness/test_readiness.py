@@ -63,6 +63,29 @@ def test_a_column_under_another_name_is_found(there: str) -> None:
     assert f'sex = {{ called = "{there}" }}' in str(gap.complaint)
 
 
+def test_two_sites_that_call_columns_differently_are_repaired_once() -> None:
+    """At one of them, and not at both, which would swap the names for ever."""
+    data = Data(target="sick")
+    east = table(*USUAL)
+    west = table(
+        numbers("age", 18, 90),
+        numbers("GLU_mmol", 3.3, 17.2),
+        codes("gender", "female", "male"),
+        codes("sick", "no", "yes"),
+    )
+    asked = [gap for gap in gaps(data, {"east": east, "west": west}) if gap.repair is not None]
+    assert [(gap.site, gap.column) for gap in asked] == [("west", "glucose"), ("west", "sex")]
+    read = {gap.column: Translation.model_validate(gap.repair.keys()) for gap in asked if gap.repair is not None}
+    repaired = west.read_as(read)
+    assert gaps(data, {"east": east, "west": repaired}) == ()
+
+
+def test_another_column_is_converted_from_the_start() -> None:
+    (gap,) = without("glucose", numbers("GLU_mmol", 3.3, 17.2))
+    assert gap.repair is not None
+    assert gap.repair.keys(Translation(called="other", factor=18.016))["factor"] == 18.016
+
+
 def test_what_else_a_renamed_column_needs_comes_with_its_name() -> None:
     (gap,) = without("glucose", numbers("GLU_mmol", 3.3, 17.2))
     assert gap.repair is not None

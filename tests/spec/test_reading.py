@@ -155,7 +155,14 @@ def test_deep_nesting_is_refused() -> None:
         assert complaint.what == "lists or tables are nested too deeply"
 
 
+def test_a_key_of_endless_parts_is_refused_before_it_is_read() -> None:
+    for dot in (".", " . "):
+        complaint = only(f"{GOOD}[{dot.join(['a'] * 40_000)}]")
+        assert complaint.what == "lists or tables are nested too deeply"
+
+
 def test_endless_numbers_are_refused() -> None:
+    assert only(f"{GOOD}x = 0x{'f' * 5000}").what == "a number is too large"
     assert only(f"{GOOD}x = {'9' * 5000}").what.startswith("this is not TOML")
 
 

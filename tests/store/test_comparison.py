@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from medfl.events import Evaluated, Role
+from medfl.events import Evaluated, Role, SiteDropped
 from medfl.store.comparison import (
     Comparison,
     across,
@@ -132,6 +132,18 @@ def test_repeats_are_paired_by_seed() -> None:
     assert found.n == 3
     assert found.difference is not None
     assert found.difference.mean == pytest.approx(0.1)
+
+
+def test_what_was_judged_without_a_site_is_not_compared_with_what_was_judged_with_it() -> None:
+    gone = {"b": SiteDropped(run="r", round=3, site="b", by="ada", why="ill")}
+    ours, theirs = runs([0.7, 0.8, 0.9]), runs([0.6, 0.7, 0.8], "b")
+    found = paired_test(ours, [theirs[0], theirs[1], replace(theirs[2], dropped=gone)], metric="auc")
+    assert found.n == 2
+    found = paired_test(ours, [replace(one, dropped=gone) for one in theirs], metric="auc")
+    assert (found.n, found.first_mean) == (0, None)
+    assert "not judged on the same patients" in found.reason
+    alike = [replace(one, dropped=gone) for one in (*ours, *theirs)]
+    assert paired_test(alike[:3], alike[3:], metric="auc").n == 3
 
 
 def test_one_repeat_has_a_difference_and_no_p() -> None:

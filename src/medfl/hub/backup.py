@@ -147,8 +147,8 @@ def _end_sessions(folder: Path) -> None:
     book = Book(folder / FILE)
     if book.path.exists():
         with book.open() as database:
-            for table in ("sessions", "links"):
-                database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of two above
+            for table in ("sessions", "links", "tokens"):
+                database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of those above
 
 
 def _packed(folder: Path, archive: tarfile.TarFile) -> dict[str, str]:

@@ -119,6 +119,9 @@ def decision_curve(execution: ExecutionView) -> DecisionCurve | None:
     known = [(way, each) for way, each in found if each]
     if not known:
         return None
+    # A way that was judged on other patients, without a site that was left out, has another share of positives.
+    rows = {(one.positives, one.negatives) for one in known[0][1]}
+    known = [(way, each) for way, each in known if {(one.positives, one.negatives) for one in each} <= rows]
     share = np.mean([one.positives / (one.positives + one.negatives) for one in known[0][1]])
     used = {one.used for _, each in known for one in each}
     return DecisionCurve(

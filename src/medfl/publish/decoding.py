@@ -18,6 +18,7 @@ from typing import Any
 
 from medfl.errors import Complaint, SpecError
 from medfl.publish.literals import Literals, Unread
+from medfl.spec.reading import is_deep
 from medfl.spec.writing import Words, as_toml, tables_as_toml
 
 _CODE = re.compile(r"^\s*(from\s+medfl\b|import\s+medfl\b)|\bStudy\s*\(|\bStudy\.model_validate\s*\(", re.MULTILINE)
@@ -48,6 +49,8 @@ def is_code(text: str) -> bool:
     """Say whether a text is a script or a notebook, and not a study in TOML."""
     if _notebook(text) is not None:
         return True
+    if is_deep(text):
+        return False
     try:
         tomllib.loads(text)
     except (ValueError, RecursionError):

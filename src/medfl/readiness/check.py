@@ -96,12 +96,20 @@ def _absent(data: Data, read: Mapping[str, SeenTable]) -> Iterator[Gap]:
             if name in table.every:
                 continue
             others = [other for other, one in read.items() if name in one.every]
-            if data.features is None and name != data.target and len(others) * 2 < len(read):
+            if data.features is None and name != data.target and not _is_usual(others, read):
                 continue
             spare = [one for one in table.every if one not in everywhere and one not in _asked_for(data)]
             yield _missing(data, site, name, spare, read)
     if data.features is None:
         yield from _extra(data, read)
+
+
+def _is_usual(having: Sequence[str], read: Mapping[str, SeenTable]) -> bool:
+    """Say whether a column is the study's: most sites have it, or half of them and the first of all is among these.
+
+    Two sites that call one column differently would otherwise each be told to take the other's name, for ever.
+    """
+    return len(having) * 2 > len(read) or (len(having) * 2 == len(read) and next(iter(read)) in having)
 
 
 def _asked_for(data: Data) -> set[str]:

@@ -35,7 +35,8 @@ class Repair:
     codes: Mapping[str, str] = field(default_factory=dict)
 
     def keys(self, before: Translation | None = None) -> dict[str, Any]:
-        """Return it as keys of the study's language, on top of what is written there already."""
+        """Return it as keys of the study's language, on top of what is written there already of the same column."""
+        before = None if self.called else before
         words: dict[str, Any] = {} if before is None else before.model_dump(mode="json", exclude_none=True)
         if self.called:
             words["called"] = self.called

@@ -39,7 +39,7 @@ class AlgorithmPart(Part):
 
     kind: str
     """The algorithm's name."""
-    rounds: int = Field(default=10, ge=1)
+    rounds: int = Field(default=10, ge=1, le=1_000_000)
     """Exchanges between hub and sites."""
     min_sites: int | None = Field(default=None, ge=1)
     """Sites, of those that are asked, that must answer for a round to count; all of them where it is left out."""

@@ -19,6 +19,11 @@ from medfl.spec.study import VERSION, Study
 
 DEEPEST = 32
 """Levels of lists and tables; a study needs five, and recursion has its limits."""
+LARGEST = 64
+"""Bits of a number, as TOML wants of every reader; of much larger ones even the digits cannot be written."""
+_DOTTED = re.compile(
+    r"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}"""  # twice as deep as any table
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +164,31 @@ def data_of(text: str, source: str, what: str = "study") -> dict[str, Any]:
         If it is no TOML, with the line and what to write instead.
     """
     try:
-        data = tomllib.loads(text)
-        deep = _depth(data) > DEEPEST
+        # Looked for first: the reader's time grows with the square of the length of such a key.
+        deep = is_deep(text)
+        data = {} if deep else tomllib.loads(text)
+        deep = deep or _depth(data) > DEEPEST
     except ValueError as error:
         raise _syntax_error(str(error), text, source=source, kind=what) from None
     except RecursionError:
         deep = True
     if deep:
         raise SpecError("lists or tables are nested too deeply", where=source, remedy=f"nest {DEEPEST} at most")
+    if _has_large(data):
+        raise SpecError("a number is too large", where=source, remedy=f"write one of {LARGEST} bits at most")
     return data
+
+
+def is_deep(text: str) -> bool:
+    """Say whether a TOML text has a key of more parts than any table of a study is deep."""
+    return _DOTTED.search(text) is not None
+
+
+def _has_large(value: object) -> bool:
+    if isinstance(value, int):
+        return value.bit_length() > LARGEST
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_has_large, inner))
 
 
 def _depth(value: object) -> int:

@@ -113,7 +113,8 @@ def paired_test(
     variance of the mean is then s² (1/n + n_test/n_train) instead of s²/n (Nadeau & Bengio 2003, eq. 9).
     """
     ours, theirs = _by_seed(first, metric, scope), _by_seed(second, metric, scope)
-    seeds = sorted(ours.keys() & theirs.keys())
+    shared = ours.keys() & theirs.keys()
+    seeds = sorted(shared & _judged_alike(first, second))
     fixed = all(map(_has_one_split, (first[0], second[0])))
     result = Comparison(
         first=first[0].way,
@@ -123,8 +124,10 @@ def paired_test(
         test="paired t-test" if fixed else "corrected resampled t-test",
         n=len(seeds),
     )
-    if not seeds:
+    if not shared:
         return replace(result, reason="no two finished runs share a seed and have this metric")
+    if not seeds:
+        return replace(result, reason="a site was left out of one of them: they were not judged on the same patients")
     result = replace(
         result, first_mean=fmean(ours[seed] for seed in seeds), second_mean=fmean(theirs[seed] for seed in seeds)
     )
@@ -223,6 +226,12 @@ def _t_interval(values: Sequence[float], *, overlap: float) -> Estimate:
 
 def _standard_error(values: Sequence[float], overlap: float) -> float:
     return float(stdev(values) * (1.0 / len(values) + overlap) ** 0.5)
+
+
+def _judged_alike(first: Sequence[RunView], second: Sequence[RunView]) -> set[int]:
+    """Return the seeds of which both were judged without the same sites."""
+    ours, theirs = ({run.seed: run.dropped.keys() for run in runs} for runs in (first, second))
+    return {seed for seed in ours.keys() & theirs.keys() if ours[seed] == theirs[seed]}
 
 
 def _by_seed(runs: Sequence[RunView], metric: str, scope: Scope) -> Mapping[int, float]:

@@ -78,7 +78,7 @@ def test_all_that_an_example_would_do_is_said_in_french(name: str) -> None:
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        ("rounds = 0", "rounds doit être un nombre entier d’au moins 1"),
+        ("rounds = 0", "rounds doit être un nombre entier de 1 à"),
         ('rounds = 2\nmu = "a"', "mu n’est pas un paramètre de fedavg"),
     ],
 )

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from medfl.events import Event, PrivacySpent, RoundFinished, RunStopped, SiteDropped
-from medfl.hub.pages.happened import happened_page
+from medfl.hub.pages.happened import happened_page, with_logs
 from medfl.hub.pages.lasting import lasting
 from medfl.hub.pages.taking_part import presences
 from medfl.hub.pages.watching import POINTS, Courses, WatchPage, slim, watch_page
+from medfl.hub.told import Told
 from medfl.publish.figures import Line, Panel
 from medfl.publish.happening import KINDS, happening
 from medfl.publish.ways import Mark
@@ -178,6 +179,20 @@ def test_what_happened_is_chosen_by_kind_site_and_run(tmp_path: Path) -> None:
         assert happened_page(home, EXECUTION, site="hospital-01").found == 3
         assert happened_page(home, EXECUTION, run="none").found == 0
         assert happened_page(home, EXECUTION, page=99).page == 1
+
+
+def test_a_log_is_shown_to_who_may_read_it(tmp_path: Path) -> None:
+    """A site's lines tell of other studies, too."""
+    for name in ("hospital-01", "hospital-02"):
+        told = Told()
+        told.lines = [{"at": 1.0, "text": f"train at {name}"}]
+        told.keep(tmp_path, name)
+    with Home(tmp_path) as home:
+        home.journal.append(journal(1))
+        page = happened_page(home, EXECUTION)
+        assert page.logs == ()
+        assert [one.site for one in with_logs(page, home, lambda site: site == "hospital-02").logs] == ["hospital-02"]
+        assert len(with_logs(page, home, lambda site: True).logs) == 2
 
 
 def whole_of(run: RunView) -> ExecutionView:

@@ -120,6 +120,25 @@ def test_a_name_waits_longer_and_longer_whether_it_is_known_or_not(hub: Consorti
     assert hub.browser().sign_in("ada").status_code == 303
 
 
+def test_nobody_is_kept_out_by_somebody_who_guesses_without_a_pause(hub: Consortium) -> None:
+    """The address that guesses waits ever longer, and the owner of the name half a minute at most."""
+    hub.has("ada", Role.RESEARCHER)
+    thief, kept_out = replace(hub.browser(), address="198.51.100.9"), 0
+    for _ in range(120):
+        hub.clock.now += 10
+        thief.sign_in("ada", "wrong")
+    while hub.browser().sign_in("ada").status_code != 303:
+        hub.clock.now += 10
+        kept_out += 10
+    assert kept_out <= 30
+
+
+def test_a_name_that_nobody_has_is_not_written_down(hub: Consortium) -> None:
+    """It may be a password that was typed into the wrong field."""
+    hub.browser().sign_in("my secret passphrase", "x")
+    assert [entry.on for entry in hub.people.audit.read() if entry.verdict == "refused"] == ["an unknown name"]
+
+
 def test_an_address_waits_that_tries_many_names(hub: Consortium) -> None:
     hub.has("ada", Role.RESEARCHER)
     for number in range(20):

@@ -210,6 +210,16 @@ def test_who_is_in_no_group_is_not_let_in(both: Both) -> None:
     assert not both.hub.people.accounts.every()
 
 
+def test_who_is_in_no_group_any_more_loses_role_session_and_token(both: Both) -> None:
+    browser = both.browser()
+    both.there_and_back(browser)
+    assert browser.get("/").status_code == 200
+    both.institution.groups = ["others"]
+    assert "gives you no role at this hub" in both.there_and_back(both.browser()).text
+    assert browser.get("/").status_code == 303
+    assert both.hub.people.accounts.named("grace").roles == frozenset()
+
+
 def test_an_account_is_not_taken_over_by_its_name(both: Both) -> None:
     both.hub.has("grace", Role.ADMIN)
     answer = both.there_and_back(both.browser())
@@ -249,7 +259,7 @@ def _set(key: str, value: object) -> Callable[[Words], None]:
         (lambda claims: claims.update(iat=time.time() + 900), "expired"),
         (lambda claims: claims.pop("exp"), "how long it holds"),
         (_set("exp", "tomorrow"), "how long it holds"),
-        (_set("sub", ""), "no role at this hub"),
+        (_set("sub", ""), "does not say whose it is"),
     ],
 )
 def test_an_identity_that_is_not_meant_is_not_believed(change: Callable[[Words], None], told: str, both: Both) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from medfl.hub.pages.weather import last_words, log_of
@@ -68,7 +68,7 @@ class HappenedPage:
 def happened_page(
     home: Home, execution: str, *, kind: str = "", site: str = "", run: str = "", page: int = 1
 ) -> HappenedPage:
-    """Return what happened in an execution, as far as it was chosen.
+    """Return what happened in an execution, as far as it was chosen; without what sites tell of themselves.
 
     Raises
     ------
@@ -95,8 +95,12 @@ def happened_page(
         page=page,
         pages=pages,
         process=last_words(log_of(home, execution)),
-        logs=tuple(_logs(home, sites)),
     )
+
+
+def with_logs(page: HappenedPage, home: Home, reads: Callable[[str], bool]) -> HappenedPage:
+    """Return a page with the last lines of those sites whose logs may be read: they tell of other studies, too."""
+    return replace(page, logs=tuple(_logs(home, tuple(filter(reads, page.sites)))))
 
 
 def _every(home: Home, view: ExecutionView, run: str) -> list[Happening]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from medfl.errors import Complaint, PlanError
 from medfl.hub.pages.bench import Bench, Steers
 from medfl.hub.pages.drawn import Drawn
-from medfl.hub.pages.happened import HappenedPage, happened_page
-from medfl.hub.people.access import Who, may
+from medfl.hub.pages.happened import HappenedPage, happened_page, with_logs
+from medfl.hub.people.access import Asked, Who, may, reads_logs
 from medfl.hub.people.permits import Action, Actor, How
 from medfl.store.decisions import dropped
 from medfl.store.shelf import whole_execution
@@ -23,6 +25,23 @@ Why = Annotated[str, Form(max_length=LONGEST)]
 Site = Annotated[str, Form(max_length=200)]
 Chosen = Annotated[str, Query(max_length=200)]
 Number = Annotated[int, Query(ge=1, le=10**6)]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What of all that happened is asked for."""
+
+    kind: str
+    site: str
+    run: str
+    page: int
+
+
+def _filter(kind: Chosen = "", site: Chosen = "", run: Chosen = "", page: Number = 1) -> Filter:
+    return Filter(kind, site, run, page)
+
+
+Choice = Annotated[Filter, Depends(_filter)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +76,9 @@ def twin(bench: Bench) -> APIRouter:
     api = APIRouter()
 
     @api.get("/studies/{execution}/events", dependencies=[may(Action.SEE_STUDY)])
-    def events(
-        execution: str, kind: Chosen = "", site: Chosen = "", run: Chosen = "", page: Number = 1
-    ) -> HappenedPage:
+    def events(execution: str, asked: Choice, who: Who, access: Asked) -> HappenedPage:
         """Tell what happened in an execution, newest first."""
-        return happened_page(bench.home, execution, kind=kind, site=site, run=run, page=page)
+        return _happened(bench, execution, asked, partial(reads_logs, access, who))
 
     return api
 
@@ -71,10 +88,8 @@ def pages(bench: Bench, drawn: Drawn) -> APIRouter:
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
     @routes.get("/studies/{execution}/events", dependencies=[may(Action.SEE_STUDY)])
-    def events(
-        request: Request, execution: str, kind: Chosen = "", site: Chosen = "", run: Chosen = "", page: Number = 1
-    ) -> Response:
-        found = happened_page(bench.home, execution, kind=kind, site=site, run=run, page=page)
+    def events(request: Request, execution: str, asked: Choice, who: Who, access: Asked) -> Response:
+        found = _happened(bench, execution, asked, partial(reads_logs, access, who))
         return drawn.page(request, "events", found)
 
     @routes.get("/studies/{execution}/drop", dependencies=[may(Action.STEER_STUDY)])
@@ -99,6 +114,11 @@ def changes(bench: Bench, changing: Any) -> APIRouter:
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 
     return routes
+
+
+def _happened(bench: Bench, execution: str, asked: Filter, reads: Callable[[str], bool]) -> HappenedPage:
+    page = happened_page(bench.home, execution, kind=asked.kind, site=asked.site, run=asked.run, page=asked.page)
+    return with_logs(page, bench.home, reads)
 
 
 def drop_page(bench: Bench, execution: str, site: str) -> DropPage:

@@ -159,6 +159,11 @@ def declared(connection: HTTPConnection) -> None:
         )
 
 
+def reads_logs(access: Access, who: Actor, site: str) -> bool:
+    """Say whether somebody may read what a site tells of its work: who keeps the hub, and who speaks for the site."""
+    return access.allows(who, Action.SEE_SETTINGS) or site in who.sites
+
+
 def permits_of(dependant: Dependant | None) -> list[Permit]:
     """Return what a route declares."""
     if dependant is None:

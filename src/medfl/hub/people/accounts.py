@@ -198,7 +198,9 @@ class Accounts:
             if second:
                 database.execute("UPDATE accounts SET second = '', pending = '', step = 0 WHERE name = ?", (name,))
                 database.execute("DELETE FROM recovery WHERE account = ?", (name,))
-            database.execute("DELETE FROM sessions WHERE account = ?", (name,))
+            # A token that somebody else made for themselves meanwhile would outlive the new password.
+            for table in ("sessions", "tokens"):
+                database.execute(f"DELETE FROM {table} WHERE account = ?", (name,))  # noqa: S608 - one of these two
             return self._linked(database, name)
 
     def linked(self, token: str) -> Account:
@@ -259,14 +261,23 @@ class Accounts:
         Raises
         ------
         RefusedError
-            If the account is disabled, or the name is somebody else's.
+            If the account is disabled, the name is somebody else's, or the institution gives no role here any more.
         """
-        by = By(who.name, "provider", address)
+        account = self._provided(who, By(who.name, "provider", address))
+        if account is None or not account.roles:
+            raise RefusedError(
+                "your institution gives you no role at this hub",
+                where="sign-in",
+                remedy="ask an administrator of this hub which groups have one",
+            )
+        return account
+
+    def _provided(self, who: Identity, by: By) -> Account | None:
         with self._book.open() as database:
             query = f"SELECT {_COLUMNS} FROM accounts WHERE issuer = ? AND subject = ?"  # noqa: S608 - fixed
             row = database.execute(query, (who.issuer, who.subject)).fetchone()
             if row is None:
-                return self._first(database, who, by=by)
+                return self._first(database, who, by=by) if who.roles else None
             account = account_of(row)
             if account.disabled:
                 raise RefusedError("this account is disabled", where=account.name, remedy="ask an administrator")
@@ -277,6 +288,8 @@ class Accounts:
                 "UPDATE accounts SET title = ?, roles = ?, sites = ? WHERE name = ?",
                 (_title(who.title, account.name), _list(who.roles), _list(who.sites), account.name),
             )
+            for table in () if who.roles else ("sessions", "tokens"):
+                database.execute(f"DELETE FROM {table} WHERE account = ?", (account.name,))  # noqa: S608 - one of these
             return _named(database, account.name)
 
     def _first(self, database: sqlite3.Connection, who: Identity, *, by: By) -> Account:

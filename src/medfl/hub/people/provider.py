@@ -29,8 +29,8 @@ from medfl.hub.people.rules import Provider
 
 PATIENCE, HOLDS, KNOWN = 10.0, 600.0, 3600.0
 """Seconds for an answer of the provider, for somebody to sign in there, and for what is known of it."""
-AT_ONCE = 1000
-"""Sign-ins that are under way."""
+AT_ONCE, OF_ONE = 1000, 20
+"""Sign-ins that are under way, and those from one address."""
 LARGEST = 2**20
 """Bytes of the largest answer."""
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -39,6 +39,7 @@ LEEWAY = 60.0
 """Seconds by which the provider's clock may be off."""
 _KEYS = "jwks_uri"
 _ENDS = ("authorization_endpoint", "token_endpoint", _KEYS)
+_MAY_BE = frozenset({"userinfo_endpoint"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class Flow:
         What the identity carries, and what proves to the provider who began it.
     back, redirect
         Where somebody goes afterwards, and where the provider sends them.
-    until
-        When it is too late.
+    until, address
+        When it is too late, and from where it was begun.
     """
 
     browser: str
@@ -63,6 +64,7 @@ class Flow:
     back: str
     redirect: str
     until: float
+    address: str
 
 
 class ProviderSignIn:
@@ -89,7 +91,7 @@ class ProviderSignIn:
         self._flows: OrderedDict[str, Flow] = OrderedDict()
         self._known: tuple[float, Mapping[str, Any]] = (0.0, {})
 
-    def begin(self, *, browser: str, back: str, redirect: str) -> str:
+    def begin(self, *, browser: str, back: str, redirect: str, address: str) -> str:
         """Return where a browser goes to sign in.
 
         Raises
@@ -100,7 +102,11 @@ class ProviderSignIn:
         about = self._about()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         with self._turn:
-            self._flows[state] = Flow(browser, nonce, verifier, back, redirect, self._clock() + HOLDS)
+            # Whoever begins many gives up their own first, and not those of others.
+            own = [one for one, flow in self._flows.items() if flow.address == address]
+            for one in own[: max(0, len(own) + 1 - OF_ONE)]:
+                del self._flows[one]
+            self._flows[state] = Flow(browser, nonce, verifier, back, redirect, self._clock() + HOLDS, address)
             while len(self._flows) > AT_ONCE:
                 self._flows.popitem(last=False)
         challenge = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -202,11 +208,8 @@ class ProviderSignIn:
         told = claims.get(self._provider.claim, [])
         groups = {str(one) for one in ([told] if isinstance(told, str) else told if isinstance(told, list) else [])}
         roles = frozenset(role for group in groups for role in self._provider.roles.get(group, ()))
-        if not subject or not roles:
-            raise _refused(
-                "your institution gives you no role at this hub",
-                remedy="ask an administrator of this hub which groups have one",
-            )
+        if not subject:
+            raise _refused("the identity does not say whose it is")
         sites = frozenset(site for group in groups for site in self._provider.sites.get(group, ()))
         name = str(claims.get("preferred_username") or claims.get("email") or subject).lower()
         if not NAME.fullmatch(name):
@@ -228,7 +231,7 @@ class ProviderSignIn:
         found = self._asked("GET", f"{self._provider.issuer}/.well-known/openid-configuration")
         if str(found.get("issuer", "")).rstrip("/") != self._provider.issuer:
             raise _wrong("it says that it is another issuer", str(found.get("issuer", ""))[:80])
-        for end in _ENDS:
+        for end in (*_ENDS, *_MAY_BE & found.keys()):
             parts = urlsplit(str(found.get(end, "")))
             if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
                 raise _wrong(f"its {end} is not reached by https", str(found.get(end, ""))[:80])

@@ -1,7 +1,8 @@
 """How somebody comes in: name, password and code are right all together, or nothing is said of which was wrong.
 
 An unknown name costs the same work as a known one. Who fails again and again waits: an address as in
-:mod:`medfl.hub.pace`, and a name ever longer, whether there is such an account or not.
+:mod:`medfl.hub.pace`, and a name, whether there is such an account or not: ever longer from the address that fails, and
+for a moment from everywhere, so that nobody keeps the owner of a name out by guessing at it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from medfl.hub.people.sessions import PeopleSessions
 
 FREE = 5
 """Failures of one name in a row before it has to wait."""
-FIRST, LONGEST = 15.0, 900.0
-"""Seconds that it waits then; twice as long after each further failure, up to a quarter of an hour. No name is locked
-for good: that would let anybody keep anybody out."""
+FIRST, LONGEST, EVERYWHERE = 15.0, 900.0, 30.0
+"""Seconds that it waits then; twice as long after each further failure, up to a quarter of an hour at the address that
+failed, and to half a minute at all others. No name is locked for good: that would let anybody keep anybody out."""
 FORGOTTEN = 86400.0
 """Seconds after which failures are forgotten."""
 
@@ -65,19 +66,21 @@ class SignIn:
         """
         name = given.name.strip().lower()[:80]
         # Counted before it is looked at, so that many at the same moment are no more guesses than one after another.
-        wait = self._pace.wait(address) or self._waits(name)
+        wait = self._pace.wait(address) or self._waits(name, address)
         if wait > 0:
             # Not in the audit log: whoever knocks a thousand times a second must not fill the disk.
             raise _too_often(wait)
         if not self._right(name, given):
             self._pace.refused(address)
-            self._audit.note(By("", "session", address), "sign-in", name, verdict="refused", why="not right")
+            # A name that nobody has may be a password, typed into the wrong field.
+            who = name if self._is_known(name) else "an unknown name"
+            self._audit.note(By("", "session", address), "sign-in", who, verdict="refused", why="not right")
             raise RefusedError(
                 "name, password or code is not right",
                 where="sign-in",
                 remedy="try again; a code is asked for only from who has set up a second factor",
             )
-        self._forgive(name)
+        self._forgive(name, address)
         self._audit.note(By(name, "session", address), "sign-in", name)
         return self._sessions.begin(name, address=address, agent=agent)
 
@@ -122,23 +125,34 @@ class SignIn:
         query = "DELETE FROM recovery WHERE account = ? AND hash = ?"
         return database.execute(query, (name, paper_hash(code))).rowcount == 1
 
-    def _waits(self, name: str) -> float:
+    def _is_known(self, name: str) -> bool:
+        with self._book.reading() as database:
+            return database.execute("SELECT 1 FROM accounts WHERE name = ?", (name,)).fetchone() is not None
+
+    def _waits(self, name: str, address: str) -> float:
         """Return the seconds that a name has to wait; where it need not, count an attempt as if it had failed."""
-        now, who = self._book.clock(), digest(name)
+        now, longest = self._book.clock(), _counted(name, address)
         with self._book.open() as database:
             database.execute("DELETE FROM attempts WHERE until < ?", (now - FORGOTTEN,))
             query = "SELECT failures, until FROM attempts WHERE who = ?"
-            failures, until = database.execute(query, (who,)).fetchone() or (0, now)
-            if until > now:
-                return float(until) - now
-            failures += 1
-            wait = min(LONGEST, FIRST * 2.0 ** min(failures - FREE, 20)) if failures >= FREE else 0.0
-            database.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)", (who, failures, now + wait))
+            kept = {who: database.execute(query, (who,)).fetchone() or (0, now) for who in longest}
+            wait = max(float(until) - now for _, until in kept.values())
+            if wait > 0:
+                return wait
+            for who, (failures, _) in kept.items():
+                doubled = FIRST * 2.0 ** min(failures + 1 - FREE, 20)
+                after = min(longest[who], doubled) if failures + 1 >= FREE else 0.0
+                database.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)", (who, failures + 1, now + after))
         return 0.0
 
-    def _forgive(self, name: str) -> None:
+    def _forgive(self, name: str, address: str) -> None:
         with self._book.open() as database:
-            database.execute("DELETE FROM attempts WHERE who = ?", (digest(name),))
+            database.executemany("DELETE FROM attempts WHERE who = ?", [(who,) for who in _counted(name, address)])
+
+
+def _counted(name: str, address: str) -> dict[str, float]:
+    """Return what an attempt is counted by, and how long each may have to wait."""
+    return {digest(f"{name}\n{address}"): LONGEST, digest(name): EVERYWHERE}
 
 
 def _too_often(wait: float) -> RefusedError:

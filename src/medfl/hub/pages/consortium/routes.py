@@ -25,7 +25,7 @@ from medfl.hub.pages.consortium.sites import (
 )
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import moment_of
-from medfl.hub.people.access import Access, Asked, Who, may
+from medfl.hub.people.access import Asked, Who, may, reads_logs
 from medfl.hub.people.permits import Action, Actor
 from medfl.hub.place import HubPlace
 
@@ -46,7 +46,7 @@ def twins(bench: Bench, hub: HubPlace) -> APIRouter:
     @api.get("/sites/{site}", dependencies=[may(Action.SEE_SITES)])
     def site(site: str, who: Who, access: Asked) -> SitePage:
         """Tell how a site is, and what it tells of its data sets."""
-        return site_page(hub, site, log=_reads_logs(who, access, site))
+        return site_page(hub, site, log=reads_logs(access, who, site))
 
     @api.get("/queue", dependencies=[may(Action.SEE_QUEUE)])
     def queue(who: Who, access: Asked) -> QueuePage:
@@ -75,7 +75,7 @@ def pages(bench: Bench, hub: HubPlace, drawn: Drawn) -> APIRouter:
 
     @routes.get("/sites/{site}", dependencies=[may(Action.SEE_SITES)])
     def site(request: Request, site: str, who: Who, access: Asked) -> Response:
-        return drawn.page(request, "site", site_page(hub, site, log=_reads_logs(who, access, site)))
+        return drawn.page(request, "site", site_page(hub, site, log=reads_logs(access, who, site)))
 
     @routes.get("/queue", dependencies=[may(Action.SEE_QUEUE)])
     def queue(request: Request, who: Who, access: Asked) -> Response:
@@ -126,7 +126,7 @@ def changes(hub: HubPlace, drawn: Drawn, changing: Callable[..., object]) -> API
         try:
             record = revoked(hub, site, typed=name)
         except MedflError as error:
-            page = site_page(hub, site, log=_reads_logs(who, access, site), wrong=_sentence(error))
+            page = site_page(hub, site, log=reads_logs(access, who, site), wrong=_sentence(error))
             return drawn.page(request, "site", page, status=400)
         log.warning("%s revoked site %s", _name(who), record.name)
         return RedirectResponse("/sites", status_code=303)
@@ -142,11 +142,6 @@ def changes(hub: HubPlace, drawn: Drawn, changing: Callable[..., object]) -> API
         return RedirectResponse(f"/studies/{execution}/launch", status_code=303)
 
     return routes
-
-
-def _reads_logs(who: Actor, access: Access, site: str) -> bool:
-    """Say whether somebody may read what a site tells of its work: who keeps the hub, and who speaks for the site."""
-    return access.allows(who, Action.SEE_SETTINGS) or site in who.sites
 
 
 def _sentence(error: MedflError) -> str:

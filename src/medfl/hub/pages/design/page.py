@@ -120,4 +120,5 @@ def title_of(text: str) -> str:
 
 def _title(tables: Mapping[str, Any]) -> str:
     info = tables.get("study")
-    return str(info.get("name", "")) if isinstance(info, Mapping) else ""
+    name = info.get("name") if isinstance(info, Mapping) else None
+    return name if isinstance(name, str) else ""

@@ -94,7 +94,9 @@ def providing(people: People, drawn: Drawn) -> APIRouter:
         if people.provider is None or not isinstance(entrance, PeopleEntrance):
             raise NotFoundError("no institution signs people in here", remedy=f"sign in at {SIGN_IN}")
         redirect = f"https://{request.url.netloc}/sign-in/back"
-        there = people.provider.begin(browser=entrance.before(request), back=safe_next(next), redirect=redirect)
+        there = people.provider.begin(
+            browser=entrance.before(request), back=safe_next(next), redirect=redirect, address=by_address(request)
+        )
         return _before(request, entrance, RedirectResponse(there, status_code=303))
 
     @routes.get("/sign-in/back", dependencies=[may(Action.SIGN_IN)])
@@ -102,8 +104,8 @@ def providing(people: People, drawn: Drawn) -> APIRouter:
         if people.provider is None:
             raise NotFoundError("no institution signs people in here", remedy=f"sign in at {SIGN_IN}")
         address = by_address(request)
+        people.sign_in.require_patience(address)
         try:
-            people.sign_in.require_patience(address)
             browser = request.cookies.get(BEFORE, "")
             identity, back = people.provider.end(dict(request.query_params), browser=browser)
             account = people.accounts.provided(identity, address=address)

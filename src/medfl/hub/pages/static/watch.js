@@ -7,7 +7,7 @@ document.addEventListener("htmx:wsOpen", () => { lost.hidden = true; });
 
 // Within one course the day is plain: what happened is told to the second.
 function to_the_second(root) {
-  const spelled = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" });
+  const spelled = new Intl.DateTimeFormat(LOCALE, { timeStyle: "medium" });
   for (const time of root.querySelectorAll(".happened time[datetime]")) time.textContent = spelled.format(new Date(time.dateTime));
 }
 to_the_second(document);
