@@ -107,9 +107,7 @@ VALUES = [
     Case(
         "[algorithm]\nrounds = true", "6 [algorithm] rounds", "must be a whole number", "true", "rounds = 10, which is"
     ),
-    Case(
-        "[algorithm]\nrounds = 0", "6 [algorithm] rounds", "a whole number from 1 to", "0", "rounds = 10, which is"
-    ),
+    Case("[algorithm]\nrounds = 0", "6 [algorithm] rounds", "a whole number from 1 to", "0", "rounds = 10, which is"),
     Case("[algorithm]\nfraction = 0.0", "6 [algorithm] fraction", "above 0 and of at most 1", "0.0", "leave it out"),
     Case("[algorithm]\nfraction = 1.5", "6 [algorithm] fraction", "above 0 and of at most 1", "1.5", "leave it out"),
     Case(
