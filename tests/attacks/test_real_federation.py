@@ -138,7 +138,12 @@ def test_no_secret_is_in_a_log_or_an_output(federation: Federation) -> None:
         secrets[str(path)] = _core(path.read_bytes())
     texts = [path for home in homes for path in home.rglob("*") if path.is_file() and path not in keys]
     for path in (*texts, *federation.outputs):
-        body = path.read_bytes()
+        try:
+            body = path.read_bytes()
+        except FileNotFoundError:
+            # The hub and its sites go on; what is half written is looked at under the name that it takes.
+            assert path.name.endswith((".draft", "-wal", "-shm", "-journal")), path
+            continue
         for name, secret in secrets.items():
             assert secret.encode("latin-1") not in body, f"{name} is in {path}"
 

@@ -265,11 +265,8 @@ class Accounts:
         """
         account = self._provided(who, By(who.name, "provider", address))
         if account is None or not account.roles:
-            raise RefusedError(
-                "your institution gives you no role at this hub",
-                where="sign-in",
-                remedy="ask an administrator of this hub which groups have one",
-            )
+            remedy = "ask an administrator of this hub which groups have one"
+            raise RefusedError("your institution gives you no role at this hub", where="sign-in", remedy=remedy)
         return account
 
     def _provided(self, who: Identity, by: By) -> Account | None:
