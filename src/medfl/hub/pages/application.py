@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -79,27 +79,10 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
         dependencies=[Depends(declared)],
     )
     app.state.access = access
-    app.include_router(twins(bench, every, drafts), prefix=API, responses=dict(ERRORS))
-    app.include_router(pages(bench, every, drafts, drawn))
-    app.include_router(downloads(bench))
-    app.include_router(documents(bench))
-    app.include_router(taken.files(bench))
-    app.include_router(taken.twin(bench), prefix=API, responses=dict(ERRORS))
-    app.include_router(changes(bench, drawn))
-    app.include_router(sockets(lives))
-    app.include_router(steered.twin(bench), prefix=API, responses=dict(ERRORS))
-    app.include_router(steered.pages(bench, drawn))
-    app.include_router(steered.changes(bench, Depends(changing)))
-    app.include_router(design.twin(bench, drafts), prefix=API, responses=dict(ERRORS))
-    app.include_router(design.page(bench, drafts, drawn))
-    app.include_router(uploads(drafts, drawn, Depends(changing)))
-    app.include_router(design.edits(bench, drafts, drawn, Depends(changing)))
-    app.include_router(sent_tables(bench, drafts, Depends(changing)))
-    app.include_router(choosing(Depends(changing)))
-    if hub is not None:
-        app.include_router(consortium.twins(bench, hub), prefix=API, responses=dict(ERRORS))
-        app.include_router(consortium.pages(bench, hub, drawn))
-        app.include_router(consortium.changes(hub, drawn, changing))
+    for router in _twins(bench, every, drafts):
+        app.include_router(router, prefix=API, responses=dict(ERRORS))
+    for router in (*_pages(bench, every, drafts, drawn), sockets(lives)):
+        app.include_router(router)
     for room in rooms:
         for router in room(drawn):
             app.include_router(router)
@@ -108,6 +91,36 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     Faults(drawn).tell_of(app)
     app.user_middleware += [Middleware(Reading), guard]
     return app
+
+
+def _twins(bench: Bench, every: Everything, drafts: Drafts) -> Iterator[APIRouter]:
+    """Yield what programs are given."""
+    yield twins(bench, every, drafts)
+    yield taken.twin(bench)
+    yield steered.twin(bench)
+    yield design.twin(bench, drafts)
+    if bench.hub is not None:
+        yield consortium.twins(bench, bench.hub)
+
+
+def _pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> Iterator[APIRouter]:
+    """Yield what people are shown, and what changes something."""
+    guarded = Depends(changing)
+    yield pages(bench, every, drafts, drawn)
+    yield downloads(bench)
+    yield documents(bench)
+    yield taken.files(bench)
+    yield changes(bench, drawn)
+    yield steered.pages(bench, drawn)
+    yield steered.changes(bench, guarded)
+    yield design.page(bench, drafts, drawn)
+    yield uploads(drafts, drawn, guarded)
+    yield design.edits(bench, drafts, drawn, guarded)
+    yield sent_tables(bench, drafts, guarded)
+    yield choosing(guarded)
+    if bench.hub is not None:
+        yield consortium.pages(bench, bench.hub, drawn)
+        yield consortium.changes(bench.hub, drawn, changing)
 
 
 async def _palette(request: Request) -> Response:
