@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated
 
@@ -173,6 +174,14 @@ def own(people: People, drawn: Drawn) -> APIRouter:
         said = "From now on you are asked for a code, too."
         return shown(request, replace(who, barred=""), codes=tuple(codes), said=said)
 
+    _sessions_and_tokens(routes, people, shown)
+    return routes
+
+
+def _sessions_and_tokens(routes: APIRouter, people: People, shown: Callable[..., Response]) -> None:
+    """Add what changes by which one is known: sessions, and tokens of programs."""
+    changed = [Depends(changing), may(Action.CHANGE_ACCOUNT)]
+
     @routes.post("/account/sessions/end", dependencies=changed)
     def end(request: Request, who: Who, session: Word = "") -> Response:
         people.audit.note(by(who, request), "end-session", session[:16] or "all others")
@@ -195,8 +204,6 @@ def own(people: People, drawn: Drawn) -> APIRouter:
     def revoke(request: Request, who: Who, token: Word = "") -> Response:
         people.tokens.revoke(who.name, token, by=by(who, request))
         return RedirectResponse("/account", status_code=303)
-
-    return routes
 
 
 def entered(people: People, request: Request, secret: str, back: str) -> Response:
