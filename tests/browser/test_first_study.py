@@ -125,7 +125,7 @@ def test_changes_faster_than_their_answers_are_all_shown(page: Page) -> None:
 def test_a_change_before_the_page_listens_is_not_lost(page: Page) -> None:
     page.goto("/new")
     held = list[Route]()
-    page.route("**/static/medfl.js", lambda route: held.append(route))  # noqa: PLW0108 (it wants a function)
+    page.route("**/static/medfl.js", lambda route: held.append(route))
     page.get_by_role("button", name="Begin").click(no_wait_after=True)
     page.locator('[id="algorithm.kind"]').select_option("fedyogi")
     page.get_by_role("tab", name="Spec").click()
