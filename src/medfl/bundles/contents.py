@@ -126,7 +126,7 @@ def _told(view: ExecutionView) -> Iterator[Piece]:
     yield Piece.of("tripod-ai.md", "TRIPOD+AI: where each item is answered, and what its author has to add",
                    as_markdown(checklist(view)))  # fmt: skip
     run = described(view)
-    paragraphs = methods(view.spec, setting_of(run) if run else None)
+    paragraphs = methods(view.spec, setting_of(run, among=view.every) if run else None)
     text = "# Methods\n\n" + "\n\n".join(f"**{one.title}.** {one.text}" for one in paragraphs) + "\n"
     yield Piece.of("methods.md", "The methods section, as text", text)
 
