@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from medfl.deploying import Chosen
     from medfl.site.sources import Tables
     from medfl.spec.study import Study
@@ -73,7 +75,7 @@ class Results:
         return as_html(results(self.view))
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - one for each thing that a study does not say
     study: Study | str | Path,
     tables: Tables | None = None,
     *,
@@ -81,6 +83,7 @@ def simulate(
     engine: Chosen = "in-process",
     arm: str | None = None,
     policy: str | Path | None = None,
+    left_out: Mapping[tuple[str, int], Mapping[str, int]] | None = None,
     progress: bool = True,
 ) -> Results:
     """Carry out a study on this machine: every arm, every repeat, every baseline.
@@ -103,6 +106,10 @@ def simulate(
         The one arm to run, without baselines.
     policy
         File of the policy of every site that has none of its own, as ``medfl policy init`` writes one.
+    left_out
+        Sites that are not asked any more from some round on, as when somebody left them out by hand of a study that is
+        repeated: by arm (or baseline) and seed, the first round without each site; 0 for one that never takes part.
+        ``{("fedavg", 7): {"north": 3}}``.
     progress
         Whether to show a progress bar, on a terminal or in a notebook.
 
@@ -113,7 +120,9 @@ def simulate(
     """
     from medfl.execution import carry_on, lay_down
     from medfl.inspection import opened
+    from medfl.left_out import leave_out, require_possible
     from medfl.publish.terminal import progress as shown
+    from medfl.run.plan import compile
     from medfl.site.sources import Sources
     from medfl.spec.placing import placing
     from medfl.spec.reading import text_of
@@ -126,7 +135,10 @@ def simulate(
     asked, base = opened(study)
     sources = Sources(base, place.folder / "sites", tables, None if policy is None else Path(policy))
     with placing(study):
+        if left_out:
+            require_possible(compile(asked), left_out, lambda arm: tuple(sources.sites(arm)))
         execution = lay_down(asked, place, sources=sources, engine=engine, arm=arm)
+        leave_out(place, execution, left_out or {})
         if not isinstance(study, Study):
             keep_written(place, execution, text_of(Path(study), "study"))
         with shown(whole_execution(place, execution)) if progress else nullcontext() as display:

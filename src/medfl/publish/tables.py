@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from types import MappingProxyType
 
+from medfl.publish.dropped import missing_from
 from medfl.publish.parts import costs
 from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, fine_tuned, ways
 from medfl.publish.wording import (
@@ -15,6 +16,7 @@ from medfl.publish.wording import (
     interval,
     label,
     limits_of,
+    listed,
     number,
     percent,
     sentence,
@@ -249,7 +251,10 @@ def results(execution: ExecutionView) -> ResultTable | None:
     return ResultTable(
         metrics=metrics,
         heads=tuple(map(label, metrics)),
-        together=tuple(ResultGroup(title, note, tuple(lines[scope, ""])) for scope, title, note in together),
+        together=tuple(
+            ResultGroup(title, f"{note}{_without(execution)}", tuple(lines[scope, ""]))
+            for scope, title, note in together
+        ),
         sites=tuple(ResultGroup(site, _rows_note(views[site]), tuple(lines["site", site])) for site in sites),
         crowded=len(sites) > CROWD,
     )
@@ -294,6 +299,20 @@ def importances(execution: ExecutionView) -> tuple[tuple[Mark, ...], tuple[tuple
 
 def _sites(execution: ExecutionView) -> Mapping[str, SiteView]:
     return {name: site for run in (*execution.baselines, *execution.runs) for name, site in run.sites.items()}
+
+
+def _without(execution: ExecutionView) -> str:
+    """Say which ways of learning were not judged at all sites, because some were left out by hand."""
+    judged = [way for way in ways(execution) if way.finished]
+    told: dict[str, list[str]] = {}
+    for way in judged:
+        if missing := missing_from(way.finished):
+            told.setdefault(missing, []).append(way.mark.label)
+    parts = [
+        f"without {missing}" if len(labels) == len(judged) else f"{listed(labels)} without {missing}"
+        for missing, labels in told.items()
+    ]
+    return "".join(f"; {part}" for part in parts)
 
 
 def _rows_note(site: SiteView) -> str:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal
 
+from medfl.publish.dropped import said_of_dropped
 from medfl.publish.glance import glance
 from medfl.publish.methods import arms_of, setting_of
 from medfl.publish.tables import classes_of, cohort, described, results
@@ -195,7 +196,7 @@ def _of_the_data(view: ExecutionView, spec: Mapping[str, Any], run: RunView | No
         yield "6a", f"{sites[0].upper()}{sites[1:]}."
         yield "6b", _left_out(out)
         yield "10", f"{whole(rows)} rows; by site and outcome in the table."
-        yield "20a", "Rows found, left out, used for training and kept for testing, with the outcome, by site."
+        yield "20a", " ".join((_FLOW, *said_of_dropped(view.every)))
         yield "20b", "Rows, outcomes and missing values by site."
         yield (
             "20c",
@@ -250,6 +251,9 @@ def _of_the_analysis(view: ExecutionView, each: Mapping[str, Mapping[str, Any]])
     yield "18f", "Script and text of the study are in its bundle; MEDfl is open source (Apache 2.0)."
     yield "22", "Weights, columns and preprocessing of each model, by their digests."
     yield "27a", "Missing values are filled as in training, and a table that lacks a column is refused."
+
+
+_FLOW = "Rows found, left out, used for training and kept for testing, with the outcome, by site."
 
 
 def _left_out(rows: int) -> str:

@@ -1,12 +1,14 @@
 """What people decided about an execution that somebody else carries out: who stopped it and why, who is left out of it.
 
-Files beside the journal. Whoever carries the execution out reads them, acts, and has the journal say so.
+Or who is to be left out at which round, because it was so in the study that is repeated. Files beside the journal.
+Whoever carries the execution out reads them, acts, and has the journal say so.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from medfl.errors import StoreError
-from medfl.events import Drop
+from medfl.events import Drop, SiteDropped
 from medfl.store.home import Home
 from medfl.store.trouble import no_access
 
@@ -81,6 +83,33 @@ def dropped(home: Home, execution: str) -> tuple[Drop, ...]:
     try:
         return tuple(Drop(**{key: str(words[key]) for key in ("site", "by", "why", "decided")}) for words in said or ())
     except (TypeError, KeyError) as error:
+        raise _unreadable(path) from error
+
+
+def foresee(home: Home, execution: str, drops: Iterable[SiteDropped]) -> None:
+    """Write down which sites the runs of an execution will leave out, each from a round of its own on.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    _write(_file(home, "repeats", execution, "json"), [asdict(one) for one in drops])
+
+
+def foreseen(home: Home, execution: str) -> tuple[SiteDropped, ...]:
+    """Return which sites the runs of an execution will leave out; none where it repeats nothing.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read: to go on as if nothing were would ask a site that was left out.
+    """
+    path = _file(home, "repeats", execution, "json")
+    said = _read(path)
+    try:
+        return tuple(SiteDropped(**words) for words in said or ())
+    except TypeError as error:
         raise _unreadable(path) from error
 
 
