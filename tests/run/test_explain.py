@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from medfl.errors import DataError
@@ -67,6 +68,19 @@ freeze = "all-but-head"
 
 def test_what_each_site_does_after_the_last_round(edited: Callable[..., Path]) -> None:
     held("fine-tuned", text(inspect(edited(more=TUNED)).sections))
+
+
+def test_how_files_are_written_is_told_where_it_is_not_plain(edited: Callable[..., Path]) -> None:
+    study = edited()
+    frame = pd.read_csv(study.parent / "west.csv")
+    frame.to_csv(study.parent / "west.csv", index=False, sep=";", decimal=",")
+    sections = inspect(study).sections
+    german = {one.title: one.sentences for one in sections}
+    assert german["How the files are written"] == (
+        "west: Cells are separated by semicolons.",
+        "west: Decimals are written with a comma: 12,5 is read as twelve and a half.",
+    )
+    assert sections[2].title == "How the files are written"
 
 
 def test_twenty_simulated_sites() -> None:

@@ -100,6 +100,16 @@ def test_what_does_not_fit_is_repaired_by_clicks(visitor: Visitor, differing: Pa
     assert "nothing is suggested there any more" in change(visitor, name, "repair")
 
 
+def test_how_a_file_is_written_is_told(visitor: Visitor, differing: Path) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8"))
+    assert "Decimals are written" not in visitor.client.get(f"/drafts/{name}").text
+    frame = pd.read_csv(differing.parent / "west.csv")
+    frame.to_csv(differing.parent / "west.csv", index=False, sep=";", decimal=",")
+    assert "12,5 is read as twelve and a half" in visitor.client.get(f"/drafts/{name}").text
+    (west,) = [one for one in twin(visitor, name)["tables"]["every"] if one["site"] == "west"]
+    assert west["written"][0] == "Cells are separated by semicolons."
+
+
 def test_how_a_column_is_read_is_edited_key_by_key(visitor: Visitor, differing: Path) -> None:
     name = begun(visitor, differing.read_text(encoding="utf-8"))
     change(visitor, name, "harmonise", site="west", key="called", value="dose")

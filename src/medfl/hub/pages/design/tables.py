@@ -69,6 +69,8 @@ class TableShown:
         Why there is none.
     spare
         Columns that are read as they are, and may be read otherwise.
+    written
+        How its file is written, in sentences, where that is not plain.
     """
 
     site: str
@@ -78,6 +80,7 @@ class TableShown:
     outcome: tuple[tuple[str, int | None], ...] = ()
     missing: Complaint | None = None
     spare: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +241,7 @@ def _shown(data: Data, known: Known) -> Iterator[TableShown]:
             others=table.names,
             outcome=tuple((text, target.counts.get(text)) for text in target.categories) if target else (),
             spare=tuple(name for name in (data.features or table.every) if name not in taken),
+            written=table.written,
         )
 
 
