@@ -242,6 +242,30 @@ def test_whom_a_round_asks_is_told(tiny: Path, edited: Callable[..., Path]) -> N
     assert "Each round asks 0.6 of the sites, 2 at least, drawn anew" in told(kind="fedavg", fraction=0.6, min_sites=2)
 
 
+def test_who_may_drop_out_is_told_once_and_alike(edited: Callable[..., Path]) -> None:
+    whole = text(inspect(edited()).sections)
+    assert "drop out" not in whole
+    assert "only their sum over all sites." in whole
+    assert "Every site must answer in every round" in whole
+    few = text(inspect(edited(("rounds = 4", "rounds = 4\nmin_sites = 2"))).sections)
+    assert "the 3 sites that a round asks: each of them must answer" in few
+    assert "A round counts when 3 sites answer." in few
+    assert "drop out" not in few
+    unknown = told(kind="fedavg", min_sites=2)
+    assert "A round counts when 2 sites answer." in unknown
+
+
+def test_more_sites_than_a_secure_sum_needs_may_be_asked_for() -> None:
+    def said(least: int) -> str:
+        asked = {"data": {"target": "sick", "simulate": {"sites": 10}}, "algorithm": {"min_sites": least}}
+        study = Study.model_validate({"study": {"name": "ten"}, "model": "logistic", "training": {}, **asked})
+        return text(inspect(study, table(300, seed=5)).sections)
+
+    assert "as long as 7 of 10 stay" in said(2)
+    assert "A round counts when 7 sites answer." in said(2)
+    assert "as long as 9 of 10 stay" in said(9)
+
+
 def test_the_options_of_a_network_of_ones_own_are_told() -> None:
     asked = study(model={"kind": "torch", "name": "mine", "options": {"width": 8}})
     assert "Your PyTorch module 'mine' (width 8)" in text(explain(asked, compile(asked)))

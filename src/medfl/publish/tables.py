@@ -10,11 +10,11 @@ from types import MappingProxyType
 from medfl.publish.parts import costs
 from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, fine_tuned, ways
 from medfl.publish.wording import (
+    are_equal,
     counted,
     difference,
-    interval,
+    in_brackets,
     label,
-    limits_of,
     number,
     percent,
     sentence,
@@ -312,5 +312,5 @@ def _cells(row: Row, metrics: Sequence[str]) -> Iterator[Cell]:
 
 
 def _cell(estimate: Estimate, metric: str) -> Cell:
-    limits = limits_of(estimate, metric=metric)
-    return Cell(number(estimate.mean, metric=metric), interval(*limits, metric=metric) if limits else "")
+    behind = "all equal" if are_equal(estimate) else in_brackets(estimate, metric=metric)
+    return Cell(number(estimate.mean, metric=metric), behind)
