@@ -11,11 +11,11 @@ from medfl.publish.policies import held_back
 from medfl.publish.verdicts import apart, margin_verdicts, verdicts
 from medfl.publish.ways import Mark, Way, arms, ways
 from medfl.publish.wording import (
+    EQUAL,
     counted,
+    in_brackets,
     in_sentence,
-    interval,
     label,
-    limits_of,
     listed,
     metric_of,
     number,
@@ -82,8 +82,8 @@ def _tiles(judged: Sequence[Way], metric: str) -> Iterator[Tile]:
         if way.mark.role == "local-only":
             yield from _range_tile(way, metric)
         elif pooled := across(way.finished, metric):
-            limits = limits_of(pooled, metric=metric)
-            note = f"95 %: {interval(*limits, metric=metric)}" if limits else "one run, no interval"
+            known = in_brackets(pooled, metric=metric)
+            note = EQUAL if known == EQUAL else f"95 %: {known}" if known else "one run, no interval"
             note += f", without {missing}" if (missing := missing_from(way.finished)) else ""
             yield Tile(way.mark, _titled(way.mark), number(pooled.mean, metric=metric), note)
 

@@ -11,11 +11,11 @@ from medfl.publish.dropped import missing_from
 from medfl.publish.parts import costs
 from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, fine_tuned, ways
 from medfl.publish.wording import (
+    are_equal,
     counted,
     difference,
-    interval,
+    in_brackets,
     label,
-    limits_of,
     listed,
     number,
     percent,
@@ -331,5 +331,5 @@ def _cells(row: Row, metrics: Sequence[str]) -> Iterator[Cell]:
 
 
 def _cell(estimate: Estimate, metric: str) -> Cell:
-    limits = limits_of(estimate, metric=metric)
-    return Cell(number(estimate.mean, metric=metric), interval(*limits, metric=metric) if limits else "")
+    behind = "all equal" if are_equal(estimate) else in_brackets(estimate, metric=metric)
+    return Cell(number(estimate.mean, metric=metric), behind)

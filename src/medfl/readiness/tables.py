@@ -65,12 +65,15 @@ class SeenTable:
         How many; None where not told.
     whole
         Whether there are no other columns.
+    written
+        How its file is written, where that is not plain.
     """
 
     columns: Mapping[str, Seen]
     names: tuple[str, ...] = ()
     rows: int | None = None
     whole: bool = True
+    written: tuple[str, ...] = ()
 
     @property
     def every(self) -> tuple[str, ...]:

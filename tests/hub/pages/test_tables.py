@@ -100,6 +100,16 @@ def test_what_does_not_fit_is_repaired_by_clicks(visitor: Visitor, differing: Pa
     assert "nothing is suggested there any more" in change(visitor, name, "repair")
 
 
+def test_how_a_file_is_written_is_told(visitor: Visitor, differing: Path) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8"))
+    assert "Decimals are written" not in visitor.client.get(f"/drafts/{name}").text
+    frame = pd.read_csv(differing.parent / "west.csv")
+    frame.to_csv(differing.parent / "west.csv", index=False, sep=";", decimal=",")
+    assert "12,5 is read as twelve and a half" in visitor.client.get(f"/drafts/{name}").text
+    (west,) = [one for one in twin(visitor, name)["tables"]["every"] if one["site"] == "west"]
+    assert west["written"][0] == "Cells are separated by semicolons."
+
+
 def test_how_a_column_is_read_is_edited_key_by_key(visitor: Visitor, differing: Path) -> None:
     name = begun(visitor, differing.read_text(encoding="utf-8"))
     change(visitor, name, "harmonise", site="west", key="called", value="dose")
@@ -163,8 +173,45 @@ def test_what_cannot_be_kept_is_refused(
     answer = visitor.client.post(f"/drafts/{name}/upload", data=said, files={"table": (file, body)})
     assert answer.status_code == 400
     assert says in answer.text
+    assert f'href="/drafts/{name}"' in answer.text or f'action="/drafts/{name}/upload"' in answer.text
+    assert visitor.client.get(f"/drafts/{name}/upload").url.path == f"/drafts/{name}"
     folder = visitor.carries.home.folder / "tables"
     assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_a_table_that_the_draft_does_not_take_is_not_kept_and_told_in_the_draft(visitor: Visitor) -> None:
+    name = begun(visitor, starting_text(OWN_TABLE))
+    said = {"csrf": visitor.token, "revision": "99", "site": "north"}
+    page = visitor.client.post(f"/drafts/{name}/upload", data=said, files={"table": ("a.csv", b"a,b\n1,2\n")})
+    assert page.status_code == 400
+    assert re.search(r'id="said"[^>]*><div class="box alarm"><p><b>', page.text)
+    assert 'id="step-data"' in page.text
+    assert list((visitor.carries.home.folder / "tables").iterdir()) == []
+
+
+def test_a_name_with_accents_stays_readable(visitor: Visitor) -> None:
+    name = begun(visitor, starting_text(OWN_TABLE))
+    said = {"csrf": visitor.token, "revision": str(twin(visitor, name)["draft"]["revision"])}
+    visitor.client.post(f"/drafts/{name}/upload", data=said, files={"table": ("Klinik Süd.csv", b"a,b\n1,2\n")})
+    (one,) = twin(visitor, name)["tables"]["every"]
+    assert one["site"] == "Klinik-Sud"
+    assert [path.name for path in (visitor.carries.home.folder / "tables").iterdir()] == ["Klinik-Sud.csv"]
+
+
+def test_a_study_without_a_table_is_not_called_ready(visitor: Visitor, differing: Path) -> None:
+    def verdict(text: str) -> str:
+        found = re.search(r'id="verdict".*?</div>', visitor.client.get(f"/drafts/{begun(visitor, text)}").text, re.S)
+        assert found is not None
+        return found[0]
+
+    whole = differing.read_text(encoding="utf-8")
+    gone = re.sub(r"(?ms)^\[data\.sites\].*?(?=^\[)", "", whole)
+    assert "no table is there yet" in verdict(gone)
+    (differing.parent / "west.csv").unlink()
+    assert "the table of west cannot be read" in verdict(whole)
+    (differing.parent / "east.csv").write_bytes(b"")
+    assert "the tables of east, west cannot be read" in verdict(whole)
+    assert "This study is sound" not in verdict(gone) + verdict(whole)
 
 
 def test_a_body_that_lies_about_its_size_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ EXPECTED: dict[str, Action] = {
     "GET /api/studies/{execution}/tables/{name}": Action.SEE_STUDY,
     "GET /api/studies/{execution}/watch": Action.SEE_STUDY,
     "GET /drafts/{name}": Action.SEE_DRAFT,
+    "GET /drafts/{name}/upload": Action.SEE_DRAFT,
     "GET /new": Action.BEGIN_DRAFT,
     "GET /start/{name}": Action.BEGIN_DRAFT,
     "GET /studies/{execution}": Action.SEE_STUDY,

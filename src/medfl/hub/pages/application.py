@@ -19,7 +19,7 @@ from medfl.hub.pages.consortium import routes as consortium
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.arriving import uploads
 from medfl.hub.pages.design.drafts import Drafts
-from medfl.hub.pages.design.uploads import sent_tables
+from medfl.hub.pages.design.uploads import loaded_again, sent_tables
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.faults import API, ERRORS, Faults
 from medfl.hub.pages.language import LANGUAGES, Reading, choosing
@@ -116,7 +116,8 @@ def _pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> Ite
     yield design.page(bench, drafts, drawn)
     yield uploads(drafts, drawn, guarded)
     yield design.edits(bench, drafts, drawn, guarded)
-    yield sent_tables(bench, drafts, guarded)
+    yield sent_tables(bench, drafts, drawn, guarded)
+    yield loaded_again()
     yield choosing(guarded)
     if bench.hub is not None:
         yield consortium.pages(bench, bench.hub, drawn)

@@ -16,7 +16,8 @@ from types import MappingProxyType
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _NUMBER = r"[−-]?\d(?:[\d.,\u00a0\u202f]| (?=\d{3}))*(?:e[+-]?\d+)?"
-_FIGURES = r"[−-]?\d[\d.,\u202f−–%() to]*"
+EQUAL = "(the repeats are equal)"
+_FIGURES = rf"[−-]?\d[\d.,\u202f−–%() to]*(?:{re.escape(EQUAL)})?"
 _WITHIN = r"(?:(?![.?!] [A-Z…]| → ).)+?"
 """Anything but the end of a sentence with another, or with what to do, behind it."""
 _ENDS = re.compile(r"(?<=[.?!]) (?=[A-Z…])")
@@ -101,8 +102,13 @@ class Sentences:
             elif name == "count":
                 filled[name] = self._count(value)
             else:
-                filled[name] = self._figures(value) if _is_figure(name) else value
+                filled[name] = self._figures(self._equal(value)) if _is_figure(name) else value
         return _PLACE.sub(lambda place: filled[place[1]], words)
+
+    def _equal(self, figures: str) -> str:
+        """Say that repeats are equal, which stands in the place of an interval."""
+        inside = EQUAL.strip("()")
+        return figures.replace(inside, self._texts.get(inside, inside))
 
 
 def _patterns(texts: Mapping[str, str]) -> Iterable[_Pattern]:

@@ -309,6 +309,8 @@ def _since(values: list[float | None], metric: str) -> str:
     before, now = (values[-2], values[-1]) if len(values) > 1 else (None, None)
     if before is None or now is None:
         return ""
+    if not number(abs(now - before), metric=metric).strip("0."):
+        return "as in the round before"
     return f"{'+' if now >= before else '−'}{number(abs(now - before), metric=metric)} since the round before"
 
 

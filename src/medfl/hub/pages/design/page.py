@@ -40,6 +40,8 @@ class DesignPage:
         What is wrong and stands at no field.
     faults
         How many things are wrong; 0 where the study can be looked at.
+    worst
+        The first of them, with the key where it is.
     digest, sections, code
         Of a study that is sound: its digest, what it would do, and the script.
     """
@@ -53,6 +55,7 @@ class DesignPage:
     tables: Tables
     wrong: tuple[str, ...]
     faults: int
+    worst: str = ""
     digest: str = ""
     sections: tuple[Told, ...] = ()
     code: str = ""
@@ -78,6 +81,8 @@ def design_page(bench: Bench, draft: Draft) -> DesignPage:
         tables=tables_of(bench, tables),
         wrong=tuple(unplaced(found, steps, arms)),
         faults=len(found) + len(unreadable),
+        worst=next((_told(one.where, one.what, one.remedy) for one in unreadable), "")
+        or next((_told(".".join(map(str, one.path)), one.what, one.remedy) for one in found), ""),
         digest=sound.digest if sound else "",
         sections=_sections(bench, sound),
         code=script(sound) if sound else "",
@@ -98,6 +103,12 @@ def accepted(bench: Bench, text: str, *, site: str, column: str) -> str:
     for repair, data in found:
         text = repaired(text, repair.site, repair.column, keys_of(repair, data))
     return text
+
+
+def _told(where: str, what: str, remedy: str) -> str:
+    """Return what is wrong in one line."""
+    said = f"{what} → {remedy}" if remedy else what
+    return f"{where}: {said}" if where else said
 
 
 def _sections(bench: Bench, study: Study | None) -> tuple[Told, ...]:

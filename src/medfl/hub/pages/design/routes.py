@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Form, params
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from medfl.errors import MedflError, SpecError
+from medfl.errors import MedflError, PlanError, SpecError
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.arriving import arrived, refused
 from medfl.hub.pages.design.drafts import Drafts
@@ -25,7 +25,8 @@ from medfl.hub.people.access import Access, Asked, Who, may
 from medfl.hub.people.permits import Action, Actor
 from medfl.publish.decoding import is_code
 
-Text = Annotated[str, Form(max_length=LONGEST)]
+Long = Annotated[str, Form()]
+"""However long: what is too long is told in words."""
 Word = Annotated[str, Form(max_length=200)]
 Words = Annotated[list[str], Form()]
 Number = Annotated[int, Form()]
@@ -116,9 +117,9 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         return edited(name, lambda text: with_table(text, path, there=bool(there)), seen)
 
     @routes.post("/drafts/{name}/text", dependencies=[may(Action.CHANGE_DRAFT)])
-    def set_text(name: str, seen: State, text: Text = "") -> Response:
+    def set_text(name: str, seen: State, text: Long = "") -> Response:
         # A script that is pasted becomes the study in it, which its field then has to show.
-        return edited(name, lambda _: arrived(text), seen, typed=not is_code(text))
+        return edited(name, lambda _: arrived(_short(text)), seen, typed=not is_code(text))
 
     @routes.post("/drafts/{name}/site", dependencies=[may(Action.CHANGE_DRAFT)])
     def add_site(name: str, seen: State, site: Word, dataset: Word) -> Response:
@@ -148,11 +149,11 @@ def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> Non
     """Add what is done with a draft as a whole."""
 
     @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
-    def begin(request: Request, who: Who, access: Asked, text: Text = "", like: Word = "") -> Response:
+    def begin(request: Request, who: Who, access: Asked, text: Long = "", like: Word = "") -> Response:
         try:
-            return _begun(drafts, starting_text(like) if like else arrived(text), who, access)
-        except SpecError as error:
-            return refused(request, drawn, error, text)
+            return _begun(drafts, starting_text(like) if like else arrived(_short(text)), who, access)
+        except (SpecError, PlanError) as error:
+            return refused(request, drawn, error, text[:LONGEST])
 
     @routes.post("/drafts/{name}/copy", dependencies=[may(Action.SEE_DRAFT)])
     def copy(name: str, who: Who, access: Asked) -> Response:
@@ -167,6 +168,17 @@ def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> Non
     @routes.post("/drafts/{name}/look", dependencies=[may(Action.SEE_DRAFT)])
     def look(request: Request, name: str) -> Response:
         return drawn.page(request, "plan", plan_page(bench, drafts.read(name).text, draft=name))
+
+
+def _short(text: str) -> str:
+    """Return a text that is short enough to be a study."""
+    if len(text) > LONGEST:
+        raise PlanError(
+            "the text is too long to be a study, and was not kept",
+            received=f"{len(text)} characters",
+            remedy=f"shorten it to {LONGEST} characters",
+        )
+    return text
 
 
 def _begun(drafts: Drafts, text: str, who: Actor, access: Access) -> Response:

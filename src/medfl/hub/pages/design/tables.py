@@ -69,6 +69,8 @@ class TableShown:
         Why there is none.
     spare
         Columns that are read as they are, and may be read otherwise.
+    written
+        How its file is written, in sentences, where that is not plain.
     """
 
     site: str
@@ -78,6 +80,7 @@ class TableShown:
     outcome: tuple[tuple[str, int | None], ...] = ()
     missing: Complaint | None = None
     spare: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,10 @@ class Tables:
         How many of them hinder a run, and how many can be repaired by a click.
     read
         How columns are read.
+    nowhere
+        Whether the study does not say yet where its rows are.
+    unread
+        The sites whose tables are on this machine and cannot be read.
     sends
         Whether a table may be sent from here.
     offers
@@ -146,6 +153,8 @@ class Tables:
     hindering: int = 0
     repairs: int = 0
     read: tuple[Read, ...] = ()
+    nowhere: bool = False
+    unread: tuple[str, ...] = ()
     sends: bool = False
     offers: tuple[Offer, ...] = ()
 
@@ -155,7 +164,7 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
     data = asked(words)
     sends = bench.uploads is not None
     if data is None:
-        return Tables(sends=sends, offers=tuple(_offers(bench, {})))
+        return Tables(nowhere=True, sends=sends, offers=tuple(_offers(bench, {})))
     known = bench.sees(data)
     found = () if known.dealt else gaps(data, known.tables)
     seen = {site: table.read_as(data.translations(site)) for site, table in known.tables.items()}
@@ -173,6 +182,8 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
         hindering=sum(gap.blocks for gap in found),
         repairs=sum(gap.repair is not None for gap in found),
         read=tuple(_read(words, known)),
+        nowhere=_nowhere(data),
+        unread=tuple(known.unread) if bench.hub is None else (),
         sends=sends,
         offers=tuple(_offers(bench, data.sites or {})),
     )
@@ -202,6 +213,12 @@ def asked(words: Mapping[str, Any]) -> Data | None:
             kept = {name: value for name, value in kept.items() if name not in wrong}
             kept.setdefault("target", " ")
     return None
+
+
+def _nowhere(data: Data) -> bool:
+    """Whether a study names neither a table of a site, nor one that is dealt out."""
+    dealt = data.simulate
+    return not data.sites and (dealt is None or (dealt.table is None and dealt.bundled is None))
 
 
 def _offers(bench: Bench, used: Mapping[str, str]) -> Iterator[Offer]:
@@ -238,6 +255,7 @@ def _shown(data: Data, known: Known) -> Iterator[TableShown]:
             others=table.names,
             outcome=tuple((text, target.counts.get(text)) for text in target.categories) if target else (),
             spare=tuple(name for name in (data.features or table.every) if name not in taken),
+            written=table.written,
         )
 
 
