@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +58,10 @@ class Browser:
         token = {"csrf": self.token(page)} if page else {}
         return self.ask("POST", path, data={**token, **data})
 
+    def send(self, path: str, *, page: str, files: Mapping[str, tuple[str, bytes]], **data: str) -> httpx.Response:
+        """Send files with a form of a page that is open."""
+        return self.ask("POST", path, data={"csrf": self.token(page), **data}, files=files)
+
     def token(self, page: str) -> str:
         """Return the token of a page's forms."""
         found = re.search(r'name="csrf" value="([0-9a-f]{64})"', self.get(page).text)
@@ -69,6 +74,7 @@ class Browser:
         *,
         headers: dict[str, str] | None = None,
         data: dict[str, str | list[str]] | None = None,
+        files: Mapping[str, tuple[str, bytes]] | None = None,
     ) -> httpx.Response:
         """Ask for something, and keep the cookies that come back."""
 
@@ -77,7 +83,7 @@ class Browser:
             async with httpx.AsyncClient(
                 transport=transport, base_url=f"https://{HOST}", cookies=self.cookies
             ) as client:
-                answer = await client.request(method, path, headers=headers, data=data)
+                answer = await client.request(method, path, headers=headers, data=data, files=files)
                 self.cookies = client.cookies
                 return answer
 
@@ -140,6 +146,6 @@ def consortium(folder: Path, home: Home) -> Consortium:
     clock, carries = Clock(), Carriers(home)
     people = People.at(folder, name="Breast Cancer Consortium", clock=clock, hashes=cheap(), pace=Pace(clock=clock))
     access, gate = people.before(hosts=[HOST], runs=Everything(home), open_to_all=OPEN)
-    bench = Bench(home, looked, looked, carries, home.is_busy)
+    bench = Bench(home, looked, looked, carries, home.is_busy, drafts=people.rules.drafts)
     rooms = people_rooms(people, lambda: ("charite", "mayo"))
     return Consortium(people, application(bench, access, gate, rooms), clock, carries)

@@ -70,7 +70,7 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
         language: Live(bench.home, bench.busy, partial(parts, language), partial(unread, language))
         for language in LANGUAGES
     }
-    drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
+    drafts, every = Drafts(bench.home.folder / "drafts", most=bench.drafts), Everything(bench.home)
     app = FastAPI(
         title="MEDfl",
         docs_url=None,

@@ -14,10 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
+from medfl.errors import BusyError, Complaint, CrowdedError, MedflError, NotFoundError, RefusedError, UserError
 from medfl.hub.pages.drawn import Drawn
 
 API = "/api"
+LATER = 30
+"""Seconds after which somebody may ask again who came at a moment when too many did."""
 _WRONG: Mapping[int, str] = MappingProxyType(
     {400: "What was asked for cannot be done.", 500: "The fault is ours; the log has the trace."}
 )
@@ -32,6 +34,7 @@ _MET: Mapping[int, str] = MappingProxyType(
         421: "The pages are not known under this name.",
         422: "What was sent is not what is described.",
         429: "Too much was asked for in too short a time.",
+        503: "Too many ask for the same at the moment; the header Retry-After says when to ask again.",
     }
 )
 
@@ -77,7 +80,10 @@ class Faults:
     async def ours(self, request: Request, error: Exception) -> Response:
         """Tell an error that has words of its own."""
         complaints = error.complaints if isinstance(error, MedflError) else ()
-        return self._said(request, _status(error), complaints)
+        answer = self._said(request, _status(error), complaints)
+        if isinstance(error, CrowdedError):
+            answer.headers["Retry-After"] = str(LATER)
+        return answer
 
     async def misfit(self, request: Request, error: Exception) -> Response:
         """Tell what does not fit in what was sent; what it was is not repeated."""
@@ -127,6 +133,8 @@ def _status(error: Exception) -> int:
             return 403
         case BusyError():
             return 409
+        case CrowdedError():
+            return 503
         case UserError():
             return 400
     return 500

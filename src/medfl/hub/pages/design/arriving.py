@@ -13,8 +13,8 @@ from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST
 from medfl.hub.pages.starters import NewPage, starters
-from medfl.hub.people.access import Asked, Who, may
-from medfl.hub.people.permits import Action
+from medfl.hub.people.access import Access, Asked, Who, may
+from medfl.hub.people.permits import Action, Actor
 from medfl.publish.decoding import decoded, is_code, told
 
 LARGEST = 4_000_000
@@ -44,13 +44,25 @@ def uploads(drafts: Drafts, drawn: Drawn, guarded: params.Depends) -> APIRouter:
     @routes.post("/drafts/file", dependencies=[may(Action.BEGIN_DRAFT)])
     def begin(request: Request, who: Who, access: Asked, file: Upload) -> Response:
         try:
-            draft = drafts.begin(arrived(_text(file)))
+            return begun(drafts, arrived(_text(file)), who, access)
         except MedflError as error:
             return refused(request, drawn, error)
-        access.things.begun("draft", draft.name, who)
-        return RedirectResponse(f"/drafts/{draft.name}", status_code=303)
 
     return routes
+
+
+def begun(drafts: Drafts, text: str, who: Actor, access: Access) -> Response:
+    """Save a new draft of somebody's, and return the way to it.
+
+    Raises
+    ------
+    PlanError
+        If they have as many as one may have.
+    """
+    with drafts.room(lambda name: access.things.of("draft", name).owner == who.name):
+        draft = drafts.begin(text)
+        access.things.begun("draft", draft.name, who)
+    return RedirectResponse(f"/drafts/{draft.name}", status_code=303)
 
 
 def refused(request: Request, drawn: Drawn, error: MedflError, text: str = "") -> HTMLResponse:

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Form, params
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from medfl.errors import MedflError, SpecError
+from medfl.errors import MedflError, PlanError, SpecError
 from medfl.hub.pages.bench import Bench
-from medfl.hub.pages.design.arriving import arrived, refused
+from medfl.hub.pages.design.arriving import arrived, begun, refused
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.editing import changed, forked, with_table, without_arm
 from medfl.hub.pages.design.mapping import as_it_is, read_otherwise, with_site
@@ -21,8 +21,8 @@ from medfl.hub.pages.design.page import DesignPage, accepted, design_page
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.plan import LONGEST, plan_page
 from medfl.hub.pages.starters import starting_text
-from medfl.hub.people.access import Access, Asked, Who, may
-from medfl.hub.people.permits import Action, Actor
+from medfl.hub.people.access import Asked, Who, may
+from medfl.hub.people.permits import Action
 from medfl.publish.decoding import is_code
 
 Text = Annotated[str, Form(max_length=LONGEST)]
@@ -150,14 +150,14 @@ def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> Non
     @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
     def begin(request: Request, who: Who, access: Asked, text: Text = "", like: Word = "") -> Response:
         try:
-            return _begun(drafts, starting_text(like) if like else arrived(text), who, access)
-        except SpecError as error:
+            return begun(drafts, starting_text(like) if like else arrived(text), who, access)
+        except (SpecError, PlanError) as error:
             return refused(request, drawn, error, text)
 
     @routes.post("/drafts/{name}/copy", dependencies=[may(Action.SEE_DRAFT)])
     def copy(name: str, who: Who, access: Asked) -> Response:
         access.require(who, Action.BEGIN_DRAFT)
-        return _begun(drafts, drafts.read(name).text, who, access)
+        return begun(drafts, drafts.read(name).text, who, access)
 
     @routes.post("/drafts/{name}/remove", dependencies=[may(Action.SHARE_DRAFT)])
     def remove(name: str) -> Response:
@@ -167,9 +167,3 @@ def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> Non
     @routes.post("/drafts/{name}/look", dependencies=[may(Action.SEE_DRAFT)])
     def look(request: Request, name: str) -> Response:
         return drawn.page(request, "plan", plan_page(bench, drafts.read(name).text, draft=name))
-
-
-def _begun(drafts: Drafts, text: str, who: Actor, access: Access) -> Response:
-    name = drafts.begin(text).name
-    access.things.begun("draft", name, who)
-    return RedirectResponse(f"/drafts/{name}", status_code=303)
