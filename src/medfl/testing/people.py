@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from medfl.hub.pace import Pace
 from medfl.hub.pages.application import OPEN, application
@@ -45,8 +46,9 @@ class Clock:
 class Browser:
     """Somebody's browser: it keeps cookies and sends a page's token along, as a person's would."""
 
-    app: FastAPI
+    app: ASGIApp
     address: str = "192.0.2.7"
+    always: Mapping[str, str] = field(default_factory=dict)
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
@@ -81,7 +83,7 @@ class Browser:
         async def asked() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, client=(self.address, 1))
             async with httpx.AsyncClient(
-                transport=transport, base_url=f"https://{HOST}", cookies=self.cookies
+                transport=transport, base_url=f"https://{HOST}", cookies=self.cookies, headers=self.always
             ) as client:
                 answer = await client.request(method, path, headers=headers, data=data, files=files)
                 self.cookies = client.cookies
