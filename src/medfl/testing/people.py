@@ -23,6 +23,7 @@ from medfl.hub.people.audit import TERMINAL
 from medfl.hub.people.consortium import People
 from medfl.hub.people.passwords import Hashes
 from medfl.hub.people.permits import Role
+from medfl.hub.place import HubPlace
 from medfl.store.home import Home
 from medfl.testing.pages import Carriers, looked
 
@@ -143,11 +144,11 @@ def cheap() -> Hashes:
     return Hashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
-def consortium(folder: Path, home: Home) -> Consortium:
-    """Return a hub's people in a folder, and its pages over a store."""
+def consortium(folder: Path, home: Home, hub: HubPlace | None = None) -> Consortium:
+    """Return a hub's people in a folder, and its pages over a store; with those of its sites where there is a hub."""
     clock, carries = Clock(), Carriers(home)
     people = People.at(folder, name="Breast Cancer Consortium", clock=clock, hashes=cheap(), pace=Pace(clock=clock))
     access, gate = people.before(hosts=[HOST], runs=Everything(home), open_to_all=OPEN)
-    bench = Bench(home, looked, looked, carries, home.is_busy, drafts=people.rules.drafts)
+    bench = Bench(home, looked, looked, carries, home.is_busy, hub, drafts=people.rules.drafts)
     rooms = people_rooms(people, lambda: ("charite", "mayo"))
     return Consortium(people, application(bench, access, gate, rooms), clock, carries)

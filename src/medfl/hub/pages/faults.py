@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from medfl.errors import BusyError, Complaint, CrowdedError, MedflError, NotFoundError, RefusedError, UserError
-from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.drawn import Drawn, asks_for_json
 
 API = "/api"
 LATER = 30
@@ -110,7 +110,7 @@ class Faults:
         return self._said(request, HTTPStatus.INTERNAL_SERVER_ERROR, (what,))
 
     def _said(self, request: Request, status: int, complaints: tuple[Complaint, ...]) -> Response:
-        if request.url.path.startswith(f"{API}/"):
+        if request.url.path.startswith(f"{API}/") or asks_for_json(request):
             return JSONResponse(asdict(ErrorAnswer(complaints)), status_code=status)
         return self._drawn.page(request, "error", complaints, status=status)
 

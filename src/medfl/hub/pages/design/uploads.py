@@ -15,6 +15,7 @@ from medfl.errors import PlanError, RefusedError, StoreError
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.mapping import with_site
+from medfl.hub.pages.forms import forms
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.private import make_private
@@ -29,7 +30,7 @@ _CHUNK = 1 << 20
 
 def sent_tables(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRouter:
     """Return the address that tables are sent to; its size is looked at before anything of it is read."""
-    routes = APIRouter(include_in_schema=False, dependencies=[Depends(_small), guarded])
+    routes = forms(Depends(_small), guarded)
 
     @routes.post("/drafts/{name}/upload", dependencies=[may(Action.CHANGE_DRAFT)])
     def upload(
@@ -38,6 +39,7 @@ def sent_tables(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRou
         revision: Annotated[int, Form()],
         site: Annotated[str, Form(max_length=80)] = "",
     ) -> Response:
+        """Send a table, and name it as a site of a draft."""
         if bench.uploads is None:
             raise RefusedError("tables stay at their sites: none is sent to a hub", remedy="name the site's data set")
         file = table.filename or ""
