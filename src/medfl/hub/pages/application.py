@@ -70,7 +70,7 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
         language: Live(bench.home, bench.busy, partial(parts, language), partial(unread, language))
         for language in LANGUAGES
     }
-    drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
+    drafts, every = Drafts(bench.home.folder / "drafts", most=bench.drafts), Everything(bench.home)
     app = FastAPI(
         title="MEDfl",
         docs_url=None,
@@ -81,11 +81,9 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.state.access = access
     for router in _twins(bench, every, drafts):
         app.include_router(router, prefix=API, responses=dict(ERRORS))
-    for router in (*_pages(bench, every, drafts, drawn), sockets(lives)):
-        app.include_router(router)
-    for room in rooms:
-        for router in room(drawn):
-            app.include_router(router)
+    further = (router for room in rooms for router in room(drawn))
+    for router in (*_pages(bench, every, drafts, drawn), sockets(lives), *further):
+        app.include_router(router, responses=dict(ERRORS))
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     Faults(drawn).tell_of(app)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from medfl.hub.people.rules import DRAFTS
 from medfl.hub.place import HubPlace
 from medfl.readiness.tables import Known
 from medfl.spec.data import Data
@@ -125,6 +126,8 @@ class Bench:
         Where tables are kept that a page sends; None where it may send none.
     steers
         Pauses executions and leaves sites out; None where nobody can.
+    drafts
+        How many drafts one may have.
     """
 
     home: Home
@@ -137,3 +140,4 @@ class Bench:
     sees: Sees = _nothing
     uploads: Path | None = None
     steers: Steers | None = None
+    drafts: int = DRAFTS

@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import cache, partial
+from http import HTTPStatus
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
+from medfl.errors import Complaint
 from medfl.hub.pages.catalogue import Catalogue, catalogue
 from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
@@ -39,8 +42,10 @@ class Drawn:
     def __init__(self, access: Access, *, consortium: str = "", troubles: Callable[[], Sequence[str]] = tuple) -> None:
         self._access, self._consortium, self._troubles = access, consortium, troubles
 
-    def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> HTMLResponse:
-        """Return a whole page; `more` is for its template alone, such as a picture."""
+    def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> Response:
+        """Return a whole page; `more` is for its template alone, such as a picture. To a program it is JSON."""
+        if asks_for_json(request):
+            return _as_json(context, status)
         template, actor = _templates(reading()).get_template(f"{name}.html.j2"), self._access.entrance.actor(request)
         path, query = request.url.path, request.url.query
         told = {
@@ -59,6 +64,21 @@ class Drawn:
         """Return a part of a page, which replaces the one with the same ids."""
         templates = _templates(language or reading())
         return templates.get_template(f"{name}.html.j2").render(page=context, **more)
+
+
+def asks_for_json(request: Request) -> bool:
+    """Say whether whoever asks wants JSON, and no page: a browser always takes pages."""
+    accepted = request.headers.get("accept", "")
+    return "application/json" in accepted and "text/html" not in accepted
+
+
+def _as_json(context: Any, status: int) -> Response:
+    """Return a page's context; of a page that says what is wrong, what that is."""
+    if status >= HTTPStatus.BAD_REQUEST:
+        complaints = context if isinstance(context, tuple) else getattr(context, "complaints", ())
+        context = {"error": complaints or (Complaint(str(getattr(context, "wrong", ""))),)}
+    body = to_json(context, inf_nan_mode="null", fallback=dict)
+    return Response(body, status_code=status, media_type="application/json")
 
 
 @cache

@@ -20,6 +20,7 @@ from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.coded import FLOWER, FORMS, CodePage, code_page, written
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import forms
 from medfl.hub.pages.judged import ResultsPage, results_page
 from medfl.hub.pages.language import language_of
 from medfl.hub.pages.live import Live
@@ -135,10 +136,12 @@ def downloads(bench: Bench) -> APIRouter:
 
 def changes(bench: Bench, drawn: Drawn) -> APIRouter:
     """Return what changes something: only what comes from a page of the session does."""
-    routes = APIRouter(include_in_schema=False, dependencies=[Depends(changing)])
+    routes = forms(Depends(changing))
 
     @routes.post("/studies", dependencies=[may(Action.LAUNCH_STUDY)])
     def launch(request: Request, who: Who, access: Asked, text: Text = "", not_before: Moment = "") -> Response:
+        """Launch a study that is sent as a text."""
+
         def may_see(execution: str) -> None:
             access.require(who, Action.SEE_STUDY, execution)
 
@@ -151,11 +154,13 @@ def changes(bench: Bench, drawn: Drawn) -> APIRouter:
 
     @routes.post("/studies/{execution}/stop", dependencies=[may(Action.STEER_STUDY)])
     def stop(execution: str) -> Response:
+        """Have a study stop once its round is stored."""
         bench.carries.stop(execution)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 
     @routes.post("/studies/{execution}/go-on", dependencies=[may(Action.STEER_STUDY)])
     def go_on(execution: str) -> Response:
+        """Go on with a study where it stopped."""
         bench.carries.go_on(execution)
         return RedirectResponse(f"/studies/{execution}/{'launch' if bench.hub else 'watch'}", status_code=303)
 

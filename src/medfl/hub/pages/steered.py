@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from medfl.errors import Complaint, PlanError
 from medfl.hub.pages.bench import Bench, Steers
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import forms
 from medfl.hub.pages.happened import HappenedPage, happened_page, with_logs
 from medfl.hub.people.access import Asked, Who, may, reads_logs
 from medfl.hub.people.permits import Action, Actor, How
@@ -101,15 +102,17 @@ def pages(bench: Bench, drawn: Drawn) -> APIRouter:
 
 def changes(bench: Bench, changing: Any) -> APIRouter:
     """Return what steers an execution."""
-    routes = APIRouter(include_in_schema=False, dependencies=[changing])
+    routes = forms(changing)
 
     @routes.post("/studies/{execution}/pause", dependencies=[may(Action.STEER_STUDY)])
     def pause(execution: str, who: Who, why: Why = "") -> Response:
+        """Have a study stop once its round is stored, and say whose wish that is."""
         steering(bench).pause(execution, by=named(who), why=why)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 
     @routes.post("/studies/{execution}/drop", dependencies=[may(Action.STEER_STUDY)])
     def drop(execution: str, who: Who, site: Site = "", why: Why = "") -> Response:
+        """Leave a site out from the next round on."""
         steering(bench).drop(execution, site, by=named(who), why=why)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 

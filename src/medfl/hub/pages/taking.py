@@ -9,17 +9,20 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from medfl.bundles.contents import models_of
 from medfl.bundles.writing import write_to
 from medfl.errors import NotFoundError
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.turns import Turns
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.publish.model_card import model_card
 from medfl.publish.pdf import report_pdf
 from medfl.publish.ways import Mark, mark_of
+from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView, RunView
 
@@ -56,20 +59,16 @@ def kept_models(view: ExecutionView) -> tuple[Kept, ...]:
 
 def documents(bench: Bench) -> APIRouter:
     """Return what of a study can be taken along whole."""
-    routes = APIRouter(include_in_schema=False)
+    routes, turns = APIRouter(include_in_schema=False), Turns()
 
     @routes.get("/studies/{execution}/report.pdf", dependencies=[may(Action.SEE_STUDY)])
-    def pdf(execution: str) -> Response:
-        view = whole_execution(bench.home, execution)
-        return Response(report_pdf(view), headers=_attached(f"{execution}.pdf"), media_type="application/pdf")
+    async def pdf(request: Request, execution: str) -> Response:
+        body = await turns(request, lambda: report_pdf(whole_execution(bench.home, execution)))
+        return Response(body, headers=_attached(f"{execution}.pdf"), media_type="application/pdf")
 
     @routes.get("/studies/{execution}/bundle.zip", dependencies=[may(Action.SEE_STUDY)])
-    def bundle(execution: str) -> Response:
-        # Written whole before anything of it leaves: whatever is wrong is then said on a page.
-        with ExitStack() as stack:
-            file = stack.enter_context(TemporaryFile())
-            write_to(bench.home, execution, file)
-            stack.pop_all()  # It is closed once it was read.
+    async def bundle(request: Request, execution: str) -> Response:
+        file = await turns(request, lambda: _bundled(bench.home, execution))
         headers = _attached(f"{execution}.zip") | {"Content-Length": str(file.tell())}
         return StreamingResponse(_read(file), headers=headers, media_type="application/zip")
 
@@ -88,6 +87,15 @@ def documents(bench: Bench) -> APIRouter:
         return Response(model_card(found), headers=_attached(f"{run}-card.md"), media_type=kind)
 
     return routes
+
+
+def _bundled(home: Home, execution: str) -> IO[bytes]:
+    """Return a bundle, written whole before anything of it leaves: whatever is wrong is then said on a page."""
+    with ExitStack() as stack:
+        file = stack.enter_context(TemporaryFile())
+        write_to(home, execution, file)
+        stack.pop_all()  # It is closed once it was read.
+    return file
 
 
 def _with_model(view: ExecutionView, name: str) -> RunView:

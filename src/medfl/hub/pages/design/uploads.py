@@ -19,19 +19,22 @@ from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.mapping import with_site
 from medfl.hub.pages.design.page import design_page
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import forms
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.private import make_private
 
 LARGEST = 100_000_000
 """Bytes of a table that is sent."""
+WHOLE = 2_000_000_000
+"""Bytes of all tables that were sent."""
 ENDINGS = (".csv", ".parquet", ".xlsx")
 _CHUNK = 1 << 20
 
 
 def sent_tables(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -> APIRouter:
     """Return the address that tables are sent to; its size is looked at before anything of it is read."""
-    routes = APIRouter(include_in_schema=False, dependencies=[Depends(_small), guarded])
+    routes = forms(Depends(_small), guarded)
 
     @routes.post("/drafts/{name}/upload", dependencies=[may(Action.CHANGE_DRAFT)])
     def upload(
@@ -41,6 +44,7 @@ def sent_tables(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depe
         revision: Annotated[int, Form()],
         site: Annotated[str, Form(max_length=80)] = "",
     ) -> Response:
+        """Send a table, and name it as a site of a draft."""
         if bench.uploads is None:
             raise RefusedError("tables stay at their sites: none is sent to a hub", remedy="name the site's data set")
         try:
@@ -107,7 +111,7 @@ def keep(folder: Path, name: str, body: BinaryIO) -> Path:
     Raises
     ------
     PlanError
-        If it is too large, empty, or not called like a table.
+        If it is too large, by itself or with all that are kept already, empty, or not called like a table.
     StoreError
         If it cannot be written.
     """
@@ -115,10 +119,12 @@ def keep(folder: Path, name: str, body: BinaryIO) -> Path:
     if Path(plain).suffix.lower() not in ENDINGS or not Path(plain).stem:
         raise PlanError("not called like a table", received=name[:80], remedy=f"send a file {' or '.join(ENDINGS)}")
     make_private(folder)
+    left = WHOLE - sum(one.stat().st_size for one in folder.iterdir() if one.is_file())
+    bound = (LARGEST, _too_large()) if left >= LARGEST else (left, _full(folder, left))
     path = _free(folder, plain)
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            size = _copied(body, file)
+            size = _copied(body, file, *bound)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise StoreError("the table cannot be kept", where=str(folder), received=error.strerror or "") from error
@@ -138,12 +144,12 @@ async def _small(request: Request) -> None:
         raise _too_large()
 
 
-def _copied(body: BinaryIO, file: BinaryIO) -> int:
+def _copied(body: BinaryIO, file: BinaryIO, most: int, refusal: PlanError) -> int:
     size = 0
     while chunk := body.read(_CHUNK):
         size += len(chunk)
-        if size > LARGEST:
-            raise _too_large()
+        if size > most:
+            raise refusal
         file.write(chunk)
     return size
 
@@ -155,6 +161,15 @@ def _free(folder: Path, name: str) -> Path:
         path = folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
         number += 1
     return path
+
+
+def _full(folder: Path, left: int) -> PlanError:
+    return PlanError(
+        "all tables that were sent would be too large together",
+        where=str(folder),
+        received=f"room for {max(left, 0) // 1_000_000} MB of {WHOLE // 1_000_000} is left",
+        remedy="delete tables there that no study needs, or write the path of this one into the study instead",
+    )
 
 
 def _too_large() -> PlanError:
