@@ -80,6 +80,7 @@ FRONT_DOORS = {
     "console_watch",
     "consortium",
     "coordinating",
+    "costing",
     "deploying",
     "execution",
     "hospital",
