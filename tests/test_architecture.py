@@ -81,6 +81,7 @@ FRONT_DOORS = {
     "console_watch",
     "consortium",
     "coordinating",
+    "costing",
     "deploying",
     "execution",
     "hospital",

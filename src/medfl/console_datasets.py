@@ -60,6 +60,7 @@ def show(name: str, home: Path | None, *, as_hub: bool, as_json: bool) -> None:
     from medfl.hospital_tables import COLUMNS, column_rows
     from medfl.site.catalogue import catalogue
     from medfl.site.datasets import Datasets
+    from medfl.site.machine import told_hardware
     from medfl.site.place import Place
 
     with failing_in_json(as_json):
@@ -68,6 +69,8 @@ def show(name: str, home: Path | None, *, as_hub: bool, as_json: bool) -> None:
         if as_hub:
             told = catalogue(place)[name]
             print_json(told) if as_json else _show_told(name, told, home)
+            if not as_json:
+                say(f"Of this machine the hub is told: {told_hardware(place) or 'nothing'}.", dim=True)
             return
         schema, unusable = dataset.described()
         meanings = dataset.meanings()
@@ -211,7 +214,7 @@ def _complain(sentences: list[str]) -> None:
 
 def _show_told(name: str, told: Mapping[str, Any], home: Path | None) -> None:
     """Show what leaves."""
-    from medfl.hospital_tables import COLUMNS, told_rows
+    from medfl.hospital_tables import COLUMNS, told_balance, told_rows
 
     if "withheld" in told:
         click.echo(f"Nothing of {name} may be told: {told['withheld']}.")
@@ -220,6 +223,8 @@ def _show_told(name: str, told: Mapping[str, Any], home: Path | None) -> None:
     rows = f"{told['rows']} rows" if "rows" in told else "rows not told"
     click.echo(click.style(name, bold=True) + f"  {rows}, target {shown(told['target'])}")
     click.echo(aligned(COLUMNS, [*told_rows(told)]))
+    if shares := told_balance(told):
+        click.echo(f"  Balance of {shown(told['target'])}: {shown(shares)}")
     for sentence in told["policy"]:
         click.echo(f"  Held back: {sentence}")
 

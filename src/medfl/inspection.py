@@ -13,7 +13,8 @@ from medfl.events import Event
 from medfl.execution import Engines, finding, require_starts
 from medfl.local_tables import LocalTables
 from medfl.privacy.ledger import Ledger
-from medfl.readiness.check import Gap, gaps
+from medfl.readiness.check import gaps
+from medfl.readiness.gap import Gap
 from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
 from medfl.run.explain import Prepared, Section, explain, reading

@@ -14,13 +14,11 @@ from medfl.learn.data.delimited import Writing
 from medfl.learn.data.schema import MOST_CATEGORIES, Column, Schema, described
 from medfl.learn.data.sheet import Sheet
 from medfl.learn.data.tables import bundled, read_and_tell
-from medfl.readiness.tables import FEW, Known, Seen, SeenTable
+from medfl.readiness.tables import FEW, SMALL, Known, Seen, SeenTable
 from medfl.spec.data import Data
 
 LARGEST = 300_000_000
 """Bytes of a file that is looked at while somebody types; `medfl check` opens any."""
-SMALL = 5
-"""Fewer rows of a category are not told."""
 _KEPT = 64
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
+from medfl.costing import costs
 from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
@@ -131,6 +132,7 @@ class Workbench:
             sees=self._tables,
             uploads=home.folder / "tables",
             steers=Steering(home),
+            costs=costs,
         )
         config = uvicorn.Config(
             application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medfl.costing import costs
 from medfl.errors import MedflError, PlanError
 from medfl.hub.pages.application import OPEN, application
 from medfl.hub.pages.bench import Bench
@@ -51,7 +52,7 @@ def visitor(differing: Path, tmp_path: Path) -> Iterator[Visitor]:
     with Home(tmp_path / "home") as home, socket.create_server(("127.0.0.1", 0)) as listener:
         port, carries = int(listener.getsockname()[1]), Carriers(home)
         sees, sent = LocalTables(folder), home.folder / "tables"
-        bench = Bench(home, looked, looked, carries, home.is_busy, sees=sees, uploads=sent)
+        bench = Bench(home, looked, looked, carries, home.is_busy, sees=sees, uploads=sent, costs=costs)
         app = application(bench, *alone(sessions, port=port, open_to_all=OPEN))
         with (
             serving(app, listener),
@@ -125,6 +126,41 @@ def test_how_a_column_is_read_is_edited_key_by_key(visitor: Visitor, differing: 
     change(visitor, name, "harmonise", site="west", column="dose", key="", value="")
     change(visitor, name, "harmonise", site="west", column="colour", key="codes", value="")
     assert "harmonise" not in tomllib.loads(twin(visitor, name)["draft"]["text"])["data"]
+
+
+DP = """
+[preprocess]
+impute = "median"
+
+[privacy.dp]
+unit = "record"
+epsilon = 3.0
+ranges = { age = [0, 120], dose = [-9, 9] }
+categories = { colour = ["amber", "blue", "clear"], sick = ["0", "1"] }
+"""
+
+
+def test_what_a_promise_is_expected_to_cost_stands_at_its_epsilon_and_follows_it(
+    visitor: Visitor, differing: Path
+) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8") + DP)
+    found = twin(visitor, name)
+    assert found["faults"] == 0
+    ((path, cost),) = found["costs"]
+    assert (path, cost["site"], cost["assumed"]) == ("privacy.dp.epsilon", "east", False)
+    page = re.sub(r"\s+", " ", visitor.client.get(f"/drafts/{name}").text)
+    assert page.count('aria-label="Expected cost"') == 1
+    assert page.index('id="privacy.dp.epsilon"') < page.index("Noise multiplier") < page.index('id="step-evaluation"')
+    part = change(visitor, name, "set", path="privacy.dp.epsilon", value="30")
+    assert "Expected cost" in part
+    assert twin(visitor, name)["costs"][0][1]["noise"] < cost["noise"]
+    part = change(visitor, name, "fork", part="privacy")
+    change(visitor, name, "set", path="arm.1.privacy.dp.epsilon", value="2")
+    told = {path: (one["arm"], one["epsilon"]) for path, one in twin(visitor, name)["costs"]}
+    assert [*told] == ["privacy.dp.epsilon", "arm.1.privacy.dp.epsilon"]
+    assert [epsilon for _, epsilon in told.values()] == [30.0, 2.0]
+    change(visitor, name, "set", path="privacy.dp.epsilon", value="many")
+    assert twin(visitor, name)["costs"] == []
 
 
 def test_columns_are_ticked_and_classes_offered(visitor: Visitor, differing: Path) -> None:

@@ -23,6 +23,58 @@ class Told:
     sentences: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What the differential privacy of an arm is expected to cost, by arithmetic.
+
+    Parameters
+    ----------
+    arm, epsilon, unit, clip_norm
+        The arm, and what it asks for.
+    noise
+        Standard deviation of the noise in each number, over the clip norm; None where it cannot be reckoned.
+    weights
+        About how many numbers the model has; None where not known.
+    site, units, assumed
+        The smallest site, the rows that it trains on, and whether these are a guess, as no site has told them.
+    sites, steps, rounds
+        How many sites there are, steps of each a round, and rounds.
+    step, round, whole
+        How long the noise is, measured by the longest that the mean gradient or update can be: in one step at the
+        smallest site, in the mean over all sites' round, and over the whole run; None where not known.
+    loss
+        How much accuracy will be lost; empty where not known.
+    unknown
+        Why the noise cannot be reckoned; empty where it can.
+    """
+
+    arm: str
+    epsilon: float
+    unit: str
+    clip_norm: float
+    noise: float | None = None
+    weights: int | None = None
+    site: str = ""
+    units: int = 0
+    assumed: bool = False
+    sites: int = 0
+    steps: int = 0
+    rounds: int = 0
+    step: float | None = None
+    round: float | None = None
+    whole: float | None = None
+    loss: str = ""
+    unknown: str = ""
+
+
+class Reckons(Protocol):
+    """Reckons what differential privacy costs."""
+
+    def __call__(self, study: Study, known: Known) -> Sequence[Cost]:
+        """Return what that of each arm is expected to cost, by what is known of the tables."""
+        ...
+
+
 class Looks(Protocol):
     """Looks at a study before it is run."""
 
@@ -80,6 +132,10 @@ def _nothing(data: Data) -> Known:
     return Known()
 
 
+def _no_costs(study: Study, known: Known) -> Sequence[Cost]:
+    return ()
+
+
 class Steers(Protocol):
     """Steers what is carried out."""
 
@@ -128,6 +184,8 @@ class Bench:
         Pauses executions and leaves sites out; None where nobody can.
     drafts
         How many drafts one may have.
+    costs
+        Says what differential privacy is expected to cost; nothing where nobody can.
     """
 
     home: Home
@@ -141,3 +199,4 @@ class Bench:
     uploads: Path | None = None
     steers: Steers | None = None
     drafts: int = DRAFTS
+    costs: Reckons = _no_costs

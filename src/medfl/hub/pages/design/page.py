@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from medfl.errors import Complaint, MedflError, PlanError
-from medfl.hub.pages.bench import Bench, Told
+from medfl.hub.pages.bench import Bench, Cost, Told
 from medfl.hub.pages.design.drafts import Draft
 from medfl.hub.pages.design.form import ArmForm, Step, arms_of, steps_of, unplaced
 from medfl.hub.pages.design.mapping import repaired
@@ -18,6 +18,7 @@ from medfl.spec.reading import data_of, findings
 from medfl.spec.study import Study
 
 SOURCE = "study.toml"
+EPSILON = "privacy.dp.epsilon"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,8 @@ class DesignPage:
         The first of them, with the key where it is.
     digest, sections, code
         Of a study that is sound: its digest, what it would do, and the script.
+    costs
+        What its differential privacy is expected to cost, by the field of the form where ε is written.
     """
 
     draft: Draft
@@ -59,6 +62,7 @@ class DesignPage:
     digest: str = ""
     sections: tuple[Told, ...] = ()
     code: str = ""
+    costs: tuple[tuple[str, Cost], ...] = ()
 
 
 def design_page(bench: Bench, draft: Draft) -> DesignPage:
@@ -86,7 +90,17 @@ def design_page(bench: Bench, draft: Draft) -> DesignPage:
         digest=sound.digest if sound else "",
         sections=_sections(bench, sound),
         code=script(sound) if sound else "",
+        costs=tuple(_costs(bench, sound, tables)) if sound else (),
     )
+
+
+def _costs(bench: Bench, study: Study, tables: Mapping[str, Any]) -> Iterator[tuple[str, Cost]]:
+    """Yield each arm's cost with the field that its ε is written in: one of its own, or the study's."""
+    if all(arm.privacy.dp is None for arm in study.arms.values()):
+        return
+    own = {arm["name"]: number for number, arm in enumerate(tables.get("arm", ())) if "dp" in arm.get("privacy", ())}
+    for cost in bench.costs(study, bench.sees(study.data)):
+        yield f"arm.{own[cost.arm]}.{EPSILON}" if cost.arm in own else EPSILON, cost
 
 
 def accepted(bench: Bench, text: str, *, site: str, column: str) -> str:

@@ -8,9 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from medfl.channel import Hardware
 from medfl.errors import Complaint
 from medfl.hub.pages.bench import Bench
-from medfl.readiness.check import Gap, gaps
+from medfl.readiness import balance
+from medfl.readiness.balance import Share
+from medfl.readiness.check import gaps
+from medfl.readiness.gap import Gap
 from medfl.readiness.repair import Repair
 from medfl.readiness.tables import Known, Seen, SeenTable
 from medfl.spec.data import Data
@@ -65,6 +69,10 @@ class TableShown:
         Names of columns of which no more is known.
     outcome
         The outcome's classes as they are there, with the rows of each.
+    balance
+        What share of the rows each of them has, as far as that is told.
+    hardware
+        What the site's machine is like, where that is told.
     missing
         Why there is none.
     spare
@@ -78,6 +86,8 @@ class TableShown:
     columns: tuple[ColumnShown, ...] = ()
     others: tuple[str, ...] = ()
     outcome: tuple[tuple[str, int | None], ...] = ()
+    balance: tuple[Share, ...] = ()
+    hardware: Hardware | None = None
     missing: Complaint | None = None
     spare: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
@@ -99,12 +109,14 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A data set of an enrolled site that the study does not use yet; its rows where told."""
+    """A data set of an enrolled site that the study does not use yet; its rows, balance and machine where told."""
 
     site: str
     dataset: str
     target: str
     rows: int | None
+    balance: tuple[Share, ...] = ()
+    hardware: Hardware | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +179,11 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
         return Tables(nowhere=True, sends=sends, offers=tuple(_offers(bench, {})))
     known = bench.sees(data)
     found = () if known.dealt else gaps(data, known.tables)
+    machines = {site: told.hardware for site, told in bench.hub.told().items()} if bench.hub is not None else {}
     seen = {site: table.read_as(data.translations(site)) for site, table in known.tables.items()}
     columns = _columns(seen)
     return Tables(
-        every=tuple(_shown(data, known)),
+        every=tuple(_shown(data, known, machines)),
         dealt=known.dealt,
         columns=tuple(columns.items()),
         classes=_classes(data, seen),
@@ -226,7 +239,14 @@ def _offers(bench: Bench, used: Mapping[str, str]) -> Iterator[Offer]:
     for site, told in sorted(bench.hub.told().items()) if bench.hub is not None else ():
         for name, entry in told.datasets.items() if site not in used else ():
             if "columns" in entry:
-                yield Offer(site=site, dataset=name, target=str(entry.get("target", "")), rows=entry.get("rows"))
+                yield Offer(
+                    site=site,
+                    dataset=name,
+                    target=str(entry.get("target", "")),
+                    rows=entry.get("rows"),
+                    balance=balance.told(entry.get("balance")),
+                    hardware=told.hardware,
+                )
 
 
 def _columns(seen: Mapping[str, SeenTable]) -> dict[str, int]:
@@ -239,14 +259,15 @@ def _classes(data: Data, seen: Mapping[str, SeenTable]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for codes in found for text in codes))
 
 
-def _shown(data: Data, known: Known) -> Iterator[TableShown]:
+def _shown(data: Data, known: Known, machines: Mapping[str, Hardware | None]) -> Iterator[TableShown]:
     for site in sorted({*known.tables, *known.unread}):
         table = known.tables.get(site)
         if table is None:
             yield TableShown(site=site, missing=known.unread[site])
             continue
         translations = data.translations(site)
-        target = table.read_as(translations).columns.get(data.target)
+        read = table.read_as(translations)
+        target = read.columns.get(data.target)
         taken = {*translations, *(one.called for one in translations.values())}
         yield TableShown(
             site=site,
@@ -254,6 +275,8 @@ def _shown(data: Data, known: Known) -> Iterator[TableShown]:
             columns=tuple(_column(one, table.rows) for one in [*table.columns.values()][:MOST_SHOWN]),
             others=table.names,
             outcome=tuple((text, target.counts.get(text)) for text in target.categories) if target else (),
+            balance=read.shares(data.target),
+            hardware=machines.get(site),
             spare=tuple(name for name in (data.features or table.every) if name not in taken),
             written=table.written,
         )
