@@ -122,6 +122,50 @@ def test_changes_faster_than_their_answers_are_all_shown(page: Page) -> None:
     expect(page.locator('[id="study.name"]')).to_have_value("quick")
 
 
+def test_a_change_before_the_page_listens_is_not_lost(page: Page) -> None:
+    page.goto("/new")
+    held = list[Route]()
+    page.route("**/static/medfl.js", lambda route: held.append(route))
+    page.get_by_role("button", name="Begin").click(no_wait_after=True)
+    page.locator('[id="algorithm.kind"]').select_option("fedyogi")
+    page.get_by_role("tab", name="Spec").click()
+    assert held
+    held[0].continue_()
+    expect(page.locator("#text")).to_have_value(re.compile(r'kind = "fedyogi"'))
+
+
+def test_whoever_leaves_takes_the_last_change_along(page: Page) -> None:
+    page.goto("/new")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict")).to_contain_text("to mend")
+    draft = page.url
+    page.locator('[id="study.name"]').fill("in-a-hurry")
+    page.get_by_role("link", name="Studies").first.click()  # leaves the field, and at once the page
+    page.wait_for_url("**/")
+    page.goto(draft)
+    expect(page.locator('[id="study.name"]')).to_have_value("in-a-hurry")
+    page.get_by_role("tab", name="Spec").click()
+    text = page.locator("#text").input_value()
+    page.locator("#text").fill(text.replace("in-a-hurry", "in-no-hurry"))
+    page.get_by_role("button", name="Duplicate").click()  # while the text still waits for more to be typed
+    page.wait_for_url(lambda url: url != draft)
+    expect(page.locator('[id="study.name"]')).to_have_value("in-no-hurry")
+
+
+def test_a_change_that_does_not_arrive_is_told(context: BrowserContext) -> None:
+    page = context.new_page()  # its console may speak of the failure
+    page.goto("/new")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict")).to_contain_text("to mend")
+    draft = page.url
+    page.route("**/set", lambda route: route.fulfill(status=503, body="busy"))
+    page.locator('[id="study.name"]').fill("lost")
+    page.get_by_role("button", name="Look at the plan").click()
+    expect(page.locator("#said")).to_contain_text("did not reach the draft")
+    assert page.url == draft
+    page.close()
+
+
 def test_two_people_who_change_one_draft_are_told(page: Page, context: BrowserContext) -> None:
     page.goto("/new")
     page.get_by_role("button", name="Begin").click()
