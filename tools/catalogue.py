@@ -37,7 +37,17 @@ from medfl.spec.study import Study
 PAGES = Path(__file__).parents[1] / "src" / "medfl" / "hub" / "pages"
 TEMPLATES, STATIC, SENTENCES = PAGES / "templates", PAGES / "static", PAGES / "locale" / "sentences.txt"
 Text = str | tuple[str, str]
-CHARTED = ("Training loss", "Training loss by site", "all sites", "federated", "alone", "centralised", "fine-tuned")
+CHARTED = (
+    "Training loss",
+    "Training loss by site",
+    "all sites",
+    "suppressed",
+    "not defined",
+    "federated",
+    "alone",
+    "centralised",
+    "fine-tuned",
+)
 """What charts are given words for, beside the metrics."""
 _NAMED, _BRACED = re.compile(r"%\((\w+)\)s"), re.compile(r"\{(\w+)\}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +24,9 @@ from medfl.hub.people.access import Access
 from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
 from medfl.publish.wording import significant
+
+_READ = ("title", "values", "label", "name", "text")
+"""What of a chart's numbers is read."""
 
 
 class Drawn:
@@ -139,20 +142,23 @@ class _Said:
 
         A question is what somebody asks with a study, in whatever language.
         """
-        if not text or self._words.language == ENGLISH or (text.endswith("?") and text not in self._words.texts):
+        if not text or self._words.language == ENGLISH:
             return escape(unbroken(text))
         english = Markup('<span lang="en">{}</span>')
         pieces = self._words.sentences.pieces(text)
+        if text.endswith("?") and not any(known for _, known in pieces):
+            return escape(unbroken(text))
         return Markup(" ").join(
             escape(unbroken(piece)) if known else english.format(unbroken(piece)) for piece, known in pieces
         )
 
     def numbers(self, found: Any) -> Markup:
-        """Return a context as JSON for a chart; its title is a sentence, all else are numbers and names."""
-        return _json(tuple(map(self._titled, found)) if isinstance(found, tuple) else self._titled(found))
+        """Return a context as JSON for a chart: numbers, and what is read beside them."""
+        return _json(found, self._charted)
 
-    def _titled(self, one: Any) -> Any:
-        return replace(one, title=self.plain(one.title)) if hasattr(one, "title") else one
+    def _charted(self, one: Any) -> dict[str, Any]:
+        told = _fields(one)
+        return told | {name: self.plain(told[name]) for name in _READ if isinstance(told.get(name), str)}
 
 
 def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> str:
@@ -173,9 +179,9 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _json(plain: Any) -> Markup:
+def _json(plain: Any, fields_of: Callable[[Any], dict[str, Any]] | None = None) -> Markup:
     """Return JSON that is safe within a script element: no "<" is left in it."""
-    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_fields)
+    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=fields_of)
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704
 
 

@@ -2,8 +2,9 @@
 
 What a place may hold follows from its name: ``{n}``, ``{n1}`` a number; ``{count}`` a number or a small one as a word;
 ``{range}``, ``{range_low}`` figures with what belongs to them; ``{key}``, ``{place}`` a key of a study; ``{quoted}`` a
-word in quotation marks, ``{value}`` a value; ``{say_…}`` words that must be in the catalogue themselves; every other
-one a name, which stays as it is.
+word in quotation marks, ``{value}`` a value; ``{say_…}`` words that must be in the catalogue themselves; ``{told_…}``
+words that are somebody's own unless the catalogue has them; ``{arm}`` a way of learning; ``{names}``, ``{arms}``,
+``{list}`` several with "and" before the last; every other one a name, which stays as it is.
 """
 
 from __future__ import annotations
@@ -20,10 +21,21 @@ EQUAL = "(the repeats are equal)"
 _FIGURES = rf"[−-]?\d[\d.,\u202f−–%() to]*(?:{re.escape(EQUAL)})?"
 _WITHIN = r"(?:(?![.?!] [A-Z…]| → ).)+?"
 """Anything but the end of a sentence with another, or with what to do, behind it."""
-_ENDS = re.compile(r"(?<=[.?!]) (?=[A-Z…])")
+_ENDS = re.compile(r"(?<=[.?!]) (?=[A-Z…]|\d+% )")
 _HELD: Mapping[str, str] = MappingProxyType(
-    {"key": r"[\w.\[\]-]+", "place": r"[\w.\[\]-]+", "quoted": r'"[^"]*"', "value": r"\S+"}
+    {
+        "key": r"[\w.\[\]-]+",
+        "place": r"[\w.\[\]-]+",
+        "quoted": r'"[^"]*"',
+        "value": r"\S+",
+        "person": r"\S+|whoever is at this machine",
+        "say_somebody": r"an? [a-z]+(?: owner)?(?: \([^)]*\))?",
+        "arm": r"'?[\w.…-]+'?(?:, fine-tuned)?",
+    }
 )
+_TAIL = re.compile(r"(?<= )[(−\d][^A-Za-z]*(?: to [^A-Za-z]*)?$")
+_LISTS = ("names", "arms", "list")
+_WAYS = frozenset({"federated", "alone", "centralised", "fine-tuned"})
 REMEMBERED = 4096
 DEEP = 4
 """Sentences within sentences within sentences."""
@@ -99,11 +111,32 @@ class Sentences:
                 if found is None:
                     return None
                 filled[name] = found
-            elif name == "count":
-                filled[name] = self._count(value)
             else:
-                filled[name] = self._figures(self._equal(value)) if _is_figure(name) else value
+                filled[name] = self._put(name, value, depth)
         return _PLACE.sub(lambda place: filled[place[1]], words)
+
+    def _put(self, name: str, value: str, depth: int) -> str:
+        """Return what varies as it is written in this language."""
+        if name == "count":
+            return self._count(value)
+        if _is_figure(name):
+            return self._figures(self._equal(value))
+        if name in _LISTS:
+            return self._listed(value, depth)
+        if name.startswith("told") or (name == "arm" and (value in _WAYS or "," in value)):
+            return self._found(value, depth + 1) or value
+        return value
+
+    def _listed(self, value: str, depth: int) -> str:
+        """Return "a, b and c" with the language's word between the last two, and with what is known of each."""
+        head, joined, last = value.rpartition(" and ")
+        every = [*head.split(", "), last] if joined else value.split(", ")
+        told = [(self._found(one, depth + 1) if " " in one else None) or self._counted(one) for one in every]
+        return f"{', '.join(told[:-1])} {self._texts.get('and', 'and')} {told[-1]}" if joined else ", ".join(told)
+
+    def _counted(self, text: str) -> str:
+        """Return a name with the figures behind it as the language writes them."""
+        return _TAIL.sub(lambda figures: self._figures(figures[0]), text)
 
     def _equal(self, figures: str) -> str:
         """Say that repeats are equal, which stands in the place of an interval."""
@@ -126,8 +159,9 @@ def _expression(text: str) -> re.Pattern[str]:
 
 def _held(name: str) -> str:
     """Return what a place may hold, as a regular expression."""
-    if name in _HELD:
-        return _HELD[name]
+    kind = name.rstrip("0123456789")
+    if kind in _HELD:
+        return _HELD[kind]
     return _NUMBER if _is_number(name) else _FIGURES if name.startswith("range") else _WITHIN
 
 
