@@ -163,7 +163,8 @@ def against(
     except PlanError as error:
         yield from error.complaints
     else:
-        if first and plan.role in ("arm", "coalition"):
+        # Where too few are left at all, each round says the same.
+        if first and plan.role in ("arm", "coalition") and len(left) >= (FEWEST if hidden else 2):
             yield from _too_few_in_a_round(plan, sites, gone, first=first, least=FEWEST if hidden else 1)
 
 
