@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView
 from medfl.testing.command import typed
 from medfl.testing.dropping import WHY, carried_out
+from medfl.testing.federation import table
+from medfl.testing.held import held
 
 TEXT = """
 [study]
@@ -184,6 +187,33 @@ def test_what_is_repeated_is_kept_when_it_is_interrupted(
         told = [one.event for one in home.journal.read() if isinstance(one.event, SiteDropped)]
         assert [(one.round, one.site) for one in told] == [(3, LEAVES)]
         assert whole_execution(home, execution).runs[0].model == before[1].runs[0].model
+
+
+def test_worker_processes_leave_it_out_alike(before: tuple[Path, ExecutionView], tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(TEXT, encoding="utf-8")
+    view = carried_out(tmp_path / "study.toml", tmp_path / "home", site=LEAVES, after=2, engine="processes")
+    assert (left_out_of(view), models(view)) == (LEFT_OUT, models(before[1]))
+
+
+def test_it_stays_out_after_kill_minus_nine(
+    edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MEDFL_JOURNAL", raising=False)
+    monkeypatch.setenv("MEDFL_HOME", str(tmp_path / "home"))
+    study = edited(('west = "west.csv"', 'west = "west.csv"\nsouth = "south.csv"'), ("rounds = 4", "rounds = 3"))
+    table(80, 9).to_csv(study.with_name("south.csv"), index=False)
+    with held(study, "--engine", "processes") as one:
+        assert typed("drop", one.run, "north", "--why", WHY).code == 0
+        one.process.kill()
+        one.go.touch()
+        one.ended()
+        resumed = typed("resume", one.run, "--json")
+        assert resumed.code == 0, resumed.err
+    with Home() as home:
+        view = whole_execution(home, one.execution)
+    assert left_out_of(view) == {("base", 7): {"north": 2}}
+    again = simulate(study, home=tmp_path / "again", left_out=left_out_of(view), progress=False).view
+    assert models(again) == models(view)
 
 
 @pytest.mark.parametrize(

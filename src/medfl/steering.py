@@ -63,9 +63,10 @@ class Steering:
                 where=f"site {site}",
                 remedy="say why: the reason stands in the journal and in the report",
             )
-        self.follows(execution, site)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        drop(self.home, execution, Drop(site=site, by=by, why=why.strip()[:LONGEST], decided=now))
+        decision = Drop(site=site, by=by, why=why.strip()[:LONGEST], decided=now)
+        # Two at once might each leave enough sites, and both together not.
+        drop(self.home, execution, decision, first=lambda: self.follows(execution, site))
 
     def follows(self, execution: str, site: str) -> Sequence[str]:
         """Return in plain sentences what follows where a site is dropped.
@@ -162,7 +163,8 @@ def against(
     except PlanError as error:
         yield from error.complaints
     else:
-        if first and plan.role in ("arm", "coalition"):
+        # Where too few are left at all, each round says the same.
+        if first and plan.role in ("arm", "coalition") and len(left) >= (FEWEST if hidden else 2):
             yield from _too_few_in_a_round(plan, sites, gone, first=first, least=FEWEST if hidden else 1)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,8 +55,15 @@ def note_of(home: Home, execution: str) -> Note:
     return Note(by=str(said.get("by", "")), why=str(said.get("why", "")), paused=said.get("paused") is True)
 
 
-def drop(home: Home, execution: str, decision: Drop) -> None:
+def drop(home: Home, execution: str, decision: Drop, *, first: Callable[[], object] = lambda: None) -> None:
     """Write down that a site is not asked any more from the next round on; what was decided first stays.
+
+    Parameters
+    ----------
+    home, execution, decision
+        What was decided about what.
+    first
+        Looks whether that may be; nobody decides anything else about the execution meanwhile.
 
     Raises
     ------
@@ -65,6 +72,7 @@ def drop(home: Home, execution: str, decision: Drop) -> None:
     """
     path = _file(home, "drops", execution, "json")
     with _turn(path):
+        first()
         before = dropped(home, execution)
         if all(one.site != decision.site for one in before):
             _write(path, [asdict(one) for one in (*before, decision)])
