@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from medfl.errors import Complaint, listed
 from medfl.readiness.repair import Repair
+from medfl.readiness.spelled import alike
 from medfl.readiness.tables import Seen, SeenTable
 from medfl.readiness.units import between, by_range, same_unit
 from medfl.readiness.words import meant_codes, meant_name
@@ -77,6 +78,7 @@ def gaps(data: Data, tables: Mapping[str, SeenTable]) -> tuple[Gap, ...]:
     for name in _asked(data, read):
         seen = {site: table.columns[name] for site, table in read.items() if name in table.columns}
         found += _compared(data, name, seen, read)
+        found += _spelled(name, seen, {gap.site for gap in found if gap.column == name})
     return tuple(sorted(found, key=lambda gap: (gap.site, not gap.blocks)))
 
 
@@ -235,6 +237,23 @@ def _codes(data: Data, name: str, known: Mapping[str, Seen]) -> Iterator[Gap]:
             repair=Repair(site=site, column=name, codes=codes) if codes else None,
             blocks=odd_kind,
         )
+
+
+def _spelled(name: str, seen: Mapping[str, Seen], told: Collection[str]) -> Iterator[Gap]:
+    """Find sites that write one code in several ways; not where something else is told of the column there."""
+    coded = {site: one for site, one in seen.items() if one.kind == "categorical" and not one.wrong}
+    for site, ways, codes in alike(coded):
+        if site not in told:
+            yield Gap(
+                site=site,
+                column=name,
+                kind="categories",
+                expected=", ".join(dict.fromkeys(codes.values())),
+                found=", ".join(ways[:_SHOWN]),
+                says=f"{site} writes {name!r} as {listed(map(repr, ways), _SHOWN)}, which may be the same",
+                remedy="say what stands for each code there",
+                repair=Repair(site=site, column=name, codes=codes),
+            )
 
 
 def _others(site: str, known: Collection[str]) -> str:
