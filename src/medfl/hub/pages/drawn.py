@@ -22,6 +22,9 @@ from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
 from medfl.publish.wording import significant
 
+_NARROW = 16
+"""Letters of a label that stand between two steps of a study's picture."""
+
 
 class Drawn:
     """Draws pages.
@@ -92,6 +95,7 @@ def _templates(language: str) -> Environment:
         "spelled": numerals.spelled,
         "whole": numerals.whole,
         "sentence": _sentence,
+        "two_lines": _two_lines,
     }
     return environment
 
@@ -151,6 +155,14 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
 def _sentence(text: str) -> str:
     """Return a text with a capital at its beginning, and the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def _two_lines(text: str) -> list[str]:
+    """Return a label on a picture as one line or, where it would reach its neighbour, as two of about one length."""
+    if len(text) <= _NARROW or " " not in text:
+        return [text]
+    cut = min((place for place, sign in enumerate(text) if sign == " "), key=lambda place: abs(place - len(text) / 2))
+    return [text[:cut], text[cut + 1 :]]
 
 
 def _json(plain: Any) -> Markup:
