@@ -19,6 +19,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 from pydantic.fields import FieldInfo
 
+from medfl.hub.pages.called import FIGURES
 from medfl.hub.pages.design.form import LONG, STEPS
 from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
@@ -115,6 +116,7 @@ def _written() -> Iterator[tuple[str, str]]:
     for title, heads, _ in KINDS.values():
         yield from (("tables", text) for text in (title, *heads))
     yield from (("tables", title) for title in PARTS.values())
+    yield from (("figures", title) for title in FIGURES.values())
     for term in terms():
         yield from (("terms", term.name), ("terms", term.meaning))
     for title, lead in STEPS.values():

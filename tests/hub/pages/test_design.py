@@ -284,3 +284,17 @@ def test_what_htmx_is_refused_is_told_beside_the_form(visitor: Visitor) -> None:
     plain = visitor.client.post(f"{address}/set", data=sent, headers={"x-csrf-token": visitor.token})
     assert plain.status_code == 422
     assert f'href="{address}"' in plain.text
+
+
+def test_no_label_of_the_picture_reaches_its_neighbour_in_french(visitor: Visitor) -> None:
+    headers = {"x-csrf-token": visitor.token}
+    text = starting_text("breast-cancer-arms")
+    begun = visitor.client.post("/drafts", data={"text": text}, headers=headers, follow_redirects=False)
+    page = visitor.client.get(begun.headers["location"], headers={"accept-language": "fr"}).text
+    labels = re.findall(r'<text class="step" x="(\d+)" y="12">(.*?)</text>', page)
+    assert len(labels) == len(STEPS_OF_STUDY)
+    lines = [re.findall(r'<tspan x="(\d+)" dy="(?:0|13)">(.*?)</tspan>', label) for _, label in labels]
+    assert [text for _, text in lines[4]] == ["Entraînement", "sur site"]
+    assert all({x for x, _ in inner} == {at} for (at, _), inner in zip(labels, lines, strict=True))
+    # Some seven pixels a letter, 120 from one step to the next.
+    assert all(len(text) <= 16 for inner in lines for _, text in inner)

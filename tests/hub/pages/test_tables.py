@@ -101,6 +101,48 @@ def test_what_does_not_fit_is_repaired_by_clicks(visitor: Visitor, differing: Pa
     assert "nothing is suggested there any more" in change(visitor, name, "repair")
 
 
+def test_a_column_is_left_out_by_a_click(visitor: Visitor, differing: Path) -> None:
+    text = differing.read_text(encoding="utf-8").replace('features = ["age", "dose", "colour"]\n', "")
+    name = begun(visitor, text)
+    page = visitor.client.get(f"/drafts/{name}").text
+    assert 'aria-label="Learn without COLOUR"' in page
+    assert 'aria-label="Learn without sick"' not in page  # The outcome is not learned from.
+    change(visitor, name, "without", column="COLOUR")
+    # Neither "colour" nor "COLOUR" is in more than half of the tables.
+    written = tomllib.loads(twin(visitor, name)["draft"]["text"])["data"]["features"]
+    assert "COLOUR" not in written
+    change(visitor, name, "without", column="colour")
+    told = twin(visitor, name)
+    assert tomllib.loads(told["draft"]["text"])["data"]["features"] == ["age", "dose"]
+    assert {gap["column"] for gap in told["tables"]["gaps"]} == {"sick", "age"}
+    change(visitor, name, "without", column="age")
+    assert "nothing would be left to learn from" in change(visitor, name, "without", column="dose")
+
+
+def test_a_site_is_taken_out_with_all_that_is_said_of_it(visitor: Visitor, differing: Path) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8"))
+    change(visitor, name, "repair", site="west", column="colour")
+    assert 'aria-label="Remove west from the study"' in visitor.client.get(f"/drafts/{name}").text
+    change(visitor, name, "unsite", site="west")
+    data = tomllib.loads(twin(visitor, name)["draft"]["text"])["data"]
+    assert "west" not in data["sites"]
+    assert "harmonise" not in data
+    for site in [*data["sites"], "nowhere"]:
+        change(visitor, name, "unsite", site=site)
+    assert "sites" not in tomllib.loads(twin(visitor, name)["draft"]["text"])["data"]
+    assert "no table is there yet" in visitor.client.get(f"/drafts/{name}").text
+
+
+def test_an_outcome_that_no_table_has_is_told_once(visitor: Visitor, differing: Path) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8").replace('target = "sick"', 'target = "ill"'))
+    tables = twin(visitor, name)["tables"]
+    assert tables["lost"]
+    assert "ill" not in {gap["column"] for gap in tables["gaps"]}
+    page = visitor.client.get(f"/drafts/{name}").text
+    assert page.count("No table has a column ill.") == 1
+    assert "hinder it" in page
+
+
 def test_how_a_file_is_written_is_told(visitor: Visitor, differing: Path) -> None:
     name = begun(visitor, differing.read_text(encoding="utf-8"))
     assert "Decimals are written" not in visitor.client.get(f"/drafts/{name}").text

@@ -70,6 +70,8 @@ EXPECTED: dict[str, Action] = {
     "POST /drafts/{name}/table": Action.CHANGE_DRAFT,
     "POST /drafts/{name}/text": Action.CHANGE_DRAFT,
     "POST /drafts/{name}/unfork": Action.CHANGE_DRAFT,
+    "POST /drafts/{name}/unsite": Action.CHANGE_DRAFT,
+    "POST /drafts/{name}/without": Action.CHANGE_DRAFT,
     "POST /language": Action.SIGN_IN,
     "POST /studies": Action.LAUNCH_STUDY,
     "POST /studies/{execution}/drop": Action.STEER_STUDY,

@@ -27,6 +27,8 @@ from medfl.publish.wording import significant
 
 _READ = ("title", "values", "label", "name", "text")
 """What of a chart's numbers is read."""
+_NARROW = 16
+"""Letters of a label that stand between two steps of a study's picture."""
 
 
 class Drawn:
@@ -115,6 +117,7 @@ def _templates(language: str) -> Environment:
         "spelled": numerals.spelled,
         "whole": numerals.whole,
         "sentence": _sentence,
+        "two_lines": _two_lines,
     }
     return environment
 
@@ -177,6 +180,14 @@ def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> s
 def _sentence(text: str) -> str:
     """Return a text with a capital at its beginning, and the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def _two_lines(text: str) -> list[str]:
+    """Return a label on a picture as one line or, where it would reach its neighbour, as two of about one length."""
+    if len(text) <= _NARROW or " " not in text:
+        return [text]
+    cut = min((place for place, sign in enumerate(text) if sign == " "), key=lambda place: abs(place - len(text) / 2))
+    return [text[:cut], text[cut + 1 :]]
 
 
 def _json(plain: Any, fields_of: Callable[[Any], dict[str, Any]] | None = None) -> Markup:

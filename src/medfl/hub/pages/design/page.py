@@ -10,7 +10,7 @@ from medfl.errors import Complaint, MedflError, PlanError
 from medfl.hub.pages.bench import Bench, Cost, Told
 from medfl.hub.pages.design.drafts import Draft
 from medfl.hub.pages.design.form import ArmForm, Step, arms_of, steps_of, unplaced
-from medfl.hub.pages.design.mapping import repaired
+from medfl.hub.pages.design.mapping import repaired, without_column
 from medfl.hub.pages.design.picture import Picture, picture_of
 from medfl.hub.pages.design.tables import Tables, keys_of, repairs, tables_of
 from medfl.publish.code import script
@@ -117,6 +117,19 @@ def accepted(bench: Bench, text: str, *, site: str, column: str) -> str:
     for repair, data in found:
         text = repaired(text, repair.site, repair.column, keys_of(repair, data))
     return text
+
+
+def fewer(bench: Bench, text: str, *, column: str) -> str:
+    """Return a draft's text that does not learn from a column any more, nor from one that only few tables have.
+
+    Raises
+    ------
+    PlanError
+        If the text is no TOML, or nothing would be left to learn from.
+    """
+    known = tables_of(bench, data_of(text, SOURCE))
+    usual = [name for name, having in known.columns if having * 2 > known.there or name == column]
+    return without_column(text, column, every=usual, target=known.target)
 
 
 def _told(where: str, what: str, remedy: str) -> str:

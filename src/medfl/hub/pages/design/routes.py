@@ -16,8 +16,8 @@ from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.arriving import arrived, begun, refused
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.editing import changed, forked, with_table, without_arm
-from medfl.hub.pages.design.mapping import as_it_is, read_otherwise, with_site
-from medfl.hub.pages.design.page import DesignPage, accepted, design_page
+from medfl.hub.pages.design.mapping import as_it_is, read_otherwise, with_site, without_site
+from medfl.hub.pages.design.page import DesignPage, accepted, design_page, fewer
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.forms import forms
 from medfl.hub.pages.plan import LONGEST, plan_page
@@ -129,6 +129,14 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     def add_site(name: str, seen: State, site: Word, dataset: Word) -> Response:
         """Name a data set as a site of a draft."""
         return edited(name, lambda text: with_site(text, site, dataset), seen)
+
+    @routes.post("/drafts/{name}/unsite", dependencies=[may(Action.CHANGE_DRAFT)])
+    def remove_site(name: str, seen: State, site: Word) -> Response:
+        return edited(name, lambda text: without_site(text, site), seen)
+
+    @routes.post("/drafts/{name}/without", dependencies=[may(Action.CHANGE_DRAFT)])
+    def learn_without(name: str, seen: State, column: Word) -> Response:
+        return edited(name, partial(fewer, bench, column=column), seen)
 
     @routes.post("/drafts/{name}/repair", dependencies=[may(Action.CHANGE_DRAFT)])
     def repair(name: str, seen: State, site: Word = "", column: Word = "") -> Response:

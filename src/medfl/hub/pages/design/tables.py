@@ -143,6 +143,8 @@ class Tables:
         How many of them hinder a run, and how many can be repaired by a click.
     read
         How columns are read.
+    lost
+        Whether no table has the outcome; then that is not told of each.
     nowhere
         Whether the study does not say yet where its rows are.
     unread
@@ -165,6 +167,7 @@ class Tables:
     hindering: int = 0
     repairs: int = 0
     read: tuple[Read, ...] = ()
+    lost: bool = False
     nowhere: bool = False
     unread: tuple[str, ...] = ()
     sends: bool = False
@@ -182,6 +185,9 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
     machines = {site: told.hardware for site, told in bench.hub.told().items()} if bench.hub is not None else {}
     seen = {site: table.read_as(data.translations(site)) for site, table in known.tables.items()}
     columns = _columns(seen)
+    lost = bool(seen) and data.target not in columns and all(table.whole for table in seen.values())
+    if lost:
+        found = tuple(gap for gap in found if gap.column != data.target)
     return Tables(
         every=tuple(_shown(data, known, machines)),
         dealt=known.dealt,
@@ -192,9 +198,10 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
         target=data.target,
         ticks=0 < len(columns) <= MOST_TICKS,
         gaps=found,
-        hindering=sum(gap.blocks for gap in found),
+        hindering=sum(gap.blocks for gap in found) + lost,
         repairs=sum(gap.repair is not None for gap in found),
         read=tuple(_read(words, known)),
+        lost=lost,
         nowhere=_nowhere(data),
         unread=tuple(known.unread) if bench.hub is None else (),
         sends=sends,

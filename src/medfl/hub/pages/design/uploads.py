@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -15,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from medfl.errors import MedflError, PlanError, RefusedError, StoreError
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.called import unaccented
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.mapping import with_site
 from medfl.hub.pages.design.page import design_page
@@ -83,17 +83,12 @@ def _added(folder: Path, drafts: Drafts, sent: Sent) -> None:
     """Keep a table and name it in its draft; where the draft does not take it, nothing is kept."""
     file = sent.table.filename or ""
     path = keep(folder, file, sent.table.file)
-    who = sent.site or re.sub(r"[^A-Za-z0-9-]+", "-", _plainly(Path(file).stem)).strip("-")[:80] or "site"
+    who = sent.site or re.sub(r"[^A-Za-z0-9-]+", "-", unaccented(Path(file).stem)).strip("-")[:80] or "site"
     try:
         drafts.change(sent.draft, lambda text: with_site(text, who, str(path)), seen=sent.revision, by="")
     except MedflError:
         path.unlink(missing_ok=True)
         raise
-
-
-def _plainly(name: str) -> str:
-    """Return a name without accents: "Klinik-Süd" is "Klinik-Sud"."""
-    return "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
 
 
 def keep(folder: Path, name: str, body: BinaryIO) -> Path:
@@ -115,7 +110,7 @@ def keep(folder: Path, name: str, body: BinaryIO) -> Path:
     StoreError
         If it cannot be written.
     """
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", _plainly(Path(name.replace("\\", "/")).name)).lstrip(".-")[-80:]
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", unaccented(Path(name.replace("\\", "/")).name)).lstrip(".-")[-80:]
     if Path(plain).suffix.lower() not in ENDINGS or not Path(plain).stem:
         raise PlanError("not called like a table", received=name[:80], remedy=f"send a file {' or '.join(ENDINGS)}")
     make_private(folder)
