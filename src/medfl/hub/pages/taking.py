@@ -23,7 +23,6 @@ from medfl.publish.model_card import model_card
 from medfl.publish.pdf import report_pdf
 from medfl.publish.ways import Mark, mark_of
 from medfl.store.home import Home
-from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView, RunView
 
 _BLOCK = 2**18
@@ -63,7 +62,7 @@ def documents(bench: Bench) -> APIRouter:
 
     @routes.get("/studies/{execution}/report.pdf", dependencies=[may(Action.SEE_STUDY)])
     async def pdf(request: Request, execution: str) -> Response:
-        body = await turns(request, lambda: report_pdf(whole_execution(bench.home, execution)))
+        body = await turns(request, lambda: report_pdf(bench.whole(execution)))
         return Response(body, headers=_attached(f"{execution}.pdf"), media_type="application/pdf")
 
     @routes.get("/studies/{execution}/bundle.zip", dependencies=[may(Action.SEE_STUDY)])
@@ -74,7 +73,7 @@ def documents(bench: Bench) -> APIRouter:
 
     @routes.get("/studies/{execution}/models/{run}/model.safetensors", dependencies=[may(Action.SEE_STUDY)])
     def weights(execution: str, run: str) -> Response:
-        found = _with_model(whole_execution(bench.home, execution), run)
+        found = _with_model(bench.whole(execution), run)
         file = bench.home.artefacts.open(found.model or "")
         return StreamingResponse(
             _read(file), headers=_attached(f"{run}.safetensors"), media_type="application/octet-stream"
@@ -82,7 +81,7 @@ def documents(bench: Bench) -> APIRouter:
 
     @routes.get("/studies/{execution}/models/{run}/model-card.md", dependencies=[may(Action.SEE_STUDY)])
     def card(execution: str, run: str) -> Response:
-        found = _with_model(whole_execution(bench.home, execution), run)
+        found = _with_model(bench.whole(execution), run)
         kind = "text/markdown; charset=utf-8"
         return Response(model_card(found), headers=_attached(f"{run}-card.md"), media_type=kind)
 
