@@ -3,7 +3,8 @@
 ``python bench/pages.py`` makes a hub with a thousand runs, one of them of 200 rounds over 50 sites, with twenty
 people, twenty sites and fifty drafts, serves its pages for real, and asks for each of them some times as somebody who
 may see everything. The limit is 100 ms for a page: of the processor, as the machine may have other work to do, with the
-asking; the median of the wall clock stands beside it. Exit code 1 if a page misses it.
+asking; the median of the wall clock stands beside it. Exit code 1 if a page misses it. The report is a document, which
+is drawn anew and one at a time, and has no such limit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from time import perf_counter, process_time
 import httpx
 
 from medfl import simulate
-from medfl.events import RunFinished, RunPlanned
+from medfl.events import Evaluated, RunFinished, RunPlanned
 from medfl.hub.pages.application import OPEN, application
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.people.rooms import people_rooms
@@ -36,12 +37,13 @@ from medfl.store.home import Home
 from medfl.testing.hub import invited, made
 from medfl.testing.pages import STUDY, Carriers, looked, serving
 from medfl.testing.people import cheap
-from medfl.testing.wall import EXECUTION, RUN, beginning, one_round
+from medfl.testing.wall import EXECUTION, RUN, beginning, names, one_round
 
 RUNS, PEOPLE, SITES, DRAFTS = 1000, 20, 20, 50
 LONG, WIDE = 200, 50
 """Rounds and sites of the largest run."""
 TIMES = 20
+DOCUMENT = "/report.html"
 LIMIT = 0.1
 
 
@@ -66,9 +68,19 @@ def filled(home: Home) -> str:
         home.journal.append([replace(one, execution=other) if isinstance(one, RunPlanned) else one for one in copies])
     home.journal.append(beginning(WIDE, LONG))
     home.journal.append([event for number in range(1, LONG + 1) for some in one_round(number, WIDE) for event in some])
+    home.journal.append([_judged()])
     home.journal.append([RunFinished(run=RUN, rounds=LONG, model="0" * 64, seconds=600.0)])
     print(f"{len(home.journal.runs())} runs, {len(events) * (RUNS // runs + 1)} events and {LONG} x {WIDE} answers")
     return first.execution
+
+
+def _judged() -> Evaluated:
+    """Return how the large run's last model was judged."""
+    values = {"auc": 0.9, "accuracy": 0.85, "sensitivity": 0.8, "specificity": 0.88}
+    sites = {
+        site: {name: value - place / 500 for name, value in values.items()} for place, site in enumerate(names(WIDE))
+    }
+    return Evaluated(run=RUN, round=LONG, pooled=values, sites=sites, final=True)
 
 
 @contextmanager
@@ -119,8 +131,9 @@ def asked(client: httpx.Client, every: list[str]) -> int:
         took = [_timed(client, path) for _ in range(TIMES)]
         each = (process_time() - used) / TIMES
         told = f"median {median(took) * 1e3:6.1f} ms, first {took[0] * 1e3:6.1f} ms"
-        print(f"{path:44} {told}, of the processor {each * 1e3:6.1f} ms{'   TOO LONG' if each > LIMIT else ''}")
-        slow += each > LIMIT
+        late = each > LIMIT and not path.endswith(DOCUMENT)
+        print(f"{path:44} {told}, of the processor {each * 1e3:6.1f} ms{'   TOO LONG' if late else ''}")
+        slow += late
     return int(slow > 0)
 
 

@@ -32,7 +32,6 @@ from medfl.hub.pages.watching import WatchPage, watch_page
 from medfl.hub.people.access import Access, Asked, Who, access_of, may
 from medfl.hub.people.permits import Action
 from medfl.loopback import FIELD, HEADER
-from medfl.publish.report import report
 
 AGAIN = 2.0
 """Seconds after which it is asked again whether somebody who watches still may."""
@@ -114,12 +113,6 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 def downloads(bench: Bench) -> APIRouter:
     """Return what can be taken along."""
     routes = APIRouter(include_in_schema=False)
-
-    @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
-    def whole_report(execution: str) -> Response:
-        # Written by MEDfl alone and without scripts; its styles are within it.
-        policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
-        return HTMLResponse(report(bench.whole(execution)), headers={"Content-Security-Policy": policy})
 
     @routes.get("/studies/{execution}/files/{name}", dependencies=[may(Action.SEE_STUDY)])
     def file(execution: str, name: str) -> Response:

@@ -10,7 +10,7 @@ from typing import IO
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from medfl.bundles.contents import models_of
 from medfl.bundles.writing import write_to
@@ -21,6 +21,7 @@ from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.publish.model_card import model_card
 from medfl.publish.pdf import report_pdf
+from medfl.publish.report import report
 from medfl.publish.ways import Mark, mark_of
 from medfl.store.home import Home
 from medfl.store.views import ExecutionView, RunView
@@ -59,6 +60,13 @@ def kept_models(view: ExecutionView) -> tuple[Kept, ...]:
 def documents(bench: Bench) -> APIRouter:
     """Return what of a study can be taken along whole."""
     routes, turns = APIRouter(include_in_schema=False), Turns()
+
+    @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
+    async def whole_report(request: Request, execution: str) -> Response:
+        body = await turns(request, lambda: report(bench.whole(execution)))
+        # Written by MEDfl alone and without scripts; its styles are within it.
+        policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+        return HTMLResponse(body, headers={"Content-Security-Policy": policy})
 
     @routes.get("/studies/{execution}/report.pdf", dependencies=[may(Action.SEE_STUDY)])
     async def pdf(request: Request, execution: str) -> Response:
