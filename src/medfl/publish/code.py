@@ -5,6 +5,7 @@ The code is filled into the files of ``templates/code``, and lays the study out 
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -57,11 +58,11 @@ def script(study: Study, *, models: Models | None = None, left_out: LeftOut | No
 def notebook(study: Study, *, models: Models | None = None, left_out: LeftOut | None = None) -> str:
     """Return the study as a Jupyter notebook (nbformat 4.5): what is asked, the run, the results."""
     text = script(study, models=models, left_out=left_out)
-    told, _, code = text.partition('"""\n\n')
+    told, code = _parted(text)
     asked, _, run = code.partition('\nif __name__ == "__main__":\n')
     lines = [line.removeprefix("    ") for line in run.splitlines()]
     cells = [
-        _cell("markdown", told.removeprefix('"""')),
+        _cell("markdown", told),
         _cell("code", asked.strip()),
         _cell("code", "\n".join(line for line in lines if line.startswith("results = ")) + "\nresults"),
         _cell("code", "\n".join(line for line in lines if not line.startswith(("results = ", "print(results)")))),
@@ -71,6 +72,12 @@ def notebook(study: Study, *, models: Models | None = None, left_out: LeftOut | 
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return what a script says at its top, and its code: as Python parts them, since a question may look like code."""
+    lines, end = text.split("\n"), ast.parse(text).body[0].end_lineno
+    return "\n".join(lines[:end]).removeprefix('"""').removesuffix('"""'), "\n".join(lines[end:])
 
 
 def _cell(kind: str, text: str) -> dict[str, Any]:

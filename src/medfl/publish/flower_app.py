@@ -160,13 +160,17 @@ def files(app: App) -> Iterator[tuple[str, str]]:
         "expected": "".join(expected(app.models)),
         "left_out": "".join(left_out_lines(app.left_out)),
         "project": app.project,
-        # A basic string of TOML is one of JSON.
-        "description": json.dumps(app.question or f"The study {app.study}"),
+        "description": _toml(app.question or f"The study {app.study}"),
         "medfl": version("medfl"),
     }
     for name in FILES:
         yield name, _templates().get_template(f"{name}.j2").render(words)
     yield STUDY, app.text
+
+
+def _toml(text: str) -> str:
+    """Spell a string of TOML: one of JSON, without halves of letters, and with the one letter that TOML has not."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @cache

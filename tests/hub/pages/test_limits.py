@@ -159,11 +159,12 @@ def test_who_is_cancelled_while_waiting_leaves_the_queue() -> None:
     asyncio.run(cancelled())
 
 
-@pytest.mark.parametrize("file", ["report.pdf", "bundle.zip"])
+@pytest.mark.parametrize("file", ["report.html", "report.pdf", "bundle.zip"])
 def test_a_crowd_is_told_when_to_come_again(file: str, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     def crowded(*_: object) -> bytes:
         raise CrowdedError("documents are made one at a time", remedy="ask again")
 
+    monkeypatch.setattr(taking, "report", crowded)
     monkeypatch.setattr(taking, "report_pdf", crowded)
     monkeypatch.setattr(taking, "write_to", crowded)
     answer = visitor.client.get(f"/studies/{visitor.execution}/{file}")

@@ -11,7 +11,7 @@ import pytest
 from medfl.errors import PlanError
 from medfl.events import Event, PrivacySpent, RoundFinished, RunStopped, SiteDropped
 from medfl.hub.pages.bench import Bench
-from medfl.hub.pages.happened import happened_page, with_logs
+from medfl.hub.pages.happened import Filter, happened_page, with_logs
 from medfl.hub.pages.lasting import lasting
 from medfl.hub.pages.steered import drop_page
 from medfl.hub.pages.taking_part import presences
@@ -27,6 +27,7 @@ from medfl.store.home import Home
 from medfl.store.journal import Recorded
 from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView, RunView
+from medfl.store.wholes import Wholes
 from medfl.testing import story
 from medfl.testing.wall import EXECUTION, RUN, beginning, one_round
 
@@ -193,16 +194,16 @@ def test_each_event_is_a_sentence(events: list[Event]) -> None:
 def test_what_happened_is_chosen_by_kind_site_and_run(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         home.journal.append(journal(3, failing=("hospital-03",)))
-        every = happened_page(home, EXECUTION)
+        every = happened_page(home, Wholes(home), EXECUTION, Filter())
         assert every.found == len(journal(3))
         assert every.happened[0].text.startswith("Round 3 is stored")
-        trouble = happened_page(home, EXECUTION, kind="trouble")
+        trouble = happened_page(home, Wholes(home), EXECUTION, Filter(kind="trouble"))
         assert [one.text for one in trouble.happened] == [
             "hospital-03 failed in round 3: the site did not answer in time."
         ]
-        assert happened_page(home, EXECUTION, site="hospital-01").found == 3
-        assert happened_page(home, EXECUTION, run="none").found == 0
-        assert happened_page(home, EXECUTION, page=99).page == 1
+        assert happened_page(home, Wholes(home), EXECUTION, Filter(site="hospital-01")).found == 3
+        assert happened_page(home, Wholes(home), EXECUTION, Filter(run="none")).found == 0
+        assert happened_page(home, Wholes(home), EXECUTION, Filter(page=99)).page == 1
 
 
 def test_a_log_is_shown_to_who_may_read_it(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_a_log_is_shown_to_who_may_read_it(tmp_path: Path) -> None:
         told.keep(tmp_path, name)
     with Home(tmp_path) as home:
         home.journal.append(journal(1))
-        page = happened_page(home, EXECUTION)
+        page = happened_page(home, Wholes(home), EXECUTION, Filter())
         assert page.logs == ()
         assert [one.site for one in with_logs(page, home, lambda site: site == "hospital-02").logs] == ["hospital-02"]
         assert len(with_logs(page, home, lambda site: True).logs) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from medfl.readiness.tables import Known
 from medfl.spec.data import Data
 from medfl.spec.study import Study
 from medfl.store.home import Home
+from medfl.store.wholes import Wholes
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,3 +202,8 @@ class Bench:
     steers: Steers | None = None
     drafts: int = DRAFTS
     costs: Reckons = _no_costs
+
+    @cached_property
+    def whole(self) -> Wholes:
+        """All that is known of an execution, of which each journal entry is read once."""
+        return Wholes(self.home)

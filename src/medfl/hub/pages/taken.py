@@ -17,7 +17,6 @@ from medfl.publish.drawing import Drawing
 from medfl.publish.glance import glance
 from medfl.publish.pictures_of_parts import pictures
 from medfl.publish.sheets import Sheet, as_csv, sheets
-from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView
 
 Found = TypeVar("Found")
@@ -32,7 +31,7 @@ def twin(bench: Bench) -> APIRouter:
     @api.get("/studies/{execution}/tables/{name}", dependencies=[may(Action.SEE_STUDY)])
     def table(execution: str, name: str) -> Sheet:
         """Give one table behind a study's figures, whole."""
-        return _sheet(whole_execution(bench.home, execution), name)
+        return _sheet(bench.whole(execution), name)
 
     return api
 
@@ -43,18 +42,18 @@ def files(bench: Bench) -> APIRouter:
 
     @routes.get("/studies/{execution}/figures/{name}.svg", dependencies=[may(Action.SEE_STUDY)])
     def svg(execution: str, name: str) -> Response:
-        view = whole_execution(bench.home, execution)
+        view = bench.whole(execution)
         headers = _figure(view, name, ".svg") | {"Content-Security-Policy": STILL}
         return Response(_drawing(view, name).file, headers=headers, media_type="image/svg+xml")
 
     @routes.get("/studies/{execution}/figures/{name}.png", dependencies=[may(Action.SEE_STUDY)])
     def png(execution: str, name: str) -> Response:
-        view = whole_execution(bench.home, execution)
+        view = bench.whole(execution)
         return Response(_drawing(view, name).png(), headers=_figure(view, name, ".png"), media_type="image/png")
 
     @routes.get("/studies/{execution}/tables/{name}.csv", dependencies=[may(Action.SEE_STUDY)])
     def table(execution: str, name: str) -> Response:
-        view = whole_execution(bench.home, execution)
+        view = bench.whole(execution)
         kind = "text/csv; charset=utf-8; header=present"
         return Response(as_csv(_sheet(view, name)), headers=attached(view.study, name, ending=".csv"), media_type=kind)
 

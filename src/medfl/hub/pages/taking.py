@@ -10,7 +10,7 @@ from typing import IO
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from medfl.bundles.contents import models_of
 from medfl.bundles.writing import write_to
@@ -22,9 +22,8 @@ from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.publish.model_card import model_card
 from medfl.publish.pdf import report_pdf
+from medfl.publish.report import report
 from medfl.publish.ways import Mark, mark_of
-from medfl.store.home import Home
-from medfl.store.shelf import whole_execution
 from medfl.store.views import ExecutionView, RunView
 
 _BLOCK = 2**18
@@ -62,20 +61,31 @@ def documents(bench: Bench) -> APIRouter:
     """Return what of a study can be taken along whole."""
     routes, turns = APIRouter(include_in_schema=False), Turns()
 
+    @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
+    async def whole_report(request: Request, execution: str) -> Response:
+        body = await turns(request, lambda: report(bench.whole(execution)))
+        # Written by MEDfl alone and without scripts; its styles are within it.
+        policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+        return HTMLResponse(body, headers={"Content-Security-Policy": policy})
+
     @routes.get("/studies/{execution}/report.pdf", dependencies=[may(Action.SEE_STUDY)])
     async def pdf(request: Request, execution: str) -> Response:
-        study, body = await turns(request, lambda: _drawn(bench.home, execution))
+        def drawn() -> tuple[str, bytes]:
+            view = bench.whole(execution)
+            return view.study, report_pdf(view)
+
+        study, body = await turns(request, drawn)
         return Response(body, headers=attached(study, "report", ending=".pdf"), media_type="application/pdf")
 
     @routes.get("/studies/{execution}/bundle.zip", dependencies=[may(Action.SEE_STUDY)])
     async def bundle(request: Request, execution: str) -> Response:
-        study, file = await turns(request, lambda: _bundled(bench.home, execution))
+        study, file = await turns(request, lambda: _bundled(bench, execution))
         headers = attached(study, "bundle", ending=".zip") | {"Content-Length": str(file.tell())}
         return StreamingResponse(_read(file), headers=headers, media_type="application/zip")
 
     @routes.get("/studies/{execution}/models/{run}/model.safetensors", dependencies=[may(Action.SEE_STUDY)])
     def weights(execution: str, run: str) -> Response:
-        view = whole_execution(bench.home, execution)
+        view = bench.whole(execution)
         found = _with_model(view, run)
         file = bench.home.artefacts.open(found.model or "")
         headers = attached(*_names(view, found), ending=".safetensors")
@@ -83,7 +93,7 @@ def documents(bench: Bench) -> APIRouter:
 
     @routes.get("/studies/{execution}/models/{run}/model-card.md", dependencies=[may(Action.SEE_STUDY)])
     def card(execution: str, run: str) -> Response:
-        view = whole_execution(bench.home, execution)
+        view = bench.whole(execution)
         found = _with_model(view, run)
         headers = attached(*_names(view, found), "model-card", ending=".md")
         return Response(model_card(found), headers=headers, media_type="text/markdown; charset=utf-8")
@@ -91,18 +101,12 @@ def documents(bench: Bench) -> APIRouter:
     return routes
 
 
-def _drawn(home: Home, execution: str) -> tuple[str, bytes]:
-    """Return a study's name and its report."""
-    view = whole_execution(home, execution)
-    return view.study, report_pdf(view)
-
-
-def _bundled(home: Home, execution: str) -> tuple[str, IO[bytes]]:
+def _bundled(bench: Bench, execution: str) -> tuple[str, IO[bytes]]:
     """Return a study's name and its bundle, written whole before any of it leaves: what is wrong is said on a page."""
     with ExitStack() as stack:
         file = stack.enter_context(TemporaryFile())
-        write_to(home, execution, file)
-        study = whole_execution(home, execution).study
+        write_to(bench.home, execution, file)
+        study = bench.whole(execution).study
         stack.pop_all()  # It is closed once it was read.
     return study, file
 
