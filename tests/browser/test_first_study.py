@@ -47,8 +47,26 @@ def test_three_clicks_lead_to_results(page: Page, screenshots: Path, tmp_path: P
     pictured(page, "home", screenshots)
 
 
+LONG = """\
+[study]
+name = "long"
+[data]
+target = "diagnosis"
+positive = "malignant"
+simulate = { bundled = "breast-cancer", sites = 3 }
+[model]
+kind = "logistic"
+[algorithm]
+rounds = 300
+"""
+"""A study that is still running when the slowest of browsers has found the button that pauses it."""
+
+
 def test_a_study_that_is_stopped_goes_on(page: Page) -> None:
-    page.goto("/start/breast-cancer-arms")
+    page.goto("/new")
+    page.locator("#text").fill(LONG)
+    page.get_by_role("button", name="Open it").click()
+    page.get_by_role("button", name="Look at the plan").click()
     page.get_by_role("button", name="Start the study").click()
     expect(page.locator("#runs .tag.running").first).to_be_visible(timeout=SOON)
     page.get_by_role("button", name="Pause after this round").click()
@@ -74,7 +92,9 @@ def test_a_study_is_designed_by_clicks_alone(page: Page, screenshots: Path) -> N
     put(page, "data.simulate.sites", "3")
     put(page, "algorithm.rounds", "two")
     expect(page.locator("#step-algorithm .wrong")).to_be_visible()
+    expect(page.locator("#way .faulty")).to_have_text(["Learning together to mend"])
     put(page, "algorithm.rounds", "2")
+    expect(page.locator("#way .faulty")).to_have_count(0)
     expect(page.locator("#verdict")).to_contain_text("This study is sound")
     page.locator("#step-algorithm").get_by_role("button", name="Compare another way here").click()
     page.locator('[id="arm.1.algorithm.kind"]').select_option("fedyogi")
@@ -120,6 +140,50 @@ def test_changes_faster_than_their_answers_are_all_shown(page: Page) -> None:
     expect(page.locator("#step-algorithm .wrong")).to_be_visible()
     expect(page.locator("#step-study .wrong")).to_be_visible()
     expect(page.locator('[id="study.name"]')).to_have_value("quick")
+
+
+def test_a_change_before_the_page_listens_is_not_lost(page: Page) -> None:
+    page.goto("/new")
+    held = list[Route]()
+    page.route("**/static/medfl.js", lambda route: held.append(route))
+    page.get_by_role("button", name="Begin").click(no_wait_after=True)
+    page.locator('[id="algorithm.kind"]').select_option("fedyogi")
+    page.get_by_role("tab", name="Spec").click()
+    assert held
+    held[0].continue_()
+    expect(page.locator("#text")).to_have_value(re.compile(r'kind = "fedyogi"'))
+
+
+def test_whoever_leaves_takes_the_last_change_along(page: Page) -> None:
+    page.goto("/new")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict")).to_contain_text("to mend")
+    draft = page.url
+    page.locator('[id="study.name"]').fill("in-a-hurry")
+    page.get_by_role("link", name="Studies").first.click()  # leaves the field, and at once the page
+    page.wait_for_url("**/")
+    page.goto(draft)
+    expect(page.locator('[id="study.name"]')).to_have_value("in-a-hurry")
+    page.get_by_role("tab", name="Spec").click()
+    text = page.locator("#text").input_value()
+    page.locator("#text").fill(text.replace("in-a-hurry", "in-no-hurry"))
+    page.get_by_role("button", name="Duplicate").click()  # while the text still waits for more to be typed
+    page.wait_for_url(lambda url: url != draft)
+    expect(page.locator('[id="study.name"]')).to_have_value("in-no-hurry")
+
+
+def test_a_change_that_does_not_arrive_is_told(context: BrowserContext) -> None:
+    page = context.new_page()  # its console may speak of the failure
+    page.goto("/new")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict")).to_contain_text("to mend")
+    draft = page.url
+    page.route("**/set", lambda route: route.fulfill(status=503, body="busy"))
+    page.locator('[id="study.name"]').fill("lost")
+    page.get_by_role("button", name="Look at the plan").click()
+    expect(page.locator("#said")).to_contain_text("did not reach the draft")
+    assert page.url == draft
+    page.close()
 
 
 def test_two_people_who_change_one_draft_are_told(page: Page, context: BrowserContext) -> None:

@@ -22,49 +22,6 @@ local_times(document);
 document.addEventListener("htmx:oobAfterSwap", (event) => local_times(event.target));
 document.addEventListener("htmx:afterSwap", (event) => local_times(event.target));
 
-// The forms of a draft: which of them is shown beside the fields.
-for (const tab of document.querySelectorAll('[role="tab"]')) {
-  const tabs = [...tab.parentElement.querySelectorAll('[role="tab"]')];
-  tab.addEventListener("click", () => {
-    for (const one of tabs) {
-      one.setAttribute("aria-selected", String(one === tab));
-      one.tabIndex = one === tab ? 0 : -1;
-      document.getElementById(one.getAttribute("aria-controls")).hidden = one !== tab;
-    }
-  });
-  tab.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
-    next.focus();
-    next.click();
-  });
-}
-
-// Changes of a draft go through its desk, one after the other. The fields themselves cannot wait for an answer: the one
-// before it may have replaced them meanwhile, and then theirs is not taken in.
-const desk = document.getElementById("desk");
-function changed(element, values) {
-  if (desk) htmx.ajax("POST", element.dataset.post, { source: desk, swap: "none", values: { ...JSON.parse(element.dataset.vals ?? "{}"), ...values } });
-}
-document.addEventListener("change", (event) => {
-  const element = event.target.closest("[data-post]");
-  if (!element || element.id === "text") return;
-  const ticked = [...element.querySelectorAll("input:checked")].map((one) => one.value);
-  changed(element, { value: element.tagName === "FIELDSET" ? ["", ...ticked] : element.value });
-});
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-post]");
-  if (button) changed(button, {});
-});
-let typing = 0;
-document.addEventListener("input", (event) => {
-  if (event.target.id !== "text") return;
-  clearTimeout(typing);
-  const { target } = event;
-  typing = setTimeout(() => changed(target, { text: target.value }), 500);
-});
-
 // A part that is replaced while somebody is in it: where they are, what they have typed and what they opened stay.
 let kept = null;
 document.addEventListener("htmx:beforeOnLoad", () => {
@@ -87,10 +44,6 @@ document.addEventListener("htmx:afterOnLoad", () => {
   }
   kept = null;
 });
-
-// Each page that is open has a name of its own, so that a draft knows whether it is changed from two of them.
-const by = document.getElementById("by");
-if (by) by.value = crypto.randomUUID();
 
 // A time that somebody chooses is sent as the moment it is, wherever they and the hub are.
 for (const local of document.querySelectorAll("[data-utc]")) {
