@@ -92,6 +92,7 @@ FRONT_DOORS = {
     "over_hub",
     "policing",
     "rehearsal",
+    "rehearsing",
     "reproducing",
     "scribe",
     "simulate",
@@ -102,6 +103,7 @@ FRONT_DOORS = {
     "window",
     "workbench",
     "testing",
+    "trying",
 }
 BROAD = {("site/answer.py", "answer"), ("site/supernode.py", "answered")}
 
