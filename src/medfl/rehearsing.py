@@ -106,12 +106,15 @@ def ready(study: Study, base: Path) -> tuple[dict[str, Study], pd.DataFrame]:
 
 
 def _on_public(arm: Study, table: pd.DataFrame) -> Study:
-    """Return an arm that learns from the bundled table as it would from its own: same model, training, rounds and ε."""
+    """Return an arm that learns from the bundled table as it would from its own: same model, training, rounds and ε.
+
+    It has as many columns, as far as the table has them: noise weighs the more, the larger a model is.
+    """
     spec = arm.model_dump(mode="json", exclude_none=True)
     if spec["data"].get("outcome") == "regression" or spec["model"]["kind"] in ("linear", "torch"):
         raise PlanError("no bundled table has an outcome that this model predicts")
     sites = len(spec["data"].get("sites", ())) or 1
-    features = [str(name) for name in table.columns if name != "diagnosis"]
+    features = [str(name) for name in table.columns if name != "diagnosis"][: _inputs(arm)]
     spec["data"] = {
         "target": "diagnosis",
         "positive": "malignant",
@@ -128,6 +131,14 @@ def _on_public(arm: Study, table: pd.DataFrame) -> Study:
     found = Study.model_validate(_without_arms(spec))
     check(found)
     return found
+
+
+def _inputs(arm: Study) -> int | None:
+    """Return how many numbers an arm learns from, as far as it says; a category is one each."""
+    dp, data = arm.privacy.dp, arm.data
+    named = data.features or (() if dp is None else (*dp.ranges, *dp.categories))
+    categories = {} if dp is None else dp.categories
+    return sum(len(categories.get(name, "1")) for name in named if name != data.target) or None
 
 
 def _without_arms(spec: Mapping[str, Any]) -> dict[str, Any]:
