@@ -93,6 +93,7 @@ FRONT_DOORS = {
     "over_hub",
     "policing",
     "rehearsal",
+    "rehearsing",
     "reproducing",
     "scribe",
     "simulate",
@@ -103,6 +104,7 @@ FRONT_DOORS = {
     "window",
     "workbench",
     "testing",
+    "trying",
 }
 BROAD = {("site/answer.py", "answer"), ("site/supernode.py", "answered")}
 

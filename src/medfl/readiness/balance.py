@@ -25,6 +25,8 @@ class Share:
         How much of a bar it takes.
     most
         The largest share that it may be.
+    rows
+        How many rows they are, where that was counted.
     """
 
     label: str
@@ -32,6 +34,7 @@ class Share:
     figure: float
     drawn: float
     most: float
+    rows: int | None = None
 
 
 def told(balance: Mapping[str, Any] | None) -> tuple[Share, ...]:
@@ -79,4 +82,4 @@ def _counted(label: str, rows: int | None, present: int, few: int) -> Share:
         most = min(1.0, few / present)
         return Share(label=label, how="under", figure=most, drawn=most / 2, most=most)
     part = rows / present
-    return Share(label=label, how="exact", figure=part, drawn=part, most=part)
+    return Share(label=label, how="exact", figure=part, drawn=part, most=part, rows=rows)

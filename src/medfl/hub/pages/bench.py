@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from medfl.hub.people.rules import DRAFTS
 from medfl.hub.place import HubPlace
@@ -67,6 +67,86 @@ class Cost:
     whole: float | None = None
     loss: str = ""
     unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of trying out an arm with its noise and without.
+
+    Parameters
+    ----------
+    arm, epsilon
+        The arm, and its ε.
+    metric
+        What both are measured by.
+    private, open
+        Its value with the noise and without; None where it is not defined.
+    rows, sites
+        Rows of the table, and how many sites it was dealt to.
+    """
+
+    arm: str
+    epsilon: float
+    metric: str
+    private: float | None
+    open: float | None
+    rows: int
+    sites: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A trial of what differential privacy costs.
+
+    Parameters
+    ----------
+    state
+        Whether there is none, it is under way, it was done, ended by somebody, or ended without a result.
+    table, own
+        On which table, and whether that is the study's own; else it is one that came along.
+    done, of
+        Runs that are done, and how many there are; 0 where that is not known yet.
+    results
+        What came of it.
+    why
+        Why there is no result.
+    """
+
+    state: Literal["none", "running", "done", "stopped", "failed"]
+    table: str
+    own: bool
+    done: int = 0
+    of: int = 0
+    results: tuple[Tried, ...] = ()
+    why: str = ""
+
+
+class Tries(Protocol):
+    """Tries out what differential privacy costs, beside the pages."""
+
+    def begin(self, text: str) -> None:
+        """Begin to try what a study's text says.
+
+        Raises
+        ------
+        MedflError
+            If it is no study, or another one is being tried.
+        """
+        ...
+
+    def seen(self, text: str) -> Attempt:
+        """Return how far the trial of a study is, or what came of it.
+
+        Raises
+        ------
+        MedflError
+            If the text is no study.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End what is being tried."""
+        ...
 
 
 class Reckons(Protocol):
@@ -188,6 +268,8 @@ class Bench:
         How many drafts one may have.
     costs
         Says what differential privacy is expected to cost; nothing where nobody can.
+    tries
+        Tries it out; None where nobody can.
     """
 
     home: Home
@@ -202,6 +284,7 @@ class Bench:
     steers: Steers | None = None
     drafts: int = DRAFTS
     costs: Reckons = _no_costs
+    tries: Tries | None = None
 
     @cached_property
     def whole(self) -> Wholes:

@@ -47,6 +47,8 @@ class DesignPage:
         Of a study that is sound: its digest, what it would do, and the script.
     costs
         What its differential privacy is expected to cost, by the field of the form where ε is written.
+    tries
+        Whether that can be tried out.
     """
 
     draft: Draft
@@ -63,6 +65,7 @@ class DesignPage:
     sections: tuple[Told, ...] = ()
     code: str = ""
     costs: tuple[tuple[str, Cost], ...] = ()
+    tries: bool = False
 
 
 def design_page(bench: Bench, draft: Draft) -> DesignPage:
@@ -91,6 +94,7 @@ def design_page(bench: Bench, draft: Draft) -> DesignPage:
         sections=_sections(bench, sound),
         code=script(sound) if sound else "",
         costs=tuple(_costs(bench, sound, tables)) if sound else (),
+        tries=bench.tries is not None,
     )
 
 
