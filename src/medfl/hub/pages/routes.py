@@ -21,9 +21,10 @@ from medfl.hub.pages.coded import FLOWER, FORMS, CodePage, code_page, written
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.judged import ResultsPage, results_page
-from medfl.hub.pages.language import language_of
+from medfl.hub.pages.language import language_of, reading
 from medfl.hub.pages.live import Live
 from medfl.hub.pages.plan import LONGEST, Order, PlanPage, launched, moment_of, plan_page
+from medfl.hub.pages.retold import retold
 from medfl.hub.pages.shelf import Everything, HomePage, home_page
 from medfl.hub.pages.standing import done, state_of
 from medfl.hub.pages.starters import NewPage, starters, starting_text
@@ -120,7 +121,8 @@ def downloads(bench: Bench) -> APIRouter:
     def whole_report(execution: str) -> Response:
         # Written by MEDfl alone and without scripts; its styles are within it.
         policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
-        return HTMLResponse(report(_whole(bench, execution)), headers={"Content-Security-Policy": policy})
+        page = retold(report(_whole(bench, execution)), reading())
+        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
     @routes.get("/studies/{execution}/files/{name}", dependencies=[may(Action.SEE_STUDY)])
     def file(execution: str, name: str) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -15,6 +16,8 @@ from medfl.bundles.contents import models_of
 from medfl.bundles.writing import write_to
 from medfl.errors import NotFoundError
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.language import reading
+from medfl.hub.pages.retold import retold
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.publish.model_card import model_card
@@ -61,7 +64,8 @@ def documents(bench: Bench) -> APIRouter:
     @routes.get("/studies/{execution}/report.pdf", dependencies=[may(Action.SEE_STUDY)])
     def pdf(execution: str) -> Response:
         view = whole_execution(bench.home, execution)
-        return Response(report_pdf(view), headers=_attached(f"{execution}.pdf"), media_type="application/pdf")
+        body = report_pdf(view, told=partial(retold, language=reading()))
+        return Response(body, headers=_attached(f"{execution}.pdf"), media_type="application/pdf")
 
     @routes.get("/studies/{execution}/bundle.zip", dependencies=[may(Action.SEE_STUDY)])
     def bundle(execution: str) -> Response:
