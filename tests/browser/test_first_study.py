@@ -47,8 +47,26 @@ def test_three_clicks_lead_to_results(page: Page, screenshots: Path, tmp_path: P
     pictured(page, "home", screenshots)
 
 
+LONG = """\
+[study]
+name = "long"
+[data]
+target = "diagnosis"
+positive = "malignant"
+simulate = { bundled = "breast-cancer", sites = 3 }
+[model]
+kind = "logistic"
+[algorithm]
+rounds = 300
+"""
+"""A study that is still running when the slowest of browsers has found the button that pauses it."""
+
+
 def test_a_study_that_is_stopped_goes_on(page: Page) -> None:
-    page.goto("/start/breast-cancer-arms")
+    page.goto("/new")
+    page.locator("#text").fill(LONG)
+    page.get_by_role("button", name="Open it").click()
+    page.get_by_role("button", name="Look at the plan").click()
     page.get_by_role("button", name="Start the study").click()
     expect(page.locator("#runs .tag.running").first).to_be_visible(timeout=SOON)
     page.get_by_role("button", name="Pause after this round").click()
@@ -74,7 +92,9 @@ def test_a_study_is_designed_by_clicks_alone(page: Page, screenshots: Path) -> N
     put(page, "data.simulate.sites", "3")
     put(page, "algorithm.rounds", "two")
     expect(page.locator("#step-algorithm .wrong")).to_be_visible()
+    expect(page.locator("#way .faulty")).to_have_text(["Learning together to mend"])
     put(page, "algorithm.rounds", "2")
+    expect(page.locator("#way .faulty")).to_have_count(0)
     expect(page.locator("#verdict")).to_contain_text("This study is sound")
     page.locator("#step-algorithm").get_by_role("button", name="Compare another way here").click()
     page.locator('[id="arm.1.algorithm.kind"]').select_option("fedyogi")

@@ -169,6 +169,11 @@ class ArmForm:
     wrong: tuple[str, ...]
     groups: tuple[Group, ...]
 
+    @property
+    def faulty(self) -> bool:
+        """Whether anything in it is wrong."""
+        return bool(self.wrong) or any(one.faulty for one in self.groups)
+
 
 def steps_of(tables: Tables, found: Sequence[Finding]) -> tuple[Step, ...]:
     """Return the form of a study's tables, however broken they are."""
