@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -56,8 +56,14 @@ def has_places(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    matches: Callable[[str], re.Match[str] | None]
+    """A text with places; `longest` is its longest piece between them, by which most others are known at once."""
+
+    text: str
     words: str
+    longest: str
+
+    def matches(self, text: str) -> re.Match[str] | None:
+        return _expression(self.text).fullmatch(text) if self.longest in text else None
 
 
 class Sentences:
@@ -174,9 +180,10 @@ def _patterns(texts: Mapping[str, str]) -> Iterable[_Pattern]:
     """Yield what sentences are compared with, those with most words of their own first."""
     placed = [(text, words) for text, words in texts.items() if has_places(text)]
     for text, words in sorted(placed, key=lambda one: -len(_PLACE.sub("", one[0]))):
-        yield _Pattern(_expression(text).fullmatch, words)
+        yield _Pattern(text, words, max(_PLACE.split(text)[::2], key=len))
 
 
+@cache
 def _expression(text: str) -> re.Pattern[str]:
     parts = _PLACE.split(text)
     made = [re.escape(part) if place % 2 == 0 else f"(?P<{part}>{_held(part)})" for place, part in enumerate(parts)]
