@@ -30,6 +30,8 @@ from medfl.hub.pages.terms import terms
 from medfl.hub.pages.watching import TILES
 from medfl.publish.happening import KINDS as DOING
 from medfl.publish.sheets import KINDS
+from medfl.publish.tripod import LATER, TITLES, asked
+from medfl.publish.wording import sentence
 from medfl.spec.anatomy import kind_of, parts_of, tag_of
 from medfl.spec.metrics import METRICS
 from medfl.spec.part import Part
@@ -127,6 +129,10 @@ def _written() -> Iterator[tuple[str, str]]:
     yield from (("watch", text) for text in (*TILES, *NOW.values(), GONE, *DOING, *(words for _, words in ONCE)))
     for metric in METRICS.values():
         yield from (("metrics", metric.label), ("charts.js", metric.label), ("metrics", metric.meaning))
+    for item in asked():
+        yield "tripod", item["topic"]
+        yield from (("tripod", sentence(item[part])) for part in ("asks", "gap") if part in item)
+    yield from (("tripod", text) for text in (sentence(LATER), *TITLES.values()))
     for line in SENTENCES.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("# "):
             yield "sentences", line

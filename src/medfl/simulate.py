@@ -6,11 +6,12 @@ always the function, and that must cost next to nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,17 +52,32 @@ class Results:
 
         return summary(self.view)
 
-    def report(self, path: str | Path) -> Path:
-        """Write the report as one HTML file, or as PDF where the name ends so, and return its path."""
+    def report(self, path: str | Path, *, language: Literal["en", "fr"] = "en") -> Path:
+        """Write the report as one HTML file, or as PDF where the name ends so, and return its path.
+
+        Parameters
+        ----------
+        path
+            The file.
+        language
+            English, or French as far as there are words; what stays in English is marked so.
+
+        Raises
+        ------
+        MissingExtraError
+            If it is to be PDF or in French, and what that needs is not installed.
+        UserError
+            If the file cannot be where it is asked for.
+        """
         from medfl.publish.export import save
         from medfl.publish.pdf import save_pdf
         from medfl.publish.report import report
 
-        target = Path(path)
+        target, told = Path(path), _teller(language)
         if target.suffix.lower() == ".pdf":
-            save_pdf(target, self.view)
+            save_pdf(target, self.view, told=told)
         else:
-            save(target, report(self.view))
+            save(target, told(report(self.view)))
         return target
 
     def __str__(self) -> str:
@@ -144,3 +160,20 @@ def simulate(  # noqa: PLR0913 - one for each thing that a study does not say
         with shown(whole_execution(place, execution)) if progress else nullcontext() as display:
             carry_on(place, execution, sources=sources, display=display)
     return Results(place, execution)
+
+
+def _teller(language: str) -> Callable[[str], str]:
+    """Return what tells a page in a language."""
+    from medfl.errors import MissingExtraError
+
+    if language == "en":
+        return str
+    try:
+        from medfl.hub.pages.retold import retold
+    except ImportError as missing:
+        raise MissingExtraError(
+            "the words of other languages come with the pages, which are not installed",
+            received=str(missing),
+            remedy="pip install 'medfl[app]'",
+        ) from missing
+    return partial(retold, language=language)

@@ -92,7 +92,7 @@ def test_the_pictures_of_a_report_have_their_own_colours(view: ExecutionView) ->
 
 
 def test_a_place_that_is_none_is_said(view: ExecutionView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medfl.publish.pdf.report_pdf", lambda view: b"%PDF")
+    monkeypatch.setattr("medfl.publish.pdf.report_pdf", lambda view, told: b"%PDF")
     with pytest.raises(UserError, match="cannot be written"):
         save_pdf(tmp_path / "no" / "report.pdf", view)
 

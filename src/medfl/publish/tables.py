@@ -243,7 +243,7 @@ def results(execution: ExecutionView) -> ResultTable | None:
         mark = _BASELINES.get(row.learned) or marks[row.arm, row.learned == "fine-tuned"]
         line = ResultLine(mark, tuple(_cells(row, metrics)), row.worst)
         lines.setdefault((row.scope, row.site), []).append(line)
-    if not lines:
+    if not lines or not metrics:
         return None
     views = _sites(execution)
     sites = sorted((site for scope, site in lines if scope == "site"), key=lambda site: -(views[site].test_rows or 0))

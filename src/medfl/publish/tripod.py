@@ -97,15 +97,15 @@ def checklist(view: ExecutionView) -> Checklist:
     known = {number: text for number, text in _answers(view) if text}
     there = _sections(view)
     items = []
-    for asked in _asked():
-        answer = known.get(asked["number"], "")
-        section = asked.get("section", "") if answer else ""
-        gap = asked.get("gap", "") or ("" if answer else LATER)
+    for one in asked():
+        answer = known.get(one["number"], "")
+        section = one.get("section", "") if answer else ""
+        gap = one.get("gap", "") or ("" if answer else LATER)
         items.append(
             Item(
-                number=asked["number"],
-                topic=asked["topic"],
-                asks=sentence(asked["asks"]),
+                number=one["number"],
+                topic=one["topic"],
+                asks=sentence(one["asks"]),
                 answer=answer,
                 section=section if section in there else "",
                 gap=sentence(gap) if gap else "",
@@ -145,7 +145,8 @@ def _cell(text: str) -> str:
 
 
 @cache
-def _asked() -> tuple[Mapping[str, str], ...]:
+def asked() -> tuple[Mapping[str, str], ...]:
+    """Return the items as they are written down: number, topic, what is asked for, and what only authors know."""
     text = files("medfl.publish").joinpath("tripod.toml").read_text(encoding="utf-8")
     return tuple(tomllib.loads(text)["item"])
 

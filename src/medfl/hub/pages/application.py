@@ -118,7 +118,8 @@ def _pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> Ite
     yield design.edits(bench, drafts, drawn, guarded)
     yield sent_tables(bench, drafts, drawn, guarded)
     yield loaded_again()
-    yield cost.pages(bench, drafts, drawn, guarded)
+    yield cost.pages(bench, drafts, drawn)
+    yield cost.trials(bench, drafts, guarded)
     yield choosing(guarded)
     if bench.hub is not None:
         yield consortium.pages(bench, bench.hub, drawn)

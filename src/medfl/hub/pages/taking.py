@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -17,6 +18,8 @@ from medfl.bundles.writing import write_to
 from medfl.errors import NotFoundError
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.called import attached
+from medfl.hub.pages.language import reading
+from medfl.hub.pages.retold import retold
 from medfl.hub.pages.turns import Turns
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
@@ -63,16 +66,19 @@ def documents(bench: Bench) -> APIRouter:
 
     @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
     async def whole_report(request: Request, execution: str) -> Response:
-        body = await turns(request, lambda: report(bench.whole(execution)))
+        told = partial(retold, language=reading())
+        body = await turns(request, lambda: told(report(bench.whole(execution))))
         # Written by MEDfl alone and without scripts; its styles are within it.
         policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
         return HTMLResponse(body, headers={"Content-Security-Policy": policy})
 
     @routes.get("/studies/{execution}/report.pdf", dependencies=[may(Action.SEE_STUDY)])
     async def pdf(request: Request, execution: str) -> Response:
+        told = partial(retold, language=reading())
+
         def drawn() -> tuple[str, bytes]:
             view = bench.whole(execution)
-            return view.study, report_pdf(view)
+            return view.study, report_pdf(view, told=told)
 
         study, body = await turns(request, drawn)
         return Response(body, headers=attached(study, "report", ending=".pdf"), media_type="application/pdf")

@@ -132,10 +132,12 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
 
     @routes.post("/drafts/{name}/unsite", dependencies=[may(Action.CHANGE_DRAFT)])
     def remove_site(name: str, seen: State, site: Word) -> Response:
+        """Take a site out of a draft."""
         return edited(name, lambda text: without_site(text, site), seen)
 
     @routes.post("/drafts/{name}/without", dependencies=[may(Action.CHANGE_DRAFT)])
     def learn_without(name: str, seen: State, column: Word) -> Response:
+        """Learn without a column."""
         return edited(name, partial(fewer, bench, column=column), seen)
 
     @routes.post("/drafts/{name}/repair", dependencies=[may(Action.CHANGE_DRAFT)])
