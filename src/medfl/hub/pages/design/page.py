@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from medfl.errors import Complaint, MedflError, PlanError
@@ -14,6 +15,7 @@ from medfl.hub.pages.design.mapping import repaired, without_column
 from medfl.hub.pages.design.picture import Picture, picture_of
 from medfl.hub.pages.design.tables import Tables, keys_of, repairs, tables_of
 from medfl.publish.code import script
+from medfl.spec.finding import Finding
 from medfl.spec.reading import data_of, findings
 from medfl.spec.study import Study
 
@@ -60,7 +62,7 @@ class DesignPage:
     tables: Tables
     wrong: tuple[str, ...]
     faults: int
-    worst: str = ""
+    worst: Complaint | None = None
     digest: str = ""
     sections: tuple[Told, ...] = ()
     code: str = ""
@@ -88,8 +90,7 @@ def design_page(bench: Bench, draft: Draft) -> DesignPage:
         tables=tables_of(bench, tables),
         wrong=tuple(unplaced(found, steps, arms)),
         faults=len(found) + len(unreadable),
-        worst=next((_told(one.where, one.what, one.remedy) for one in unreadable), "")
-        or next((_told(".".join(map(str, one.path)), one.what, one.remedy) for one in found), ""),
+        worst=next(chain(unreadable, map(_complaint, found)), None),
         digest=sound.digest if sound else "",
         sections=_sections(bench, sound),
         code=script(sound) if sound else "",
@@ -136,10 +137,9 @@ def fewer(bench: Bench, text: str, *, column: str) -> str:
     return without_column(text, column, every=usual, target=known.target)
 
 
-def _told(where: str, what: str, remedy: str) -> str:
-    """Return what is wrong in one line."""
-    said = f"{what} → {remedy}" if remedy else what
-    return f"{where}: {said}" if where else said
+def _complaint(found: Finding) -> Complaint:
+    """Return a finding with the key where it is."""
+    return Complaint(found.what, where=".".join(map(str, found.path)), remedy=found.remedy)
 
 
 def _sections(bench: Bench, study: Study | None) -> tuple[Told, ...]:
