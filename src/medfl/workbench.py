@@ -20,6 +20,7 @@ from medfl.inspection import inspect
 from medfl.local_tables import LocalTables
 from medfl.run.explain import explain
 from medfl.run.plan import compile
+from medfl.site.machine import machine
 from medfl.site.sources import Sources
 from medfl.spec.study import Study
 from medfl.steering import Steering
@@ -135,6 +136,7 @@ class Workbench:
             steers=Steering(home),
             costs=costs,
             tries=self.trials,
+            machine=machine(),
         )
         config = uvicorn.Config(
             application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from medfl.channel import Hardware
 from medfl.hub.place import HubPlace
 from medfl.readiness.tables import Known
 from medfl.spec.data import Data
@@ -265,6 +266,8 @@ class Bench:
         Says what differential privacy is expected to cost; nothing where nobody can.
     tries
         Tries it out; None where nobody can.
+    machine
+        What this machine is like, where all sites are worked out on it; None where they are elsewhere.
     """
 
     home: Home
@@ -279,3 +282,4 @@ class Bench:
     steers: Steers | None = None
     costs: Reckons = _no_costs
     tries: Tries | None = None
+    machine: Hardware | None = None

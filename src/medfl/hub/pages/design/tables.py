@@ -144,6 +144,8 @@ class Tables:
         Whether a table may be sent from here.
     offers
         Data sets of a consortium's sites that have no part in the study yet.
+    machine
+        What the machine is like on which all sites are worked out; None where they are elsewhere.
     """
 
     every: tuple[TableShown, ...] = ()
@@ -160,6 +162,7 @@ class Tables:
     read: tuple[Read, ...] = ()
     sends: bool = False
     offers: tuple[Offer, ...] = ()
+    machine: Hardware | None = None
 
 
 def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
@@ -188,6 +191,7 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
         read=tuple(_read(words, known)),
         sends=sends,
         offers=tuple(_offers(bench, data.sites or {})),
+        machine=bench.machine,
     )
 
 
