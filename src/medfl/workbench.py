@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
-from medfl.costing import costs
+from medfl import costing
 from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
@@ -134,7 +134,7 @@ class Workbench:
             sees=self._tables,
             uploads=home.folder / "tables",
             steers=Steering(home),
-            costs=costs,
+            costs=costing.costs,
             tries=self.trials,
             machine=machine(),
         )
@@ -157,13 +157,17 @@ class Workbench:
     def run(self, ready: Callable[[], Any]) -> None:
         """Serve until Ctrl-C, TERM or :meth:`stop`; `ready` is called once it listens."""
         self._server.ready = ready
-        Thread(target=self._tables.warm, name="tables", daemon=True).start()
+        Thread(target=self._warm, name="tables", daemon=True).start()
         with ending_well():
             self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
         """Have it end, from any thread."""
         self._server.should_exit = True
+
+    def _warm(self) -> None:
+        self._tables.warm()
+        costing.warm()
 
     def _busy(self, execution: str) -> bool:
         return self.workers.working(execution) or self._home.is_busy(execution)
