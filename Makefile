@@ -40,10 +40,12 @@ kill-matrix: .venv/dev.stamp
 bench: .venv/dev.stamp
 	$(BIN)/python bench/simulate.py
 
-# How long pages take with a thousand runs stored, and how live a run of fifty sites is to fifty readers; two minutes.
+# How long pages take with a thousand runs stored, how live a run of fifty sites is to fifty readers, and how soon a browser
+# shows something; three minutes.
 bench-pages: .venv/dev.stamp
 	$(BIN)/python bench/pages.py
 	$(BIN)/python bench/watching.py
+	$(BIN)/python bench/painting.py
 
 # What a round over a hub costs: three sites, then twenty, then two hundred rounds; five minutes on a quiet machine.
 bench-round: .venv/dev.stamp

@@ -41,6 +41,7 @@ MAY_IMPORT = {
     | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
+    "left_out",
     "cli_flower",
     "console_flower",
     "flower_app",

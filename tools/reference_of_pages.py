@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from medfl.hub.pages.application import OPEN, application
-from medfl.hub.pages.bench import Bench
+from fastapi.routing import APIRoute, iter_route_contexts
+
 from medfl.hub.pages.catalogue import catalogue
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
 from medfl.hub.pages.terms import terms
-from medfl.hub.people.alone import alone
-from medfl.loopback import Sessions
+from medfl.hub.people.access import permits_of
+from medfl.hub.people.permits import RULES, Action, Role
 from medfl.spec.metrics import METRICS
 from medfl.store.home import Home
-from medfl.testing.pages import Carriers, looked
+from medfl.testing.hub import made
+from medfl.testing.people import consortium
 
 API_INTRODUCTION = """\
 # Addresses for programs
 
-Every page of `medfl app` and of a hub has a twin under `/api`: the same content as JSON, from the same context. A hub
-has more of them, about its queue and its sites. What programs read of them (OpenAPI 3.1) is at `/api/openapi.json`. On
-one machine they want the session of the pages; at a hub a token that its owner makes on the page of their account, sent
-as `Authorization: Bearer …`. They only tell; what changes something is done on the pages.
+Every page of `medfl app` and of a hub has a twin under `/api`: the same content as JSON, from the same context. What
+programs read of them (OpenAPI 3.1) is at `/api/openapi.json`. On one machine they want the session of the pages, and
+there is nothing of people, sites and the queue; at a hub they want a token that its owner makes on the page of their
+account, sent as `Authorization: Bearer …`.
+
+What changes something is a form of a page, and takes the same token; a browser sends the token of its session along, in
+the field `csrf` or the header `X-CSRF-Token`. After it comes `303` with the page that follows as `Location`. Whoever
+sends `Accept: application/json` is answered with JSON, also where something is wrong.
 
 When something goes wrong, every address answers alike, as `{"error": [{"what": …, "where": …, "received": …, "remedy":
 …}]}`:
+"""
+WHO_INTRODUCTION = """\
+## Who may
+
+From the one table that stands before every address. On a machine of one person everything is within reach.
 """
 GLOSSARY_INTRODUCTION = """\
 # Glossary
@@ -39,19 +50,26 @@ The terms that pages and reports use, one sentence each; on the pages they stand
 
 def api_page() -> str:
     """Return the page of the addresses for programs."""
-    described = _described()
+    described, actions = _described()
     schemas = described["components"]["schemas"]
     errors = {
         status: answer["description"]
         for operations in described["paths"].values()
         for operation in operations.values()
         for status, answer in operation["responses"].items()
-        if status != "200"
+        if int(status) >= HTTPStatus.BAD_REQUEST
     }
+    every = [
+        (f"{method.upper()} {path}", operation)
+        for path, operations in described["paths"].items()
+        for method, operation in operations.items()
+    ]
     parts = [API_INTRODUCTION, table(("Status", "When"), [(f"`{code}`", errors[code]) for code in sorted(errors)])]
-    parts += [_address(path, operations) for path, operations in described["paths"].items()]
+    parts += [WHO_INTRODUCTION, table(("Address", "Roles", "Token"), [_who(name, actions[name]) for name, _ in every])]
+    parts += [_address(name, operation) for name, operation in every if "requestBody" not in operation]
+    parts += [_form(name, operation, schemas) for name, operation in every if "requestBody" in operation]
     parts += ["## What is in an answer\n"]
-    parts += [_schema(name, schemas[name]) for name in sorted(schemas)]
+    parts += [_schema(name, schemas[name]) for name in sorted(schemas) if not name.startswith("Body_")]
     return "\n".join(parts)
 
 
@@ -70,18 +88,59 @@ def glossary_page() -> str:
     return f"{GLOSSARY_INTRODUCTION}\n{table(heads, rows)}"
 
 
-def _described() -> Mapping[str, Any]:
-    with TemporaryDirectory() as folder, Home(Path(folder)) as home:
-        bench = Bench(home, looked, looked, Carriers(home), home.is_busy)
-        return application(bench, *alone(Sessions(), port=1, open_to_all=OPEN)).openapi()
+def _described() -> tuple[Mapping[str, Any], Mapping[str, Action]]:
+    """Return what OpenAPI says of a hub, and what each address does."""
+    with TemporaryDirectory() as folder, Home(Path(folder) / "store") as home:
+        place = made(Path(folder) / "hub")
+        app = consortium(place.folder, home, place).app
+        actions = {
+            f"{method} {context.path}": permit.action
+            for context in iter_route_contexts(app.routes)
+            if isinstance(context.original_route, APIRoute)
+            for permit in permits_of(context.original_route.dependant)
+            for method in context.original_route.methods or ()
+        }
+        return app.openapi(), actions
 
 
-def _address(path: str, operations: Mapping[str, Any]) -> str:
-    told = []
-    for method, operation in operations.items():
-        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        told.append(f"## `{method.upper()} {path}`\n\n{operation['description']} The answer is {_type(schema)}.\n")
-    return "\n".join(told)
+def _who(name: str, action: Action) -> tuple[str, str, str]:
+    """Return a line of the table of who may."""
+    rule = RULES[action]
+    roles = [f"{role} ({reach})" if reach else str(role) for role, reach in rule.reach.items()]
+    if action is Action.SIGN_IN:
+        roles = ["everybody, also without an account"]
+    elif len(roles) == len(Role):
+        roles = ["every role"]
+    who = "; ".join(roles)
+    return f"`{name}`", who, "yes" if rule.by_token else "no"
+
+
+def _address(name: str, operation: Mapping[str, Any]) -> str:
+    told = f"## `{name}`\n\n{operation['description']}"
+    answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema")
+    return f"{told} The answer is {_type(answer)}.\n" if answer else f"{told}\n"
+
+
+def _form(name: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    """Return a form and its fields."""
+    ((kind, content),) = operation["requestBody"]["content"].items()
+    schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+    needed = set(schema.get("required", ()))
+    rows = [
+        (f"`{field}`", _field(one), "yes" if field in needed else "no") for field, one in schema["properties"].items()
+    ]
+    head = f"## `{name}`\n\n{operation['description']} As `{kind}`:\n"
+    return f"{head}\n{table(('Field', 'Type', 'Needed'), rows)}"
+
+
+def _field(schema: Mapping[str, Any]) -> str:
+    """Return the type of a field, with its bounds."""
+    if "contentMediaType" in schema or schema.get("format") == "binary":
+        return "file"
+    most = schema.get("maxLength")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    bounds = f", up to {most} characters" if most else f", {low} to {high}" if low is not None else ""
+    return f"{_type(schema)}{bounds}"
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> str:

@@ -108,6 +108,17 @@ def deadline_of_hub(duration: str | None, home: Path | None, as_json: bool) -> N
     console_hub.deadline(home, duration, as_json=as_json)
 
 
+@hub.command("behind")
+@click.argument("address", required=False)
+@HUB_HOME
+@JSON
+def behind_what(address: str | None, home: Path | None, as_json: bool) -> None:
+    """Show which web server stands before the hub, or set it: the address from which it connects, or none."""
+    from medfl import console_hub
+
+    console_hub.behind(home, address, as_json=as_json)
+
+
 @hub.command("invite")
 @click.option("--site", required=True, help="What people call the hospital.")
 @click.option("--expires", default="7d", show_default=True, help="How long it holds: 30m, 12h, 7d.")

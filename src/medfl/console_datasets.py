@@ -28,6 +28,8 @@ def add(name: str, source: str, home: Path | None, how: Mapping[str, Any]) -> No
     schema, unusable = dataset.described()
     Datasets(Place(home)).add(name, dataset)
     click.echo(f"Data set {name}: {schema.rows} rows, {len(schema.columns)} columns that studies can use.")
+    for sentence in dataset.written:
+        click.echo(f"  {sentence}")
     _unusable(unusable)
     _complain(_strange(dataset, schema, unusable))
     if dataset.source != dataset.shown and not how["password"]:
@@ -112,6 +114,8 @@ def check(name: str | None, home: Path | None, *, as_json: bool) -> None:
         found[one] = [*_strange(dataset, schema, unusable), *(f"{n}: {c.what}" for n, c in unusable.items())]
         if not as_json:
             click.echo(f"{one}: can be read; {schema.rows} rows, {len(schema.columns)} columns that studies can use")
+            for sentence in dataset.written:
+                click.echo(f"  {sentence}")
             _unusable(unusable)
             _complain(_strange(dataset, schema, unusable))
     if as_json:
@@ -165,6 +169,7 @@ def _dataset(source: str, how: Mapping[str, Any]) -> DataSet:
         sheet=how["sheet"],
         columns=None if columns is None else tuple(name.strip() for name in columns.split(",")),
         missing=how["missing"],
+        decimal=how["decimal"],
         dictionary=None if dictionary is None else str(dictionary.expanduser().absolute()),
         added=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
     )

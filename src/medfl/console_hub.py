@@ -134,6 +134,25 @@ def deadline(home: Path | None, duration: str | None, *, as_json: bool) -> None:
     )
 
 
+def behind(home: Path | None, address: str | None, *, as_json: bool) -> None:
+    """Show which web server stands before a hub, or set it."""
+    from medfl.hub.behind import set_proxy
+
+    with failing_in_json(as_json):
+        hub = _hub(home)
+        hub.about  # noqa: B018 - without a hub, it is said that there is none
+        if address is not None:
+            set_proxy(hub.folder, address)
+        proxy = hub.behind
+    if as_json:
+        print_json({"behind": proxy})
+        return
+    none = "Nothing stands before the hub; headers that name another address do not count."
+    click.echo(f"From {proxy} the last address in X-Forwarded-For counts." if proxy else none)
+    if address is not None:
+        say("A hub that runs takes it up when it is started again.", dim=True)
+
+
 def invite(home: Path | None, *, site: str, expires: str, as_json: bool) -> None:
     """Invite a hospital."""
     with failing_in_json(as_json):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from medfl.costing import costs
 from medfl.errors import MissingExtraError, PlanError, listed
@@ -87,7 +88,8 @@ def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
         return tuple(record.name for record in hub.register.sites() if record.status != "revoked")
 
     rooms = people_rooms(people, sites)
-    return Bounded(application(bench_of(hub, home, troubles), access, guard, rooms))
+    bench = replace(bench_of(hub, home, troubles), drafts=people.rules.drafts)
+    return Bounded(application(bench, access, guard, rooms))
 
 
 class Queued:

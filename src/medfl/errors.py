@@ -12,6 +12,7 @@
     │   ├── NotFoundError           no such run, study, file or artefact
     │   ├── BlockedError            something stands between a site and its hub
     │   ├── BusyError               another process is already on it
+    │   ├── CrowdedError            too many ask for the same at this moment
     │   ├── StoppedError            somebody stopped the run
     │   ├── OutOfMemoryError        a site needs more memory than it may use
     │   ├── ModelFileError          an exported model cannot be read or used
@@ -153,6 +154,12 @@ class BusyError(UserError):
     """Another process is already working on the same run."""
 
     code = "busy"
+
+
+class CrowdedError(UserError):
+    """Too many ask for the same at this moment; a little later it can be done."""
+
+    code = "crowded"
 
 
 class StoppedError(UserError):

@@ -139,7 +139,9 @@ def rehearse_on(study: Study, path: Path) -> tuple[Trial, ...]:
     """
     from medfl.learn.data.tables import read_table
 
-    return rehearse(study, read_table(path, columns=study.data.columns, missing=study.data.missing))
+    return rehearse(
+        study, read_table(path, columns=study.data.columns, missing=study.data.missing, decimal=study.data.decimal)
+    )
 
 
 def _number(value: float | None) -> str:

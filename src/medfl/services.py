@@ -202,6 +202,7 @@ CMD ["hub", "start", "--port", "PORT"]
 """
 _NGINX = """\
 # nginx before a MEDfl hub; into /etc/nginx/conf.d/. Serve the hub on this machine only:
+#   medfl hub behind 127.0.0.1
 #   medfl hub start --bind 127.0.0.1 --port PORT
 # Sites trust the certificate that the hub itself has, and no other: show the same here, copied from tls/ in its folder.
 map $http_upgrade $medfl_connection {
@@ -217,47 +218,52 @@ server {
     ssl_certificate_key /etc/nginx/medfl/hub.pem;
     ssl_protocols       TLSv1.2 TLSv1.3;
 
+    proxy_ssl_verify on;
+    proxy_ssl_name HOST;
+    proxy_ssl_trusted_certificate "AUTHORITY";
+    proxy_http_version 1.1;
+    proxy_set_header Host $host;
+    # Who comes, as nginx has seen it; whatever they say of themselves is dropped.
+    proxy_set_header X-Forwarded-For $remote_addr;
+    # Sites are woken over a WebSocket, and pages told of changes; a sign of life passes every 20 s.
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $medfl_connection;
+    proxy_read_timeout 75s;
+    proxy_buffering off;
+
     location /v1/ {
         proxy_pass https://127.0.0.1:PORT;
-        proxy_ssl_verify on;
-        proxy_ssl_name HOST;
-        proxy_ssl_trusted_certificate "AUTHORITY";
-        proxy_http_version 1.1;
-        proxy_set_header Host $host;
-        # Sites are woken over a WebSocket; a sign of life passes every 20 s.
-        proxy_set_header Upgrade $http_upgrade;
-        proxy_set_header Connection $medfl_connection;
-        proxy_read_timeout 75s;
         # Models pass in parts, as they come.
         client_max_body_size 2g;
         proxy_request_buffering off;
-        proxy_buffering off;
     }
 
+    # The pages, for people. Where only sites are to pass, write "return 404;" in place of these two lines.
     location / {
-        return 404;
+        proxy_pass https://127.0.0.1:PORT;
+        client_max_body_size 2m;
     }
 }
 """
 _CADDY = """\
 # Caddy before a MEDfl hub; into /etc/caddy/Caddyfile. Serve the hub on this machine only:
+#   medfl hub behind 127.0.0.1
 #   medfl hub start --bind 127.0.0.1 --port PORT
 # Sites trust the certificate that the hub itself has, and no other: show the same here, copied from tls/ in its folder.
 # authority.crt is the one in authority/ there; with a certificate that you bought, that of who signed it.
 HOST {
     tls /etc/caddy/medfl/hub.crt /etc/caddy/medfl/hub.pem
-    # WebSockets, with which sites are woken, pass without a word more.
-    handle /v1/* {
+    # WebSockets, with which sites are woken, pass without a word more. With "handle /v1/*" only sites pass.
+    handle {
         reverse_proxy https://127.0.0.1:PORT {
             flush_interval -1
+            # Who comes, as Caddy has seen it; whatever they say of themselves is dropped.
+            header_up X-Forwarded-For {remote_host}
             transport http {
                 tls_server_name HOST
                 tls_trust_pool file /etc/caddy/medfl/authority.crt
             }
         }
-    }
-    handle {
-        respond 404
     }
 }
 """

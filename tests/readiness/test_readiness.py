@@ -56,6 +56,28 @@ def test_tables_that_fit_have_no_gaps() -> None:
     assert gaps(ASKED, {"east": table(*USUAL)}) == ()
 
 
+def test_one_code_in_several_spellings_is_told_and_becomes_one() -> None:
+    many = codes("sick", "No", "YES", "no", "yes ", "yes", counts={"no": 40, "No": 10, "yes": 30})
+    (gap,) = found(many)
+    assert (gap.site, gap.column, gap.kind, gap.blocks) == ("west", "sick", "categories", False)
+    assert gap.repair is not None
+    assert gap.repair.codes == {"No": "no", "YES": "yes", "yes ": "yes"}
+    again = Data.model_validate(
+        {"target": "sick", "features": ["age", "glucose", "sex"],
+         "harmonise": {"west": {"columns": {"sick": gap.repair.keys()}}}}
+    )  # fmt: skip
+    assert found(many, data=again) == []
+
+
+def test_what_every_site_spells_in_several_ways_becomes_one_at_all() -> None:
+    many = codes("sick", "JA", "Ja", "nein")
+    site = table(numbers("age", 18, 90), many)
+    (first, second) = gaps(Data(target="sick"), {"east": site, "west": site})
+    assert first.repair is not None and second.repair is not None
+    assert first.repair.codes == second.repair.codes == {"JA": "Ja"}
+    assert "which may be the same" in first.says
+
+
 @pytest.mark.parametrize("there", ["SEX", "gender", "Sex ", "sexe"])
 def test_a_column_under_another_name_is_found(there: str) -> None:
     (gap,) = without("sex", codes(there, "female", "male"))

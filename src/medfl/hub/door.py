@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
+from medfl.hub.behind import address_of
+
 log = logging.getLogger(__name__)
 HANDSHAKE = 10.0
 """Seconds that the beginning of TLS may take."""
@@ -23,7 +25,7 @@ HEAD = 10.0
 LARGEST_HEAD = 2**16
 """Bytes of the largest head; as much may stand between the parts of a body and behind it, with some for each byte."""
 EACH = 250
-"""Connections that one address may have open at once; behind a web server, all of them."""
+"""Connections that one address may have open at once; a web server that stands before the hub brings those of many."""
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """What TLS 1.2 may use: what was recorded stays closed to whoever gets the hub's key later."""
 
@@ -45,16 +47,19 @@ class Doors:
     ----------
     context
         What proves who the hub is.
+    proxy
+        Address of a web server that brings the connections of many; empty for none.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self.context = context
+    def __init__(self, context: ssl.SSLContext, proxy: str = "") -> None:
+        self.context, self._proxy = context, address_of(proxy)
         self._open: list[tuple[str, asyncio.Transport]] = []
 
     def enter(self, who: str, transport: asyncio.Transport) -> bool:
         """Count a connection; say whether it may stay."""
         self._open = [one for one in self._open if not one[1].is_closing()]
-        if sum(whose == who for whose, _ in self._open) >= EACH:
+        many = self._proxy is not None and address_of(who) == self._proxy
+        if not many and sum(whose == who for whose, _ in self._open) >= EACH:
             return False
         self._open.append((who, transport))
         return True

@@ -14,6 +14,7 @@ from pathlib import Path
 from medfl.enrolment import TRANSPORT, Invitation, Signed, certificate_digest, json_of
 from medfl.errors import EnrolmentError, StoreError, WireError
 from medfl.hub.authority import Authority, certificate_at, hosts_of, own_is_old, pem_of, take_over
+from medfl.hub.behind import proxy_of
 from medfl.hub.deadline import deadline_of
 from medfl.hub.queue import Queue
 from medfl.hub.register import Record, Register
@@ -184,6 +185,11 @@ class HubPlace:
     def deadline(self) -> float:
         """Seconds that its sites have for one answer."""
         return deadline_of(self.folder)
+
+    @property
+    def behind(self) -> str:
+        """Address of the web server that stands before it, whose word of others' addresses counts; empty for none."""
+        return proxy_of(self.folder)
 
     @property
     def superlink(self) -> Path:

@@ -21,6 +21,7 @@ try:
     from starlette.types import ASGIApp
 
     from medfl.announced import Announced, ending_well, listening
+    from medfl.hub.behind import Behind
     from medfl.hub.door import Doors, Parting, Patient, strict
     from medfl.hub.fleet import Fleet
     from medfl.hub.web import application
@@ -71,7 +72,7 @@ class Service:
         hang(hub.folder)
         self._hub, self._socket = hub, listening(bind, hub.about.port if port is None else port, who="the hub")
         config = uvicorn.Config(
-            application(hub, fleet=fleet, pages=pages),
+            Behind(application(hub, fleet=fleet, pages=pages), hub.behind),
             http=Patient,
             ws=Parting,
             ws_max_size=LARGEST,
@@ -90,7 +91,7 @@ class Service:
             ssl_certfile=hub.certificate,
             ssl_keyfile=hub.key,
         )
-        self._server = Announced(_behind_a_door(config))
+        self._server = Announced(_behind_a_door(config, hub.behind))
 
     @property
     def port(self) -> int:
@@ -114,11 +115,11 @@ class Service:
         self._server.should_exit = True
 
 
-def _behind_a_door(config: uvicorn.Config) -> uvicorn.Config:
-    """Let no connection reach HTTP before it is encrypted as the hub wants it."""
+def _behind_a_door(config: uvicorn.Config, proxy: str) -> uvicorn.Config:
+    """Let no connection reach HTTP before it is encrypted as the hub wants it; of a proxy come those of all others."""
     config.load()
     if config.ssl is not None:
-        doors = Doors(strict(config.ssl))
+        doors = Doors(strict(config.ssl), proxy)
         config.ssl = None  # Else the server would encrypt once more.
 
         def door(**words: Any) -> asyncio.Protocol:

@@ -5,6 +5,7 @@ The code is filled into the files of ``templates/code``, and lays the study out 
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -15,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medfl.spec.study import Study
 from medfl.spec.writing import shortest
+from medfl.store.leaving import LeftOut
 from medfl.store.views import ExecutionView
 
 WIDEST = 100
@@ -29,7 +31,7 @@ def models_of(execution: ExecutionView) -> Models:
     }
 
 
-def script(study: Study, *, models: Models | None = None) -> str:
+def script(study: Study, *, models: Models | None = None, left_out: LeftOut | None = None) -> str:
     """Return the study as a Python script that carries it out on this machine.
 
     Parameters
@@ -38,6 +40,8 @@ def script(study: Study, *, models: Models | None = None) -> str:
         The study.
     models
         What it gave before; the script then says whether it gives the same.
+    left_out
+        Sites that were left out by hand, which the script leaves out at the same round.
     """
     words = {
         "name": study.study.name,
@@ -46,18 +50,19 @@ def script(study: Study, *, models: Models | None = None) -> str:
         "medfl": version("medfl"),
         "arguments": "".join(_arguments(shortest(study))),
         "expected": "".join(expected(models or {})),
+        "left_out": "".join(left_out_lines(left_out or {})),
     }
     return _templates().get_template("study.py.j2").render(words)
 
 
-def notebook(study: Study, *, models: Models | None = None) -> str:
+def notebook(study: Study, *, models: Models | None = None, left_out: LeftOut | None = None) -> str:
     """Return the study as a Jupyter notebook (nbformat 4.5): what is asked, the run, the results."""
-    text = script(study, models=models)
-    told, _, code = text.partition('"""\n\n')
+    text = script(study, models=models, left_out=left_out)
+    told, code = _parted(text)
     asked, _, run = code.partition('\nif __name__ == "__main__":\n')
     lines = [line.removeprefix("    ") for line in run.splitlines()]
     cells = [
-        _cell("markdown", told.removeprefix('"""')),
+        _cell("markdown", told),
         _cell("code", asked.strip()),
         _cell("code", "\n".join(line for line in lines if line.startswith("results = ")) + "\nresults"),
         _cell("code", "\n".join(line for line in lines if not line.startswith(("results = ", "print(results)")))),
@@ -67,6 +72,12 @@ def notebook(study: Study, *, models: Models | None = None) -> str:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return what a script says at its top, and its code: as Python parts them, since a question may look like code."""
+    lines, end = text.split("\n"), ast.parse(text).body[0].end_lineno
+    return "\n".join(lines[:end]).removeprefix('"""').removesuffix('"""'), "\n".join(lines[end:])
 
 
 def _cell(kind: str, text: str) -> dict[str, Any]:
@@ -83,6 +94,13 @@ def expected(models: Models) -> Iterator[str]:
     """Yield a line of Python for each model, as entries of a mapping by arm and seed."""
     for (arm, seed), model in models.items():
         yield f'    ({_text(arm)}, {seed}): "{model}",\n'
+
+
+def left_out_lines(left_out: LeftOut) -> Iterator[str]:
+    """Yield a line of Python for each run that sites were left out of, as entries of a mapping by arm and seed."""
+    for (arm, seed), rounds in left_out.items():
+        head = f"({_text(arm)}, {seed}): "
+        yield f"    {head}{_literal(rounds, 1, taken=len(head))},\n"
 
 
 def _literal(value: object, depth: int, *, taken: int = 0) -> str:

@@ -70,8 +70,12 @@ class Happening:
 
 def happening(at: str, event: Event) -> Happening:
     """Return an event for people."""
-    kind = next((name for name, kinds in KINDS.items() if isinstance(event, kinds)), "rounds")
-    return Happening(at=at, run=event.run, kind=kind, site=site_of(event), text=_ended(event, _told(event)))
+    return Happening(at=at, run=event.run, kind=kind_of(event), site=site_of(event), text=_ended(event, _told(event)))
+
+
+def kind_of(event: Event) -> str:
+    """Return what an event is about, one of :data:`KINDS`."""
+    return next((name for name, kinds in KINDS.items() if isinstance(event, kinds)), "rounds")
 
 
 def _ended(event: Event, text: str) -> str:

@@ -8,6 +8,7 @@ from medfl.errors import listed
 from medfl.readiness.classes import of_classes
 from medfl.readiness.gap import Gap
 from medfl.readiness.repair import Repair
+from medfl.readiness.spelled import alike
 from medfl.readiness.tables import Seen, SeenTable
 from medfl.readiness.units import between, by_range, same_unit
 from medfl.readiness.words import meant_codes, meant_name
@@ -35,6 +36,7 @@ def gaps(data: Data, tables: Mapping[str, SeenTable]) -> tuple[Gap, ...]:
     for name in _asked(data, read):
         seen = {site: table.columns[name] for site, table in read.items() if name in table.columns}
         found += _compared(data, name, seen, read)
+        found += _spelled(name, seen, {gap.site for gap in found if gap.column == name})
     found += of_classes(data, read)
     return tuple(sorted(found, key=lambda gap: (gap.site, not gap.blocks)))
 
@@ -194,6 +196,23 @@ def _codes(data: Data, name: str, known: Mapping[str, Seen]) -> Iterator[Gap]:
             repair=Repair(site=site, column=name, codes=codes) if codes else None,
             blocks=odd_kind,
         )
+
+
+def _spelled(name: str, seen: Mapping[str, Seen], told: Collection[str]) -> Iterator[Gap]:
+    """Find sites that write one code in several ways; not where something else is told of the column there."""
+    coded = {site: one for site, one in seen.items() if one.kind == "categorical" and not one.wrong}
+    for site, ways, codes in alike(coded):
+        if site not in told:
+            yield Gap(
+                site=site,
+                column=name,
+                kind="categories",
+                expected=", ".join(dict.fromkeys(codes.values())),
+                found=", ".join(ways[:_SHOWN]),
+                says=f"{site} writes {name!r} as {listed(map(repr, ways), _SHOWN)}, which may be the same",
+                remedy="say what stands for each code there",
+                repair=Repair(site=site, column=name, codes=codes),
+            )
 
 
 def _others(site: str, known: Collection[str]) -> str:

@@ -69,6 +69,8 @@ class SeenTable:
         How many; None where not told.
     whole
         Whether there are no other columns.
+    written
+        How its file is written, where that is not plain.
     outcome, balance
         A column whose classes' shares were told, and these; nothing where they were not.
     """
@@ -77,6 +79,7 @@ class SeenTable:
     names: tuple[str, ...] = ()
     rows: int | None = None
     whole: bool = True
+    written: tuple[str, ...] = ()
     outcome: str = ""
     balance: tuple[Share, ...] = ()
 

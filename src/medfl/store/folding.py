@@ -160,7 +160,8 @@ class Fold:
     def result(self, *, alive: bool) -> RunView:
         """Return the view of what was taken."""
         table = tuple(self.rounds[number] for number in sorted(self.rounds))
-        view = replace(self.view, sites=self.sites, table=table, recent=tuple(self.recent))
+        # A copy: whoever has the view reads it while more is taken.
+        view = replace(self.view, sites=dict(self.sites), table=table, recent=tuple(self.recent))
         if view.status == "finished":
             return view
         status = "interrupted" if view.status == "running" and not alive else view.status

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from medfl.hub.pace import Pace
 from medfl.hub.pages.application import OPEN, application
@@ -21,6 +23,7 @@ from medfl.hub.people.audit import TERMINAL
 from medfl.hub.people.consortium import People
 from medfl.hub.people.passwords import Hashes
 from medfl.hub.people.permits import Role
+from medfl.hub.place import HubPlace
 from medfl.store.home import Home
 from medfl.testing.pages import Carriers, looked
 
@@ -44,8 +47,9 @@ class Clock:
 class Browser:
     """Somebody's browser: it keeps cookies and sends a page's token along, as a person's would."""
 
-    app: FastAPI
+    app: ASGIApp
     address: str = "192.0.2.7"
+    always: Mapping[str, str] = field(default_factory=dict)
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
@@ -56,6 +60,10 @@ class Browser:
         """Send a form of a page that is open; of none where the page is empty."""
         token = {"csrf": self.token(page)} if page else {}
         return self.ask("POST", path, data={**token, **data})
+
+    def send(self, path: str, *, page: str, files: Mapping[str, tuple[str, bytes]], **data: str) -> httpx.Response:
+        """Send files with a form of a page that is open."""
+        return self.ask("POST", path, data={"csrf": self.token(page), **data}, files=files)
 
     def token(self, page: str) -> str:
         """Return the token of a page's forms."""
@@ -69,15 +77,16 @@ class Browser:
         *,
         headers: dict[str, str] | None = None,
         data: dict[str, str | list[str]] | None = None,
+        files: Mapping[str, tuple[str, bytes]] | None = None,
     ) -> httpx.Response:
         """Ask for something, and keep the cookies that come back."""
 
         async def asked() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, client=(self.address, 1))
             async with httpx.AsyncClient(
-                transport=transport, base_url=f"https://{HOST}", cookies=self.cookies
+                transport=transport, base_url=f"https://{HOST}", cookies=self.cookies, headers=self.always
             ) as client:
-                answer = await client.request(method, path, headers=headers, data=data)
+                answer = await client.request(method, path, headers=headers, data=data, files=files)
                 self.cookies = client.cookies
                 return answer
 
@@ -135,11 +144,11 @@ def cheap() -> Hashes:
     return Hashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
-def consortium(folder: Path, home: Home) -> Consortium:
-    """Return a hub's people in a folder, and its pages over a store."""
+def consortium(folder: Path, home: Home, hub: HubPlace | None = None) -> Consortium:
+    """Return a hub's people in a folder, and its pages over a store; with those of its sites where there is a hub."""
     clock, carries = Clock(), Carriers(home)
     people = People.at(folder, name="Breast Cancer Consortium", clock=clock, hashes=cheap(), pace=Pace(clock=clock))
     access, gate = people.before(hosts=[HOST], runs=Everything(home), open_to_all=OPEN)
-    bench = Bench(home, looked, looked, carries, home.is_busy)
+    bench = Bench(home, looked, looked, carries, home.is_busy, hub, drafts=people.rules.drafts)
     rooms = people_rooms(people, lambda: ("charite", "mayo"))
     return Consortium(people, application(bench, access, gate, rooms), clock, carries)

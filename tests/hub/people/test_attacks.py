@@ -16,6 +16,7 @@ from starlette.types import Message
 
 from medfl.chain import FILE
 from medfl.errors import StoreError
+from medfl.hub.behind import Behind
 from medfl.hub.people.audit import FOLDER, TERMINAL
 from medfl.hub.people.entrance import BEFORE, COOKIE, PeopleEntrance
 from medfl.hub.people.gate import safe_next
@@ -230,6 +231,26 @@ def test_an_address_in_a_header_is_not_believed(hub: Consortium) -> None:
     sent: dict[str, str | list[str]] = {"csrf": browser.token("/sign-in"), "name": "ada", "password": GOOD}
     browser.ask("POST", "/sign-in", headers=headers, data=sent)
     assert {entry.address for entry in hub.people.audit.read() if entry.what == "sign-in"} == {"192.0.2.7"}
+
+
+def test_behind_a_stated_web_server_each_has_their_own_patience(hub: Consortium) -> None:
+    """Who guesses through it makes nobody else wait, and gains nothing by naming others."""
+    hub.has("ada", Role.RESEARCHER)
+    behind = Behind(hub.app, "10.0.0.1")
+
+    def through(address: str, said: str) -> Browser:
+        return Browser(behind, address=address, always={"x-forwarded-for": said})
+
+    for number in range(30):
+        through("10.0.0.1", f"192.0.2.{number}, 198.51.100.9").sign_in(f"name-{number}", "wrong")
+    thief = through("10.0.0.1", "203.0.113.5, 198.51.100.9")
+    assert "tried too often" in thief.sign_in("ada").text.lower()
+    assert through("10.0.0.1", "198.51.100.1").sign_in("ada").status_code == 303
+    for number in range(30):
+        through("198.51.100.77", f"198.51.100.{number}").sign_in(f"name-{number}", "wrong")
+    assert "tried too often" in through("198.51.100.77", "198.51.100.200").sign_in("ada").text.lower()
+    kept = {entry.address for entry in hub.people.audit.read() if entry.what == "sign-in"}
+    assert kept == {"198.51.100.9", "198.51.100.1", "198.51.100.77"}
 
 
 def test_the_session_is_in_a_cookie_that_nothing_else_reads(hub: Consortium) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pandas as pd
 import pytest
 
 from medfl.errors import DataError, MissingExtraError
+from medfl.learn.data import workbook
 from medfl.learn.data.tables import read_table
 
 Sheets = Mapping[str, list[list[Any]]]
@@ -81,3 +83,23 @@ def test_the_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "ward.xlsx").write_bytes(b"PK\x03\x04")
     with pytest.raises(MissingExtraError, match=r"pip install 'medfl\[excel\]', or save the table as CSV"):
         read_table(tmp_path / "ward.xlsx")
+
+
+def test_a_workbook_that_unfolds_to_far_more_than_a_table_is_refused(tmp_path: Path) -> None:
+    path = book(tmp_path / "bomb.xlsx", {"stays": STAYS})
+    with ZipFile(path, "a", ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr("xl/media/nothing.bin", b"\0" * (workbook.PLAIN + 1))
+    assert path.stat().st_size < 200_000
+    with pytest.raises(DataError, match="unfolds to far more") as error:
+        read_table(path)
+    assert "save the table as CSV" in str(error.value)
+
+
+def test_a_cell_far_to_the_right_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "CELLS", 40)
+    wide = book(tmp_path / "wide.xlsx", {"stays": [["age", "sick"], [1, 0], [2, 1], [*[None] * 19, "x"]]})
+    with pytest.raises(DataError, match="unfolds to far more"):
+        read_table(wide)
+    each = book(tmp_path / "each.xlsx", {"stays": [[*[None] * 19, "x"] for _ in range(3)]})
+    with pytest.raises(DataError, match="more than 40 cells"):
+        read_table(each)

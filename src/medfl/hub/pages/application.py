@@ -20,7 +20,7 @@ from medfl.hub.pages.design import cost
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.arriving import uploads
 from medfl.hub.pages.design.drafts import Drafts
-from medfl.hub.pages.design.uploads import sent_tables
+from medfl.hub.pages.design.uploads import loaded_again, sent_tables
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.faults import API, ERRORS, Faults
 from medfl.hub.pages.language import LANGUAGES, Reading, choosing
@@ -71,7 +71,7 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
         language: Live(bench.home, bench.busy, partial(parts, language), partial(unread, language))
         for language in LANGUAGES
     }
-    drafts, every = Drafts(bench.home.folder / "drafts"), Everything(bench.home)
+    drafts, every = Drafts(bench.home.folder / "drafts", most=bench.drafts), Everything(bench.home)
     app = FastAPI(
         title="MEDfl",
         docs_url=None,
@@ -82,11 +82,9 @@ def application(bench: Bench, access: Access, guard: Middleware, *rooms: Rooms) 
     app.state.access = access
     for router in _twins(bench, every, drafts):
         app.include_router(router, prefix=API, responses=dict(ERRORS))
-    for router in (*_pages(bench, every, drafts, drawn), sockets(lives)):
-        app.include_router(router)
-    for room in rooms:
-        for router in room(drawn):
-            app.include_router(router)
+    further = (router for room in rooms for router in room(drawn))
+    for router in (*_pages(bench, every, drafts, drawn), sockets(lives), *further):
+        app.include_router(router, responses=dict(ERRORS))
     app.add_route(f"{STATIC}/palette.css", _palette)
     app.mount(STATIC, StaticFiles(packages=[("medfl.hub.pages", "static")]))
     Faults(drawn).tell_of(app)
@@ -118,8 +116,10 @@ def _pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> Ite
     yield design.page(bench, drafts, drawn)
     yield uploads(drafts, drawn, guarded)
     yield design.edits(bench, drafts, drawn, guarded)
-    yield sent_tables(bench, drafts, guarded)
-    yield cost.pages(bench, drafts, drawn, guarded)
+    yield sent_tables(bench, drafts, drawn, guarded)
+    yield loaded_again()
+    yield cost.pages(bench, drafts, drawn)
+    yield cost.trials(bench, drafts, guarded)
     yield choosing(guarded)
     if bench.hub is not None:
         yield consortium.pages(bench, bench.hub, drawn)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
 from medfl.channel import Hardware
+from medfl.hub.people.rules import DRAFTS
 from medfl.hub.place import HubPlace
 from medfl.readiness.tables import Known
 from medfl.spec.data import Data
 from medfl.spec.study import Study
 from medfl.store.home import Home
+from medfl.store.wholes import Wholes
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +265,8 @@ class Bench:
         Where tables are kept that a page sends; None where it may send none.
     steers
         Pauses executions and leaves sites out; None where nobody can.
+    drafts
+        How many drafts one may have.
     costs
         Says what differential privacy is expected to cost; nothing where nobody can.
     tries
@@ -280,6 +285,12 @@ class Bench:
     sees: Sees = _nothing
     uploads: Path | None = None
     steers: Steers | None = None
+    drafts: int = DRAFTS
     costs: Reckons = _no_costs
     tries: Tries | None = None
     machine: Hardware | None = None
+
+    @cached_property
+    def whole(self) -> Wholes:
+        """All that is known of an execution, of which each journal entry is read once."""
+        return Wholes(self.home)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cache, partial
+from http import HTTPStatus
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
+from medfl.errors import Complaint
 from medfl.hub.pages.catalogue import Catalogue, catalogue
 from medfl.hub.pages.language import ENGLISH, LANGUAGES, reading
 from medfl.hub.pages.numerals import Numerals
@@ -21,6 +24,11 @@ from medfl.hub.people.access import Access
 from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
 from medfl.publish.wording import significant
+
+_READ = ("title", "values", "label", "name", "text")
+"""What of a chart's numbers is read."""
+_NARROW = 16
+"""Letters of a label that stand between two steps of a study's picture."""
 
 
 class Drawn:
@@ -39,8 +47,10 @@ class Drawn:
     def __init__(self, access: Access, *, consortium: str = "", troubles: Callable[[], Sequence[str]] = tuple) -> None:
         self._access, self._consortium, self._troubles = access, consortium, troubles
 
-    def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> HTMLResponse:
-        """Return a whole page; `more` is for its template alone, such as a picture."""
+    def page(self, request: Request, name: str, context: Any, *, status: int = 200, **more: object) -> Response:
+        """Return a whole page; `more` is for its template alone, such as a picture. To a program it is JSON."""
+        if asks_for_json(request):
+            return _as_json(context, status)
         template, actor = _templates(reading()).get_template(f"{name}.html.j2"), self._access.entrance.actor(request)
         path, query = request.url.path, request.url.query
         told = {
@@ -59,6 +69,21 @@ class Drawn:
         """Return a part of a page, which replaces the one with the same ids."""
         templates = _templates(language or reading())
         return templates.get_template(f"{name}.html.j2").render(page=context, **more)
+
+
+def asks_for_json(request: Request) -> bool:
+    """Say whether whoever asks wants JSON, and no page: a browser always takes pages."""
+    accepted = request.headers.get("accept", "")
+    return "application/json" in accepted and "text/html" not in accepted
+
+
+def _as_json(context: Any, status: int) -> Response:
+    """Return a page's context; of a page that says what is wrong, what that is."""
+    if status >= HTTPStatus.BAD_REQUEST:
+        complaints = context if isinstance(context, tuple) else getattr(context, "complaints", ())
+        context = {"error": complaints or (Complaint(str(getattr(context, "wrong", ""))),)}
+    body = to_json(context, inf_nan_mode="null", fallback=dict)
+    return Response(body, status_code=status, media_type="application/json")
 
 
 @cache
@@ -92,6 +117,7 @@ def _templates(language: str) -> Environment:
         "spelled": numerals.spelled,
         "whole": numerals.whole,
         "sentence": _sentence,
+        "two_lines": _two_lines,
     }
     return environment
 
@@ -119,20 +145,23 @@ class _Said:
 
         A question is what somebody asks with a study, in whatever language.
         """
-        if not text or self._words.language == ENGLISH or (text.endswith("?") and text not in self._words.texts):
+        if not text or self._words.language == ENGLISH:
             return escape(unbroken(text))
         english = Markup('<span lang="en">{}</span>')
         pieces = self._words.sentences.pieces(text)
+        if text.endswith("?") and not any(known for _, known in pieces):
+            return escape(unbroken(text))
         return Markup(" ").join(
             escape(unbroken(piece)) if known else english.format(unbroken(piece)) for piece, known in pieces
         )
 
     def numbers(self, found: Any) -> Markup:
-        """Return a context as JSON for a chart; its title is a sentence, all else are numbers and names."""
-        return _json(tuple(map(self._titled, found)) if isinstance(found, tuple) else self._titled(found))
+        """Return a context as JSON for a chart: numbers, and what is read beside them."""
+        return _json(found, self._charted)
 
-    def _titled(self, one: Any) -> Any:
-        return replace(one, title=self.plain(one.title)) if hasattr(one, "title") else one
+    def _charted(self, one: Any) -> dict[str, Any]:
+        told = _fields(one)
+        return told | {name: self.plain(told[name]) for name in _READ if isinstance(told.get(name), str)}
 
 
 def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> str:
@@ -153,9 +182,17 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _json(plain: Any) -> Markup:
+def _two_lines(text: str) -> list[str]:
+    """Return a label on a picture as one line or, where it would reach its neighbour, as two of about one length."""
+    if len(text) <= _NARROW or " " not in text:
+        return [text]
+    cut = min((place for place, sign in enumerate(text) if sign == " "), key=lambda place: abs(place - len(text) / 2))
+    return [text[:cut], text[cut + 1 :]]
+
+
+def _json(plain: Any, fields_of: Callable[[Any], dict[str, Any]] | None = None) -> Markup:
     """Return JSON that is safe within a script element: no "<" is left in it."""
-    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_fields)
+    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=fields_of)
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704
 
 

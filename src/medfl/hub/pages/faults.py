@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -12,12 +13,16 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from medfl.errors import BusyError, Complaint, MedflError, NotFoundError, RefusedError, UserError
-from medfl.hub.pages.drawn import Drawn
+from medfl.errors import BusyError, Complaint, CrowdedError, MedflError, NotFoundError, RefusedError, UserError
+from medfl.hub.pages.drawn import Drawn, asks_for_json
 
 API = "/api"
+_DRAFT = re.compile(r"/drafts/([A-Za-z0-9-]+)/")
+"""What is done with a draft: whoever is refused it goes back there."""
+LATER = 30
+"""Seconds after which somebody may ask again who came at a moment when too many did."""
 _WRONG: Mapping[int, str] = MappingProxyType(
     {400: "What was asked for cannot be done.", 500: "The fault is ours; the log has the trace."}
 )
@@ -32,6 +37,7 @@ _MET: Mapping[int, str] = MappingProxyType(
         421: "The pages are not known under this name.",
         422: "What was sent is not what is described.",
         429: "Too much was asked for in too short a time.",
+        503: "Too many ask for the same at the moment; the header Retry-After says when to ask again.",
     }
 )
 
@@ -77,7 +83,10 @@ class Faults:
     async def ours(self, request: Request, error: Exception) -> Response:
         """Tell an error that has words of its own."""
         complaints = error.complaints if isinstance(error, MedflError) else ()
-        return self._said(request, _status(error), complaints)
+        answer = self._said(request, _status(error), complaints)
+        if isinstance(error, CrowdedError):
+            answer.headers["Retry-After"] = str(LATER)
+        return answer
 
     async def misfit(self, request: Request, error: Exception) -> Response:
         """Tell what does not fit in what was sent; what it was is not repeated."""
@@ -104,9 +113,13 @@ class Faults:
         return self._said(request, HTTPStatus.INTERNAL_SERVER_ERROR, (what,))
 
     def _said(self, request: Request, status: int, complaints: tuple[Complaint, ...]) -> Response:
-        if request.url.path.startswith(f"{API}/"):
+        if request.url.path.startswith(f"{API}/") or asks_for_json(request):
             return JSONResponse(asdict(ErrorAnswer(complaints)), status_code=status)
-        return self._drawn.page(request, "error", complaints, status=status)
+        draft = _DRAFT.match(request.url.path)
+        if draft and request.headers.get("hx-request"):
+            # Told beside the form; htmx takes in only answers that went well.
+            return HTMLResponse(self._drawn.part("said", complaints))
+        return self._drawn.page(request, "error", complaints, status=status, draft=draft[1] if draft else "")
 
 
 def _misfits(error: RequestValidationError) -> Iterator[Complaint]:
@@ -127,6 +140,8 @@ def _status(error: Exception) -> int:
             return 403
         case BusyError():
             return 409
+        case CrowdedError():
+            return 503
         case UserError():
             return 400
     return 500

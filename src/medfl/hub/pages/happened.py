@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from medfl.events import Event
 from medfl.hub.pages.weather import last_words, log_of
 from medfl.hub.told import Told
-from medfl.publish.happening import KINDS, Happening, happening
+from medfl.publish.happening import KINDS, Happening, happening, kind_of, site_of
 from medfl.publish.ways import name_of
 from medfl.store.home import Home
-from medfl.store.shelf import whole_execution
-from medfl.store.views import ExecutionView
+from medfl.store.wholes import Wholes
 
 SHOWN = 200
 """Events on a page."""
@@ -65,20 +65,36 @@ class HappenedPage:
     logs: tuple[SiteLog, ...] = ()
 
 
-def happened_page(
-    home: Home, execution: str, *, kind: str = "", site: str = "", run: str = "", page: int = 1
-) -> HappenedPage:
-    """Return what happened in an execution, as far as it was chosen; without what sites tell of themselves.
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What of all that happened is asked for; empty for all of it."""
+
+    kind: str = ""
+    site: str = ""
+    run: str = ""
+    page: int = 1
+
+    def lets(self, event: Event) -> bool:
+        """Say whether it is asked for an event."""
+        return (
+            self.run in ("", event.run)
+            and self.site in ("", site_of(event))
+            and (not self.kind or self.kind == kind_of(event))
+        )
+
+
+def happened_page(home: Home, whole: Wholes, execution: str, asked: Filter) -> HappenedPage:
+    """Return what happened in an execution, as far as it was asked for; without what sites tell of themselves.
 
     Raises
     ------
     NotFoundError
         If there is no such execution.
     """
-    view = whole_execution(home, execution)
-    found = [one for one in _every(home, view, run) if kind in ("", one.kind) and site in ("", one.site)]
+    view = whole(execution)
+    found = [one for one in reversed(whole.events(execution)) if asked.lets(one.event)]
     pages = max(1, -(-len(found) // SHOWN))
-    page = min(max(page, 1), pages)
+    page = min(max(asked.page, 1), pages)
     sites = tuple(sorted({name for one in view.every for name in one.sites}))
     return HappenedPage(
         execution=execution,
@@ -87,10 +103,10 @@ def happened_page(
         kinds=tuple(KINDS),
         sites=sites,
         runs=tuple((one.run, f"{name_of(view, one)}, seed {one.seed}") for one in view.every),
-        kind=kind,
-        site=site,
-        run=run,
-        happened=tuple(found[(page - 1) * SHOWN : page * SHOWN]),
+        kind=asked.kind,
+        site=asked.site,
+        run=asked.run,
+        happened=tuple(happening(one.at, one.event) for one in found[(page - 1) * SHOWN : page * SHOWN]),
         found=len(found),
         page=page,
         pages=pages,
@@ -101,13 +117,6 @@ def happened_page(
 def with_logs(page: HappenedPage, home: Home, reads: Callable[[str], bool]) -> HappenedPage:
     """Return a page with the last lines of those sites whose logs may be read: they tell of other studies, too."""
     return replace(page, logs=tuple(_logs(home, tuple(filter(reads, page.sites)))))
-
-
-def _every(home: Home, view: ExecutionView, run: str) -> list[Happening]:
-    names = [one.run for one in view.every if run in ("", one.run)]
-    recorded = [one for name in names for one in home.journal.read(run=name)]
-    recorded.sort(key=lambda one: one.seq, reverse=True)
-    return [happening(one.at, one.event) for one in recorded]
 
 
 def _logs(home: Home, sites: tuple[str, ...]) -> Iterator[SiteLog]:

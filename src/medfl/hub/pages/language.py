@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from medfl.hub.pages.forms import forms
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 
@@ -61,13 +62,14 @@ class Reading:
 
 def choosing(guarded: params.Depends) -> APIRouter:
     """Return the address at which a reader chooses a language; `guarded` stands before it."""
-    routes = APIRouter(include_in_schema=False, dependencies=[guarded])
+    routes = forms(guarded)
 
     # Whoever may try to sign in reads the page on which they do.
     @routes.post("/language", dependencies=[may(Action.SIGN_IN)])
     def choose(
         language: Annotated[str, Form(max_length=8)], back: Annotated[str, Form(max_length=2000)] = "/"
     ) -> Response:
+        """Choose the language of the pages."""
         answer = RedirectResponse(_ours(back), status_code=303)
         if language in LANGUAGES:
             answer.set_cookie(COOKIE, language, max_age=YEAR, httponly=True, samesite="lax")

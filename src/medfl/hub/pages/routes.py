@@ -20,6 +20,7 @@ from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.coded import FLOWER, FORMS, CodePage, code_page, written
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import forms
 from medfl.hub.pages.judged import ResultsPage, results_page
 from medfl.hub.pages.language import language_of
 from medfl.hub.pages.live import Live
@@ -31,9 +32,6 @@ from medfl.hub.pages.watching import WatchPage, watch_page
 from medfl.hub.people.access import Access, Asked, Who, access_of, may
 from medfl.hub.people.permits import Action
 from medfl.loopback import FIELD, HEADER
-from medfl.publish.report import report
-from medfl.store.shelf import whole_execution
-from medfl.store.views import ExecutionView
 
 AGAIN = 2.0
 """Seconds after which it is asked again whether somebody who watches still may."""
@@ -58,17 +56,17 @@ def twins(bench: Bench, every: Everything, drafts: Drafts) -> APIRouter:
     @api.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(execution: str) -> WatchPage:
         """Tell how an execution stands."""
-        return watch_page(_whole(bench, execution), bench.busy, bench.home)
+        return watch_page(bench.whole(execution), bench.busy, bench.home)
 
     @api.get("/studies/{execution}/results", dependencies=[may(Action.SEE_STUDY)])
     def results(execution: str) -> ResultsPage:
         """Tell what came out of an execution."""
-        return results_page(_whole(bench, execution))
+        return results_page(bench.whole(execution))
 
     @api.get("/studies/{execution}/code", dependencies=[may(Action.SEE_STUDY)])
     def code(execution: str) -> CodePage:
         """Give an execution's study as code."""
-        return code_page(_whole(bench, execution))
+        return code_page(bench.whole(execution))
 
     return api
 
@@ -91,7 +89,7 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 
     @routes.get("/studies/{execution}", dependencies=[may(Action.SEE_STUDY)])
     def study(execution: str) -> Response:
-        every = _whole(bench, execution).every
+        every = bench.whole(execution).every
         state = state_of(every, bench.busy)
         waits = bench.hub is not None and state == "running" and not done(every)
         tab = "results" if state == "finished" else "launch" if waits else "watch"
@@ -99,15 +97,15 @@ def pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> APIR
 
     @routes.get("/studies/{execution}/watch", dependencies=[may(Action.SEE_STUDY)])
     def watch(request: Request, execution: str) -> Response:
-        return drawn.page(request, "watch", watch_page(_whole(bench, execution), bench.busy, bench.home))
+        return drawn.page(request, "watch", watch_page(bench.whole(execution), bench.busy, bench.home))
 
     @routes.get("/studies/{execution}/results", dependencies=[may(Action.SEE_STUDY)])
     def results(request: Request, execution: str) -> Response:
-        return drawn.page(request, "results", results_page(_whole(bench, execution)))
+        return drawn.page(request, "results", results_page(bench.whole(execution)))
 
     @routes.get("/studies/{execution}/code", dependencies=[may(Action.SEE_STUDY)])
     def code(request: Request, execution: str) -> Response:
-        return drawn.page(request, "code", code_page(_whole(bench, execution)))
+        return drawn.page(request, "code", code_page(bench.whole(execution)))
 
     return routes
 
@@ -116,29 +114,25 @@ def downloads(bench: Bench) -> APIRouter:
     """Return what can be taken along."""
     routes = APIRouter(include_in_schema=False)
 
-    @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
-    def whole_report(execution: str) -> Response:
-        # Written by MEDfl alone and without scripts; its styles are within it.
-        policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
-        return HTMLResponse(report(_whole(bench, execution)), headers={"Content-Security-Policy": policy})
-
     @routes.get("/studies/{execution}/files/{name}", dependencies=[may(Action.SEE_STUDY)])
     def file(execution: str, name: str) -> Response:
         if name not in FORMS:
             raise NotFoundError("there is no such file", received=name[:80], remedy=f"take one of {', '.join(FORMS)}")
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         kind = "application/zip" if name == FLOWER else "text/plain; charset=utf-8"
-        return Response(written(_whole(bench, execution), name), headers=headers, media_type=kind)
+        return Response(written(bench.whole(execution), name), headers=headers, media_type=kind)
 
     return routes
 
 
 def changes(bench: Bench, drawn: Drawn) -> APIRouter:
     """Return what changes something: only what comes from a page of the session does."""
-    routes = APIRouter(include_in_schema=False, dependencies=[Depends(changing)])
+    routes = forms(Depends(changing))
 
     @routes.post("/studies", dependencies=[may(Action.LAUNCH_STUDY)])
     def launch(request: Request, who: Who, access: Asked, text: Text = "", not_before: Moment = "") -> Response:
+        """Launch a study that is sent as a text."""
+
         def may_see(execution: str) -> None:
             access.require(who, Action.SEE_STUDY, execution)
 
@@ -151,11 +145,13 @@ def changes(bench: Bench, drawn: Drawn) -> APIRouter:
 
     @routes.post("/studies/{execution}/stop", dependencies=[may(Action.STEER_STUDY)])
     def stop(execution: str) -> Response:
+        """Have a study stop once its round is stored."""
         bench.carries.stop(execution)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 
     @routes.post("/studies/{execution}/go-on", dependencies=[may(Action.STEER_STUDY)])
     def go_on(execution: str) -> Response:
+        """Go on with a study where it stopped."""
         bench.carries.go_on(execution)
         return RedirectResponse(f"/studies/{execution}/{'launch' if bench.hub else 'watch'}", status_code=303)
 
@@ -219,7 +215,3 @@ async def changing(request: Request) -> None:
     """Stand before every change: it must come from a page of the session."""
     form = await request.form()
     access_of(request).entrance.require(request, request.headers.get(HEADER) or str(form.get(FIELD, "")))
-
-
-def _whole(bench: Bench, execution: str) -> ExecutionView:
-    return whole_execution(bench.home, execution)

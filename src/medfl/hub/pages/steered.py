@@ -14,27 +14,17 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from medfl.errors import Complaint, PlanError
 from medfl.hub.pages.bench import Bench, Steers
 from medfl.hub.pages.drawn import Drawn
-from medfl.hub.pages.happened import HappenedPage, happened_page, with_logs
+from medfl.hub.pages.forms import forms
+from medfl.hub.pages.happened import Filter, HappenedPage, happened_page, with_logs
 from medfl.hub.people.access import Asked, Who, may, reads_logs
 from medfl.hub.people.permits import Action, Actor, How
 from medfl.store.decisions import dropped
-from medfl.store.shelf import whole_execution
 
 LONGEST = 300
 Why = Annotated[str, Form(max_length=LONGEST)]
 Site = Annotated[str, Form(max_length=200)]
 Chosen = Annotated[str, Query(max_length=200)]
 Number = Annotated[int, Query(ge=1, le=10**6)]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What of all that happened is asked for."""
-
-    kind: str
-    site: str
-    run: str
-    page: int
 
 
 def _filter(kind: Chosen = "", site: Chosen = "", run: Chosen = "", page: Number = 1) -> Filter:
@@ -101,15 +91,17 @@ def pages(bench: Bench, drawn: Drawn) -> APIRouter:
 
 def changes(bench: Bench, changing: Any) -> APIRouter:
     """Return what steers an execution."""
-    routes = APIRouter(include_in_schema=False, dependencies=[changing])
+    routes = forms(changing)
 
     @routes.post("/studies/{execution}/pause", dependencies=[may(Action.STEER_STUDY)])
     def pause(execution: str, who: Who, why: Why = "") -> Response:
+        """Have a study stop once its round is stored, and say whose wish that is."""
         steering(bench).pause(execution, by=named(who), why=why)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 
     @routes.post("/studies/{execution}/drop", dependencies=[may(Action.STEER_STUDY)])
     def drop(execution: str, who: Who, site: Site = "", why: Why = "") -> Response:
+        """Leave a site out from the next round on."""
         steering(bench).drop(execution, site, by=named(who), why=why)
         return RedirectResponse(f"/studies/{execution}/watch", status_code=303)
 
@@ -117,8 +109,7 @@ def changes(bench: Bench, changing: Any) -> APIRouter:
 
 
 def _happened(bench: Bench, execution: str, asked: Filter, reads: Callable[[str], bool]) -> HappenedPage:
-    page = happened_page(bench.home, execution, kind=asked.kind, site=asked.site, run=asked.run, page=asked.page)
-    return with_logs(page, bench.home, reads)
+    return with_logs(happened_page(bench.home, bench.whole, execution, asked), bench.home, reads)
 
 
 def drop_page(bench: Bench, execution: str, site: str) -> DropPage:
@@ -129,7 +120,7 @@ def drop_page(bench: Bench, execution: str, site: str) -> DropPage:
     NotFoundError
         If there is no such execution, or no such site in it.
     """
-    view = whole_execution(bench.home, execution)
+    view = bench.whole(execution)
     gone = {one.site for one in dropped(bench.home, execution)} | {name for run in view.every for name in run.dropped}
     page = DropPage(
         execution=execution,

@@ -13,6 +13,8 @@ from medfl.hub.people.permits import Role
 from medfl.private import require_private
 
 FILE = "people.toml"
+DRAFTS = 200
+"""Drafts that one person may have unless told otherwise."""
 
 
 class _Part(BaseModel):
@@ -59,6 +61,8 @@ class PeopleRules(_Part):
     """Minutes after which a session ends in which nothing was asked."""
     longest_hours: Annotated[int, Field(ge=1, le=24 * 7)] = 12
     """Hours after which a session ends, whatever was asked."""
+    drafts: Annotated[int, Field(ge=1, le=10_000)] = DRAFTS
+    """Drafts of studies that one person may have."""
     provider: Provider | None = None
     """An institution's own sign-in."""
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 
 from medfl.errors import DataError, MissingExtraError, did_you_mean, listed
 
 _Rows = list[tuple[Any, ...]]
+CELLS = 50_000_000
+"""Cells that are read at most: far behind in an empty row, a few letters in a file stand for thousands of them."""
+PLAIN, RATIO = 100_000_000, 100
+"""Bytes that any workbook may unfold to; above that, how many times its own size (real ones: five to thirty times)."""
 
 
 def read_workbook(path: Path, *, sheet: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -38,6 +42,8 @@ def read_workbook(path: Path, *, sheet: str | None = None, columns: Sequence[str
         rows = _computed(path, name, rows)
     place = f"{path}, sheet {name!r}"
     width = max((at for row in rows for at, cell in enumerate(row, start=1) if _is_there(cell)), default=0)
+    if width * len(rows) > CELLS:
+        raise _unfolding(path, f"{len(rows)} rows of {width} cells")
     kept = [(*row[:width], *[None] * (width - len(row))) for row in rows]
     names = list(kept.pop(0)) if columns is None else list(columns)
     if len(names) != width:
@@ -61,6 +67,7 @@ def _sheets(path: Path, *, computed: bool) -> dict[str, _Rows]:
             remedy="pip install 'medfl[excel]', or save the table as CSV",
         ) from None
     try:
+        _require_sober(path)
         book = load_workbook(path, read_only=True, data_only=computed)
     except (BadZipFile, KeyError, ValueError, OSError, InvalidFileException):
         raise DataError(
@@ -69,13 +76,44 @@ def _sheets(path: Path, *, computed: bool) -> dict[str, _Rows]:
             remedy="save it again as .xlsx, without a password, or save the table as CSV",
         ) from None
     try:
-        return {sheet.title: _filled(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
+        return {sheet.title: _filled(path, sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
     finally:
         book.close()
 
 
-def _filled(rows: Any) -> _Rows:
-    return [tuple(row) for row in rows if any(map(_is_there, row))]
+def _require_sober(path: Path) -> None:
+    """Refuse a workbook, which is a zip archive, that unfolds to far more than it is.
+
+    Raises
+    ------
+    DataError
+        If it does.
+    """
+    with ZipFile(path) as archive:
+        # More than is said here is never read of an entry.
+        whole = sum(entry.file_size for entry in archive.infolist())
+    if whole > max(PLAIN, RATIO * path.stat().st_size):
+        raise _unfolding(path, f"{whole // 1_000_000} MB")
+
+
+def _filled(path: Path, rows: Any) -> _Rows:
+    found, cells = [], 0
+    for row in rows:
+        if any(map(_is_there, row)):
+            found.append(tuple(row))
+            cells += len(row)
+            if cells > CELLS:
+                raise _unfolding(path, f"more than {CELLS} cells")
+    return found
+
+
+def _unfolding(path: Path, received: str) -> DataError:
+    return DataError(
+        "the workbook unfolds to far more than a table has",
+        where=str(path),
+        received=received,
+        remedy="save the table as CSV; a sheet with something far to the right or below is cut to the table first",
+    )
 
 
 def _is_there(cell: object) -> bool:

@@ -24,6 +24,7 @@ from medfl.hub.pages.consortium.sites import (
     sites_page,
 )
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import forms
 from medfl.hub.pages.plan import moment_of
 from medfl.hub.people.access import Asked, Who, may, reads_logs
 from medfl.hub.people.permits import Action, Actor
@@ -98,10 +99,11 @@ def pages(bench: Bench, hub: HubPlace, drawn: Drawn) -> APIRouter:
 
 def changes(hub: HubPlace, drawn: Drawn, changing: Callable[..., object]) -> APIRouter:
     """Return what changes something: only what comes from a page of the session does."""
-    routes = APIRouter(include_in_schema=False, dependencies=[Depends(changing)])
+    routes = forms(Depends(changing))
 
     @routes.post("/sites/invite", dependencies=[may(Action.CHANGE_SITES)])
     def invite(request: Request, who: Who, title: Word = "", days: Days = 7) -> Response:
+        """Invite a site; the invitation is shown this once."""
         try:
             found = invited(hub, title, days=days)
         except MedflError as error:
@@ -112,6 +114,7 @@ def changes(hub: HubPlace, drawn: Drawn, changing: Callable[..., object]) -> API
 
     @routes.post("/sites/{site}/approve", dependencies=[may(Action.CHANGE_SITES)])
     def approve(request: Request, site: str, who: Who, digits: Word = "") -> Response:
+        """Let a site in, by the digits that its people read out."""
         try:
             record = approved(hub, site, digits=digits)
         except MedflError as error:
@@ -123,6 +126,7 @@ def changes(hub: HubPlace, drawn: Drawn, changing: Callable[..., object]) -> API
 
     @routes.post("/sites/{site}/revoke", dependencies=[may(Action.CHANGE_SITES)])
     def revoke(request: Request, site: str, who: Who, access: Asked, name: Word = "") -> Response:
+        """Shut a site out, by its name."""
         try:
             record = revoked(hub, site, typed=name)
         except MedflError as error:
@@ -133,11 +137,13 @@ def changes(hub: HubPlace, drawn: Drawn, changing: Callable[..., object]) -> API
 
     @routes.post("/queue/{execution}/{way}", dependencies=[may(Action.CHANGE_QUEUE)])
     def move(execution: str, way: str) -> Response:
+        """Move a study up or down in the queue."""
         hub.queue.move(execution, up=way == "up")
         return RedirectResponse("/queue", status_code=303)
 
     @routes.post("/studies/{execution}/put-off", dependencies=[may(Action.STEER_STUDY)])
     def put_off(execution: str, not_before: Word = "") -> Response:
+        """Have a study that waits not begin before a time."""
         hub.queue.put_off(execution, moment_of(not_before))
         return RedirectResponse(f"/studies/{execution}/launch", status_code=303)
 

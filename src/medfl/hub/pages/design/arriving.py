@@ -6,15 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, File, UploadFile, params
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from medfl.errors import MedflError, SpecError
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import forms
 from medfl.hub.pages.plan import LONGEST
 from medfl.hub.pages.starters import NewPage, starters
-from medfl.hub.people.access import Asked, Who, may
-from medfl.hub.people.permits import Action
+from medfl.hub.people.access import Access, Asked, Who, may
+from medfl.hub.people.permits import Action, Actor
 from medfl.publish.decoding import decoded, is_code, told
 
 LARGEST = 4_000_000
@@ -39,21 +40,34 @@ def arrived(text: str) -> str:
 
 def uploads(drafts: Drafts, drawn: Drawn, guarded: params.Depends) -> APIRouter:
     """Return the address that a file is sent to; `guarded` stands before it."""
-    routes = APIRouter(include_in_schema=False, dependencies=[guarded])
+    routes = forms(guarded)
 
     @routes.post("/drafts/file", dependencies=[may(Action.BEGIN_DRAFT)])
     def begin(request: Request, who: Who, access: Asked, file: Upload) -> Response:
+        """Begin a draft with a file: TOML, a script or a notebook."""
         try:
-            draft = drafts.begin(arrived(_text(file)))
+            return begun(drafts, arrived(_text(file)), who, access)
         except MedflError as error:
             return refused(request, drawn, error)
-        access.things.begun("draft", draft.name, who)
-        return RedirectResponse(f"/drafts/{draft.name}", status_code=303)
 
     return routes
 
 
-def refused(request: Request, drawn: Drawn, error: MedflError, text: str = "") -> HTMLResponse:
+def begun(drafts: Drafts, text: str, who: Actor, access: Access) -> Response:
+    """Save a new draft of somebody's, and return the way to it.
+
+    Raises
+    ------
+    PlanError
+        If they have as many as one may have.
+    """
+    with drafts.room(lambda name: access.things.of("draft", name).owner == who.name):
+        draft = drafts.begin(text)
+        access.things.begun("draft", draft.name, who)
+    return RedirectResponse(f"/drafts/{draft.name}", status_code=303)
+
+
+def refused(request: Request, drawn: Drawn, error: MedflError, text: str = "") -> Response:
     """Return the page of new studies, with why a text could not be one, and the text to be mended."""
     told = NewPage(starters=starters(), complaints=error.complaints, text=text)
     return drawn.page(request, "new", told, status=400)

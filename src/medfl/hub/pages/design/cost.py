@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, params
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from medfl.errors import Complaint, MedflError, PlanError
 from medfl.hub.pages.bench import Attempt, Bench, Cost
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.page import SOURCE, title_of
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import Moved, forms
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.spec.reading import parse
@@ -66,8 +67,8 @@ def twin(bench: Bench, drafts: Drafts) -> APIRouter:
     return api
 
 
-def pages(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -> APIRouter:
-    """Return the page for people, and what begins and ends a trial; `guarded` stands before what changes something."""
+def pages(bench: Bench, drafts: Drafts, drawn: Drawn) -> APIRouter:
+    """Return the page for people."""
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
     @routes.get("/drafts/{name}/cost", dependencies=[may(Action.SEE_DRAFT)])
@@ -82,8 +83,16 @@ def pages(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
             return HTMLResponse("", headers={"HX-Refresh": "true"})
         return HTMLResponse(drawn.part("cost-parts", page))
 
-    @routes.post("/drafts/{name}/cost", dependencies=[guarded, may(Action.CHANGE_DRAFT)])
+    return routes
+
+
+def trials(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRouter:
+    """Return what begins and ends a trial; `guarded` stands before it."""
+    routes = forms(guarded)
+
+    @routes.post("/drafts/{name}/cost", dependencies=[may(Action.CHANGE_DRAFT)])
     def begin(name: str) -> Response:
+        """Try out what a draft's differential privacy costs."""
         if bench.tries is None:
             raise PlanError(
                 "nothing can be tried out here",
@@ -91,12 +100,13 @@ def pages(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
                 remedy="on a machine with a table that is no secret, type: medfl check STUDY --public TABLE",
             )
         bench.tries.begin(drafts.read(name).text)
-        return RedirectResponse(f"/drafts/{name}/cost", status_code=303)
+        return Moved(f"/drafts/{name}/cost")
 
-    @routes.post("/drafts/{name}/cost/stop", dependencies=[guarded, may(Action.CHANGE_DRAFT)])
+    @routes.post("/drafts/{name}/cost/stop", dependencies=[may(Action.CHANGE_DRAFT)])
     def stop(name: str) -> Response:
+        """End a trial."""
         if bench.tries is not None:
             bench.tries.stop()
-        return RedirectResponse(f"/drafts/{name}/cost", status_code=303)
+        return Moved(f"/drafts/{name}/cost")
 
     return routes

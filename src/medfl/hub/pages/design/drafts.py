@@ -6,13 +6,15 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
 
-from medfl.errors import BusyError, NotFoundError
+from medfl.errors import BusyError, NotFoundError, PlanError
+from medfl.hub.people.rules import DRAFTS
 from medfl.private import make_private, write_private
 
 NAME = re.compile(r"[a-z0-9]{12}")
@@ -51,10 +53,36 @@ class Drafts:
     ----------
     folder
         Where they are; made for its owner only.
+    most
+        How many one may have.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, most: int = DRAFTS) -> None:
+        self._folder, self._most = folder, most
+
+    @contextmanager
+    def room(self, own: Callable[[str], bool]) -> Iterator[None]:
+        """Hold the room for one more draft for a block, in which it is begun.
+
+        Parameters
+        ----------
+        own
+            Says of a draft whether it belongs to whoever begins another.
+
+        Raises
+        ------
+        PlanError
+            If they have as many as one may have.
+        """
+        make_private(self._folder)
+        with self._turn():
+            if sum(own(path.stem) for path in self._folder.glob("*.json")) >= self._most:
+                raise PlanError(
+                    f"you have {self._most} drafts, and nobody may have more",
+                    where="drafts",
+                    remedy="open one that you do not need on page /, remove it, and begin the new one then",
+                )
+            yield
 
     def begin(self, text: str) -> Draft:
         """Save a new draft."""
@@ -98,7 +126,7 @@ class Drafts:
         BusyError
             If somebody else has changed it since.
         """
-        with FileLock(self._folder / "drafts.lock", mode=0o600):
+        with self._turn():
             draft = self.read(name)
             if not (seen == draft.revision or (by and by == draft.by and seen >= draft.since - 1)):
                 raise BusyError(
@@ -118,6 +146,9 @@ class Drafts:
     def remove(self, name: str) -> None:
         """Remove a draft, if it is there."""
         self._file(name).unlink(missing_ok=True)
+
+    def _turn(self) -> FileLock:
+        return FileLock(self._folder / "drafts.lock", mode=0o600)
 
     def _written(self, draft: Draft) -> Draft:
         written = replace(draft, changed=datetime.now(UTC).isoformat(timespec="milliseconds"))

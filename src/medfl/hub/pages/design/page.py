@@ -10,7 +10,7 @@ from medfl.errors import Complaint, MedflError, PlanError
 from medfl.hub.pages.bench import Bench, Cost, Told
 from medfl.hub.pages.design.drafts import Draft
 from medfl.hub.pages.design.form import ArmForm, Step, arms_of, steps_of, unplaced
-from medfl.hub.pages.design.mapping import repaired
+from medfl.hub.pages.design.mapping import repaired, without_column
 from medfl.hub.pages.design.picture import Picture, picture_of
 from medfl.hub.pages.design.tables import Tables, keys_of, repairs, tables_of
 from medfl.publish.code import script
@@ -41,6 +41,8 @@ class DesignPage:
         What is wrong and stands at no field.
     faults
         How many things are wrong; 0 where the study can be looked at.
+    worst
+        The first of them, with the key where it is.
     digest, sections, code
         Of a study that is sound: its digest, what it would do, and the script.
     costs
@@ -58,6 +60,7 @@ class DesignPage:
     tables: Tables
     wrong: tuple[str, ...]
     faults: int
+    worst: str = ""
     digest: str = ""
     sections: tuple[Told, ...] = ()
     code: str = ""
@@ -85,6 +88,8 @@ def design_page(bench: Bench, draft: Draft) -> DesignPage:
         tables=tables_of(bench, tables),
         wrong=tuple(unplaced(found, steps, arms)),
         faults=len(found) + len(unreadable),
+        worst=next((_told(one.where, one.what, one.remedy) for one in unreadable), "")
+        or next((_told(".".join(map(str, one.path)), one.what, one.remedy) for one in found), ""),
         digest=sound.digest if sound else "",
         sections=_sections(bench, sound),
         code=script(sound) if sound else "",
@@ -116,6 +121,25 @@ def accepted(bench: Bench, text: str, *, site: str, column: str) -> str:
     for repair, data in found:
         text = repaired(text, repair.site, repair.column, keys_of(repair, data))
     return text
+
+
+def fewer(bench: Bench, text: str, *, column: str) -> str:
+    """Return a draft's text that does not learn from a column any more, nor from one that only few tables have.
+
+    Raises
+    ------
+    PlanError
+        If the text is no TOML, or nothing would be left to learn from.
+    """
+    known = tables_of(bench, data_of(text, SOURCE))
+    usual = [name for name, having in known.columns if having * 2 > known.there or name == column]
+    return without_column(text, column, every=usual, target=known.target)
+
+
+def _told(where: str, what: str, remedy: str) -> str:
+    """Return what is wrong in one line."""
+    said = f"{what} → {remedy}" if remedy else what
+    return f"{where}: {said}" if where else said
 
 
 def _sections(bench: Bench, study: Study | None) -> tuple[Told, ...]:

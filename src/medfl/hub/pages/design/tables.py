@@ -77,6 +77,8 @@ class TableShown:
         Why there is none.
     spare
         Columns that are read as they are, and may be read otherwise.
+    written
+        How its file is written, in sentences, where that is not plain.
     """
 
     site: str
@@ -88,6 +90,7 @@ class TableShown:
     hardware: Hardware | None = None
     missing: Complaint | None = None
     spare: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +143,12 @@ class Tables:
         How many of them hinder a run, and how many can be repaired by a click.
     read
         How columns are read.
+    lost
+        Whether no table has the outcome; then that is not told of each.
+    nowhere
+        Whether the study does not say yet where its rows are.
+    unread
+        The sites whose tables are on this machine and cannot be read.
     sends
         Whether a table may be sent from here.
     offers
@@ -160,6 +169,9 @@ class Tables:
     hindering: int = 0
     repairs: int = 0
     read: tuple[Read, ...] = ()
+    lost: bool = False
+    nowhere: bool = False
+    unread: tuple[str, ...] = ()
     sends: bool = False
     offers: tuple[Offer, ...] = ()
     machine: Hardware | None = None
@@ -170,12 +182,15 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
     data = asked(words)
     sends = bench.uploads is not None
     if data is None:
-        return Tables(sends=sends, offers=tuple(_offers(bench, {})))
+        return Tables(nowhere=True, sends=sends, offers=tuple(_offers(bench, {})))
     known = bench.sees(data)
     found = () if known.dealt else gaps(data, known.tables)
     machines = {site: told.hardware for site, told in bench.hub.told().items()} if bench.hub is not None else {}
     seen = {site: table.read_as(data.translations(site)) for site, table in known.tables.items()}
     columns = _columns(seen)
+    lost = bool(seen) and data.target not in columns and all(table.whole for table in seen.values())
+    if lost:
+        found = tuple(gap for gap in found if gap.column != data.target)
     return Tables(
         every=tuple(_shown(data, known, machines)),
         dealt=known.dealt,
@@ -186,9 +201,12 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
         target=data.target,
         ticks=0 < len(columns) <= MOST_TICKS,
         gaps=found,
-        hindering=sum(gap.blocks for gap in found),
+        hindering=sum(gap.blocks for gap in found) + lost,
         repairs=sum(gap.repair is not None for gap in found),
         read=tuple(_read(words, known)),
+        lost=lost,
+        nowhere=_nowhere(data),
+        unread=tuple(known.unread) if bench.hub is None else (),
         sends=sends,
         offers=tuple(_offers(bench, data.sites or {})),
         machine=bench.machine,
@@ -219,6 +237,12 @@ def asked(words: Mapping[str, Any]) -> Data | None:
             kept = {name: value for name, value in kept.items() if name not in wrong}
             kept.setdefault("target", " ")
     return None
+
+
+def _nowhere(data: Data) -> bool:
+    """Whether a study names neither a table of a site, nor one that is dealt out."""
+    dealt = data.simulate
+    return not data.sites and (dealt is None or (dealt.table is None and dealt.bundled is None))
 
 
 def _offers(bench: Bench, used: Mapping[str, str]) -> Iterator[Offer]:
@@ -265,6 +289,7 @@ def _shown(data: Data, known: Known, machines: Mapping[str, Hardware | None]) ->
             balance=read.shares(data.target),
             hardware=machines.get(site),
             spare=tuple(name for name in (data.features or table.every) if name not in taken),
+            written=table.written,
         )
 
 

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from medfl.errors import UserError
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import forms
 from medfl.hub.pages.people.contexts import AuditPage, PeoplePage, audit_page, people_page, share_page
 from medfl.hub.pages.routes import changing
 from medfl.hub.people.access import Asked, Who, may
@@ -80,7 +81,7 @@ class _Shows:
 
 def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
     """Return the people page, and what makes links for people."""
-    routes, shown = APIRouter(include_in_schema=False), _Shows(people, drawn, sites)
+    routes, shown = forms(), _Shows(people, drawn, sites)
     changed = [Depends(changing), may(Action.CHANGE_PEOPLE)]
 
     def linked(request: Request, who: Actor, whose: str, make: Callable[[], str]) -> Response:
@@ -90,7 +91,7 @@ def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
             return shown(request, who, status=400, complaints=error.complaints)
         return shown(request, who, link=f"https://{request.url.netloc}/welcome?token={token}", whose=whose)
 
-    @routes.get("/people", dependencies=[may(Action.SEE_PEOPLE)])
+    @routes.get("/people", dependencies=[may(Action.SEE_PEOPLE)], include_in_schema=False)
     def everybody(request: Request, who: Who) -> Response:
         return shown(request, who)
 
@@ -102,6 +103,7 @@ def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
         spoken: Annotated[list[str], Form(default_factory=list)],
         named: Annotated[tuple[str, str], Depends(_named)],
     ) -> Response:
+        """Add an account; the link for its owner is shown this once."""
         name, title = named
         known = [Role(one) for one in roles if one in set(Role)]
         given = (name.strip().lower(), title, known, spoken)
@@ -109,6 +111,7 @@ def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
 
     @routes.post("/people/{person}/reset", dependencies=changed)
     def reset(request: Request, who: Who, person: str, second: Word = "") -> Response:
+        """Void a password, and make a new link."""
         given = {"second": bool(second), "by": by(who, request)}
         return linked(request, who, person, lambda: people.accounts.reset(person, **given))  # type: ignore[arg-type]
 
@@ -117,7 +120,7 @@ def directory(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
 
 def changes_of_people(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
     """Return what changes accounts."""
-    routes, shown = APIRouter(include_in_schema=False), _Shows(people, drawn, sites)
+    routes, shown = forms(), _Shows(people, drawn, sites)
     changed = [Depends(changing), may(Action.CHANGE_PEOPLE)]
 
     @routes.post("/people/{person}/roles", dependencies=changed)
@@ -128,6 +131,7 @@ def changes_of_people(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
         roles: Annotated[list[str], Form(default_factory=list)],
         spoken: Annotated[list[str], Form(default_factory=list)],
     ) -> Response:
+        """Set what somebody is, instead of what they were."""
         known = [Role(one) for one in roles if one in set(Role)]
         try:
             people.accounts.set_roles(person, known, spoken, by=by(who, request))
@@ -137,6 +141,7 @@ def changes_of_people(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
 
     @routes.post("/people/{person}/disable", dependencies=changed)
     def disable(request: Request, who: Who, person: str) -> Response:
+        """Disable an account, with its sessions and tokens."""
         try:
             people.accounts.disable(person, by=by(who, request))
         except UserError as error:
@@ -145,6 +150,7 @@ def changes_of_people(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
 
     @routes.post("/people/{person}/enable", dependencies=changed)
     def enable(request: Request, who: Who, person: str) -> Response:
+        """Enable an account again."""
         people.accounts.enable(person, by=by(who, request))
         return RedirectResponse("/people", status_code=303)
 
@@ -153,7 +159,7 @@ def changes_of_people(people: People, drawn: Drawn, sites: Sites) -> APIRouter:
 
 def sharing(drawn: Drawn) -> APIRouter:
     """Return the pages that say with whom a study or a draft is shared."""
-    routes = APIRouter(include_in_schema=False)
+    routes = forms()
 
     def shown(request: Request, access: Asked, kind: Kind, name: str) -> Response:
         return drawn.page(request, "share", share_page(access.things.of(kind, name)))
@@ -168,20 +174,22 @@ def sharing(drawn: Drawn) -> APIRouter:
             return drawn.page(request, "share", page, status=400)
         return RedirectResponse(request.url.path, status_code=303)
 
-    @routes.get("/studies/{execution}/share", dependencies=[may(Action.SHARE_STUDY)])
+    @routes.get("/studies/{execution}/share", dependencies=[may(Action.SHARE_STUDY)], include_in_schema=False)
     def study(request: Request, access: Asked, execution: str) -> Response:
         return shown(request, access, "study", execution)
 
     @routes.post("/studies/{execution}/share", dependencies=[Depends(changing), may(Action.SHARE_STUDY)])
     def share_study(request: Request, access: Asked, execution: str, names: Word = "") -> Response:
+        """Set with whom a study is shared."""
         return shared(request, access, ("study", execution), names)
 
-    @routes.get("/drafts/{name}/share", dependencies=[may(Action.SHARE_DRAFT)])
+    @routes.get("/drafts/{name}/share", dependencies=[may(Action.SHARE_DRAFT)], include_in_schema=False)
     def draft(request: Request, access: Asked, name: str) -> Response:
         return shown(request, access, "draft", name)
 
     @routes.post("/drafts/{name}/share", dependencies=[Depends(changing), may(Action.SHARE_DRAFT)])
     def share_draft(request: Request, access: Asked, name: str, names: Word = "") -> Response:
+        """Set with whom a draft is shared."""
         return shared(request, access, ("draft", name), names)
 
     return routes

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from medfl.errors import NotFoundError, RefusedError, UserError
 from medfl.hub.pages.drawn import Drawn
+from medfl.hub.pages.forms import forms
 from medfl.hub.pages.people.contexts import AccountPage, SignInPage, WelcomePage, account_page
 from medfl.hub.pages.routes import changing
 from medfl.hub.people.access import Asked, Who, may
@@ -31,10 +32,10 @@ Days = Annotated[int, Form()]
 
 def entering(people: People, drawn: Drawn) -> APIRouter:
     """Return the sign-in, the sign-out, and where a link leads to."""
-    routes = APIRouter(include_in_schema=False)
+    routes = forms()
     guarded = [Depends(changing)]
 
-    @routes.get(SIGN_IN, dependencies=[may(Action.SIGN_IN)])
+    @routes.get(SIGN_IN, dependencies=[may(Action.SIGN_IN)], include_in_schema=False)
     def ask(request: Request, who: Who, access: Asked, next: str = "/", done: str = "") -> Response:
         if who.name:
             return RedirectResponse(safe_next(next), status_code=303)
@@ -46,6 +47,7 @@ def entering(people: People, drawn: Drawn) -> APIRouter:
     def sign_in(
         request: Request, name: Word = "", password: Secret = "", code: Word = "", next: Word = "/"
     ) -> Response:
+        """Sign in with name, password and, where one is set up, a code."""
         address, agent = by_address(request), request.headers.get("user-agent", "")
         try:
             secret = people.sign_in.enter(Given(name, password, code), address=address, agent=agent)
@@ -62,18 +64,20 @@ def entering(people: People, drawn: Drawn) -> APIRouter:
 
     @routes.post("/sign-out", dependencies=[*guarded, may(Action.SIGN_IN)])
     def sign_out(request: Request, who: Who) -> Response:
+        """End this session."""
         people.sessions.end(request.cookies.get(COOKIE, ""))
         people.audit.note(by(who, request), "sign-out", who.name)
         answer = RedirectResponse(SIGN_IN, status_code=303)
         answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
         return answer
 
-    @routes.get("/welcome", dependencies=[may(Action.SIGN_IN)])
+    @routes.get("/welcome", dependencies=[may(Action.SIGN_IN)], include_in_schema=False)
     def welcome(request: Request, access: Asked, token: str = "") -> Response:
         return _before(request, access.entrance, drawn.page(request, "welcome", _welcome(people, token)))
 
     @routes.post("/welcome", dependencies=[*guarded, may(Action.SIGN_IN)])
     def choose(request: Request, who: Who, token: Word = "", password: Secret = "", again: Secret = "") -> Response:
+        """Choose a password, with a link that is good once."""
         page = _welcome(people, token)
         try:
             _require_same(password, again)
@@ -138,7 +142,7 @@ def own_twin(people: People) -> APIRouter:
 
 def own(people: People, drawn: Drawn) -> APIRouter:
     """Return one's own account for people, and what changes it."""
-    routes = APIRouter(include_in_schema=False)
+    routes = forms()
     changed = [Depends(changing), may(Action.CHANGE_ACCOUNT)]
 
     def shown(request: Request, who: Actor, *, status: int = 200, **more: object) -> Response:
@@ -146,12 +150,13 @@ def own(people: People, drawn: Drawn) -> APIRouter:
         full = replace(page, **more)  # type: ignore[arg-type]  # fields of the page, as they are named below
         return drawn.page(request, "account", full, status=status, set_up=set_up)
 
-    @routes.get("/account", dependencies=[may(Action.SEE_ACCOUNT)])
+    @routes.get("/account", dependencies=[may(Action.SEE_ACCOUNT)], include_in_schema=False)
     def account(request: Request, who: Who) -> Response:
         return shown(request, who)
 
     @routes.post("/account/password", dependencies=changed)
     def password(request: Request, who: Who, old: Secret = "", new: Secret = "", again: Secret = "") -> Response:
+        """Change one's own password."""
         try:
             _require_same(new, again)
             people.sign_in.require_patience(by_address(request))
@@ -164,6 +169,7 @@ def own(people: People, drawn: Drawn) -> APIRouter:
 
     @routes.post("/account/second", dependencies=changed)
     def second(request: Request, who: Who, code: Word = "") -> Response:
+        """Set a second factor up."""
         try:
             people.sign_in.require_patience(by_address(request))
             codes = people.second.confirm(who.name, code, by=by(who, request))
@@ -184,6 +190,7 @@ def _sessions_and_tokens(routes: APIRouter, people: People, shown: Callable[...,
 
     @routes.post("/account/sessions/end", dependencies=changed)
     def end(request: Request, who: Who, session: Word = "") -> Response:
+        """End one of one's own sessions, or all others."""
         people.audit.note(by(who, request), "end-session", session[:16] or "all others")
         if session:
             people.sessions.end_one(who.name, session)
@@ -193,6 +200,7 @@ def _sessions_and_tokens(routes: APIRouter, people: People, shown: Callable[...,
 
     @routes.post("/account/tokens", dependencies=changed)
     def make(request: Request, who: Who, scope: Words, label: Word = "", days: Days = 90) -> Response:
+        """Make a token for a program; it is shown this once."""
         try:
             wanted = [Action(one) for one in scope if one in set(Action)]
             token = people.tokens.make(who.name, label, wanted, days=days, by=by(who, request))
@@ -202,6 +210,7 @@ def _sessions_and_tokens(routes: APIRouter, people: People, shown: Callable[...,
 
     @routes.post("/account/tokens/revoke", dependencies=changed)
     def revoke(request: Request, who: Who, token: Word = "") -> Response:
+        """Revoke a token."""
         people.tokens.revoke(who.name, token, by=by(who, request))
         return RedirectResponse("/account", status_code=303)
 

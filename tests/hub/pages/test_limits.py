@@ -1,0 +1,173 @@
+"""What one person may keep, and what is made one at a time: limits are said in sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+
+from medfl.errors import CrowdedError, PlanError
+from medfl.hub.pages import taking
+from medfl.hub.pages.design import uploads
+from medfl.hub.pages.turns import Turns
+from medfl.hub.people.permits import Role
+from medfl.store.home import Home
+from medfl.testing.pages import STUDY, Visitor
+from medfl.testing.people import Consortium, consortium
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Consortium:
+    """Return a hub whose people may have two drafts each."""
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "people.toml").write_text("drafts = 2\n")
+    with Home(tmp_path / "store") as home:
+        return consortium(tmp_path / "hub", home).has("ada", Role.RESEARCHER).has("bob", Role.RESEARCHER)
+
+
+def test_nobody_has_more_drafts_than_the_hub_lets_them(hub: Consortium) -> None:
+    ada, bob = hub.browser("ada"), hub.browser("bob")
+    begun = [ada.post("/drafts", page="/new", text=STUDY) for _ in range(3)]
+    assert [answer.status_code for answer in begun] == [303, 303, 400]
+    assert "you have 2 drafts, and nobody may have more" in begun[2].text.lower()
+    assert "remove it" in begun[2].text
+    first = begun[0].headers["location"]
+    assert "nobody may have more" in ada.post(f"{first}/copy", page="/new").text
+    file = {"file": ("study.toml", STUDY.encode())}
+    assert "nobody may have more" in ada.send("/drafts/file", page="/new", files=file).text
+    assert bob.post("/drafts", page="/new", text=STUDY).status_code == 303, "each has their own"
+    assert len(ada.get("/api/home").json()["drafts"]) == 2
+    assert ada.post(f"{first}/remove", page="/new").status_code == 303
+    assert ada.post("/drafts", page="/new", text=STUDY).status_code == 303
+
+
+def test_tables_that_were_sent_have_room_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "WHOLE", 25)
+    folder = tmp_path / "tables"
+    for _ in range(2):
+        uploads.keep(folder, "a.csv", io.BytesIO(b"x" * 10))
+    with pytest.raises(PlanError, match="too large together") as error:
+        uploads.keep(folder, "a.csv", io.BytesIO(b"x" * 10))
+    assert str(folder) in str(error.value)
+    assert "delete tables there" in str(error.value)
+    assert sorted(path.name for path in folder.iterdir()) == ["a-2.csv", "a.csv"]
+    uploads.keep(folder, "small.csv", io.BytesIO(b"x" * 5))
+
+
+def asking(*said: Message) -> Request:
+    """Return a request whose other end says something, and then nothing any more."""
+    pending = list(said)
+
+    async def receive() -> Message:
+        if pending:
+            return pending.pop(0)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": []}, receive)
+
+
+class Work:
+    """Work that goes on until it is told to end."""
+
+    def __init__(self) -> None:
+        self.began, self.end, self.done = Event(), Event(), 0
+
+    def __call__(self) -> int:
+        self.began.set()
+        assert self.end.wait(30)
+        self.done += 1
+        return self.done
+
+
+async def until(what: Callable[[], bool]) -> None:
+    """Let others go on until something holds."""
+    while not what():
+        await asyncio.sleep(0)
+
+
+def test_heavy_work_is_done_one_at_a_time_in_order() -> None:
+    async def both() -> tuple[int, int, bool]:
+        turns, first, second = Turns(), Work(), Work()
+        one = asyncio.create_task(turns(asking(), first))
+        await until(first.began.is_set)
+        other = asyncio.create_task(turns(asking(), second))
+        second.end.set()
+        await asyncio.sleep(0)
+        before = second.began.is_set()
+        first.end.set()
+        return await one, await other, before
+
+    assert asyncio.run(both()) == (1, 1, False)
+
+
+def test_nobody_waits_for_long_or_in_a_crowd() -> None:
+    async def crowd() -> None:
+        turns, work = Turns(patience=0.0), Work()
+        one = asyncio.create_task(turns(asking(), work))
+        await until(work.began.is_set)
+        with pytest.raises(CrowdedError, match="one at a time"):
+            await turns(asking(), work)
+        full = Turns(most=0)
+        with pytest.raises(CrowdedError):
+            await full(asking(), work)
+        work.end.set()
+        assert await one == 1
+        assert await turns(asking(), lambda: "next") == "next"
+
+    asyncio.run(crowd())
+
+
+def test_who_left_or_failed_gives_the_turn_back() -> None:
+    async def gone() -> None:
+        turns, work = Turns(patience=0.0), Work()
+        with pytest.raises(CrowdedError):
+            await turns(asking({"type": "http.disconnect"}), work)
+        assert not work.began.is_set()
+        with pytest.raises(ZeroDivisionError):
+            await turns(asking(), lambda: 1 // 0)
+        waiting = asyncio.create_task(Turns()(asking(), work))
+        await until(work.began.is_set)
+        work.end.set()
+        await waiting
+        assert await turns(asking(), lambda: "next") == "next"
+
+    asyncio.run(gone())
+
+
+def test_who_is_cancelled_while_waiting_leaves_the_queue() -> None:
+    async def cancelled() -> None:
+        turns, work = Turns(most=1), Work()
+        one = asyncio.create_task(turns(asking(), work))
+        await until(work.began.is_set)
+        waits = asyncio.create_task(turns(asking(), work))
+        await asyncio.sleep(0)
+        waits.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        after = asyncio.create_task(turns(asking(), lambda: 7))
+        await asyncio.sleep(0)
+        work.end.set()
+        assert (await one, await after) == (1, 7)
+
+    asyncio.run(cancelled())
+
+
+@pytest.mark.parametrize("file", ["report.html", "report.pdf", "bundle.zip"])
+def test_a_crowd_is_told_when_to_come_again(file: str, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crowded(*_: object) -> bytes:
+        raise CrowdedError("documents are made one at a time", remedy="ask again")
+
+    monkeypatch.setattr(taking, "report", crowded)
+    monkeypatch.setattr(taking, "report_pdf", crowded)
+    monkeypatch.setattr(taking, "write_to", crowded)
+    answer = visitor.client.get(f"/studies/{visitor.execution}/{file}")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "30"
+    assert "made one at a time" in answer.text
