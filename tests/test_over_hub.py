@@ -360,10 +360,13 @@ def test_a_study_is_held_against_what_its_sites_have_told(tmp_path: Path) -> Non
         enrolled(hub, tmp_path, "east", "north", "west")
     age, sick = {"name": "age", "kind": "numeric"}, {"name": "sick", "kind": "categorical", "categories": ["0", "1"]}
     told = Told()
-    told.hear({"tell": "catalogue", "all": ["east.csv"]})
-    entry = {"target": "sick", "columns": [age, sick]}
+    told.hear({"tell": "catalogue", "all": ["east.csv"], "hardware": {"cores": 4, "memory": 8, "gpu": False}})
+    entry = {"target": "sick", "columns": [age, sick], "balance": {"parts": {"0": 10, "1": 0}, "of": 10}}
     told.hear({"tell": "catalogue", "dataset": "east.csv", "entry": entry})
     told.keep(hub.folder, "east")
+    shown = typed("hub", "catalogue", "--home", hub.folder)
+    assert "east works on a machine with 4 cores, about 8 GB of memory, no GPU." in shown.out
+    assert "balance of sick: 0: over 90%, 1: under 10%" in shown.out
     file = tmp_path / "study.toml"
     file.write_text(STUDY)
     said = typed("submit", file, "--check", "--home", hub.folder)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from medfl.errors import MedflError, MissingExtraError
 from medfl.hub.pages.bench import Cost
 from medfl.learn.model import Outcome
 from medfl.learn.models import build
+from medfl.privacy.accountant import Mechanism, epsilon
 from medfl.privacy.budget import between, budget
 from medfl.readiness.tables import Known, SeenTable
 from medfl.run.explain_privacy import lost, per_step, within
@@ -34,6 +36,12 @@ def costs(study: Study, known: Known) -> tuple[Cost, ...]:
     """
     private = {name: arm for name, arm in study.arms.items() if arm.privacy.dp is not None}
     return tuple(_cost(name, arm, known) for name, arm in [*private.items()][:MOST])
+
+
+def warm() -> None:
+    """Have the accountant loaded, which takes seconds the first time, before anybody waits for it."""
+    with suppress(MissingExtraError):
+        epsilon([Mechanism(1.0, 0.1)], 1e-5, accountant="rdp")
 
 
 def _cost(name: str, arm: Study, known: Known) -> Cost:

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
-from medfl.costing import costs
+from medfl import costing
 from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
@@ -20,6 +20,7 @@ from medfl.inspection import inspect
 from medfl.local_tables import LocalTables
 from medfl.run.explain import explain
 from medfl.run.plan import compile
+from medfl.site.machine import machine
 from medfl.site.sources import Sources
 from medfl.spec.study import Study
 from medfl.steering import Steering
@@ -133,8 +134,9 @@ class Workbench:
             sees=self._tables,
             uploads=home.folder / "tables",
             steers=Steering(home),
-            costs=costs,
+            costs=costing.costs,
             tries=self.trials,
+            machine=machine(),
         )
         config = uvicorn.Config(
             application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),
@@ -155,13 +157,17 @@ class Workbench:
     def run(self, ready: Callable[[], Any]) -> None:
         """Serve until Ctrl-C, TERM or :meth:`stop`; `ready` is called once it listens."""
         self._server.ready = ready
-        Thread(target=self._tables.warm, name="tables", daemon=True).start()
+        Thread(target=self._warm, name="tables", daemon=True).start()
         with ending_well():
             self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
         """Have it end, from any thread."""
         self._server.should_exit = True
+
+    def _warm(self) -> None:
+        self._tables.warm()
+        costing.warm()
 
     def _busy(self, execution: str) -> bool:
         return self.workers.working(execution) or self._home.is_busy(execution)

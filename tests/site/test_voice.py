@@ -138,3 +138,15 @@ def test_the_longest_reasons_fit_into_messages() -> None:
     voice.send_decisions(said.append)
     assert sum(len(json.loads(one)["studies"]) for one in said) == 200
     assert all(len(one.encode()) <= LARGEST for one in said)
+
+
+def test_the_machine_is_told_with_the_list_of_data_sets_and_again_once_it_may_not_be() -> None:
+    voice, machine = Voice(), {"cores": 4, "memory": 8, "gpu": False}
+    voice.describe(None, machine)
+    assert [one for one in heard(voice) if one["tell"] == "catalogue"] == [
+        {"tell": "catalogue", "all": None, "hardware": machine}
+    ]
+    voice.describe(None, dict(machine))
+    assert heard(voice) == [], "nothing has changed"
+    voice.describe({"ward": {"withheld": "no"}}, None)
+    assert [one for one in heard(voice) if "all" in one] == [{"tell": "catalogue", "all": ["ward"]}]

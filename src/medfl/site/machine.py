@@ -36,8 +36,11 @@ def hardware(rules: Rules, *, devices: Path = Path("/dev")) -> Hardware | None:
     devices
         Where the system lists its devices.
     """
-    if not rules.releases.hardware:
-        return None
+    return machine(devices) if rules.releases.hardware else None
+
+
+def machine(devices: Path = Path("/dev")) -> Hardware:
+    """Return what this machine is like; `devices` is where the system lists its devices."""
     return Hardware(cores=_cores(), memory=coarse(_memory()), gpu=any(any(devices.glob(name)) for name in GPUS))
 
 

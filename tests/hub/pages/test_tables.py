@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medfl.channel import Hardware
 from medfl.costing import costs
 from medfl.errors import MedflError, PlanError
 from medfl.hub.pages.application import OPEN, application
@@ -52,7 +53,17 @@ def visitor(differing: Path, tmp_path: Path) -> Iterator[Visitor]:
     with Home(tmp_path / "home") as home, socket.create_server(("127.0.0.1", 0)) as listener:
         port, carries = int(listener.getsockname()[1]), Carriers(home)
         sees, sent = LocalTables(folder), home.folder / "tables"
-        bench = Bench(home, looked, looked, carries, home.is_busy, sees=sees, uploads=sent, costs=costs)
+        bench = Bench(
+            home,
+            looked,
+            looked,
+            carries,
+            home.is_busy,
+            sees=sees,
+            uploads=sent,
+            costs=costs,
+            machine=Hardware(2, 8, gpu=False),
+        )
         app = application(bench, *alone(sessions, port=port, open_to_all=OPEN))
         with (
             serving(app, listener),
@@ -191,6 +202,7 @@ def test_what_a_promise_is_expected_to_cost_stands_at_its_epsilon_and_follows_it
     ((path, cost),) = found["costs"]
     assert (path, cost["site"], cost["assumed"]) == ("privacy.dp.epsilon", "east", False)
     page = re.sub(r"\s+", " ", visitor.client.get(f"/drafts/{name}").text)
+    assert "worked out on this computer: 2 cores, about 8 GB of memory, no GPU." in page
     assert page.count('aria-label="Expected cost"') == 1
     assert page.index('id="privacy.dp.epsilon"') < page.index("Noise multiplier") < page.index('id="step-evaluation"')
     part = change(visitor, name, "set", path="privacy.dp.epsilon", value="30")

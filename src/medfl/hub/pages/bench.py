@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
+from medfl.channel import Hardware
 from medfl.hub.people.rules import DRAFTS
 from medfl.hub.place import HubPlace
 from medfl.readiness.tables import Known
@@ -270,6 +271,8 @@ class Bench:
         Says what differential privacy is expected to cost; nothing where nobody can.
     tries
         Tries it out; None where nobody can.
+    machine
+        What this machine is like, where all sites are worked out on it; None where they are elsewhere.
     """
 
     home: Home
@@ -285,6 +288,7 @@ class Bench:
     drafts: int = DRAFTS
     costs: Reckons = _no_costs
     tries: Tries | None = None
+    machine: Hardware | None = None
 
     @cached_property
     def whole(self) -> Wholes:

@@ -153,6 +153,8 @@ class Tables:
         Whether a table may be sent from here.
     offers
         Data sets of a consortium's sites that have no part in the study yet.
+    machine
+        What the machine is like on which all sites are worked out; None where they are elsewhere.
     """
 
     every: tuple[TableShown, ...] = ()
@@ -172,6 +174,7 @@ class Tables:
     unread: tuple[str, ...] = ()
     sends: bool = False
     offers: tuple[Offer, ...] = ()
+    machine: Hardware | None = None
 
 
 def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
@@ -206,6 +209,7 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
         unread=tuple(known.unread) if bench.hub is None else (),
         sends=sends,
         offers=tuple(_offers(bench, data.sites or {})),
+        machine=bench.machine,
     )
 
 
