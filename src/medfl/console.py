@@ -318,6 +318,7 @@ def show_spendings(found: Sequence[Spending], *, as_json: bool) -> None:
 
 def show(run: str, home: Path | None, *, as_json: bool) -> None:
     """Show one run."""
+    from medfl.hub.again import taken_up_again
     from medfl.publish.terminal import run_details
     from medfl.store.shelf import whole_execution, whole_run
     from medfl.store.summary import summary
@@ -325,11 +326,12 @@ def show(run: str, home: Path | None, *, as_json: bool) -> None:
     with failing_in_json(as_json):
         place = _home(home)
         view = whole_run(place, run)
-        whole = summary(whole_execution(place, view.execution))
+        execution = whole_execution(place, view.execution)
+        whole, again = summary(execution), taken_up_again(place, execution.every)
     if as_json:
         print_json(next((entry for entry in whole["runs"] if entry["run"] == view.run), whole))
     else:
-        _show(run_details(view))
+        _show(run_details(view, waits=again.told if again is not None and again.run == view.run else ""))
 
 
 def export(run: str, home: Path | None, output: Path | None) -> None:

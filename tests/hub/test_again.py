@@ -61,6 +61,9 @@ def test_it_waits_for_the_site_that_is_away(hub: HubPlace) -> None:
     (entry,) = typed("runs", "--home", hub.folder, "--json").json
     assert (entry["status"], entry["waits_for"]) == ("waits", [AWAY])
     assert f"waits for {AWAY}" in typed("runs", "--home", hub.folder).out
+    shown = typed("show", RUN, "--home", hub.folder).out
+    assert told in shown
+    assert "medfl resume" not in shown
 
 
 def test_the_page_says_so_when_it_is_back(hub: HubPlace) -> None:

@@ -102,23 +102,26 @@ def _standing(entry: Mapping[str, Any]) -> str:
     return f"{entry['status']} for {awaited}" if awaited else str(entry["status"])
 
 
-def run_details(view: RunView) -> RenderableType:
-    """Return what a person asks of one run: where it stands, its sites, its numbers, what to do next."""
+def run_details(view: RunView, *, waits: str = "") -> RenderableType:
+    """Return what a person asks of one run: where it stands, its sites, its numbers, what to do next.
+
+    Where it `waits` for something, and then goes on by itself, that is said instead of its failure.
+    """
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in _facts(view):
+    for name, value in _facts(view, waits):
         facts.add_row(name, Text(value, style=STATUS.get(value, "") if name == "Status" else ""))
     parts: list[RenderableType] = [Text(view.run, style="bold"), facts]
     if view.error:
-        parts += [Text(), Text(view.error.message, style="red")]
+        parts += [Text(), Text(view.error.message, style="yellow" if waits else "red")]
     if view.sites:
         parts += [Text(), _sites_table(view)]
     notes = [f"{event.site}: {event.text}" if event.site else event.text for event in view.notices[:FEW_SITES]]
     notes += [f"{site}: {text}" for site, text in dropped_in([view])]
     parts += [Text(note, style="yellow") for note in notes]
     parts += [Text(_failure(event.site, event.round, event.reason), style="red") for event in view.failures[:FEW_SITES]]
-    return Constrain(Group(*parts, Text(), Text(_next(view), style="dim")), WIDTH)
+    return Constrain(Group(*parts, Text(), Text(waits or _next(view), style="dim")), WIDTH)
 
 
 def plain(renderable: RenderableType) -> str:
@@ -213,12 +216,12 @@ def _troubles(execution: ExecutionView) -> Iterator[RenderableType]:
             yield Padding(Text(f"{advice} with: {command}", style="dim"), (0, 0, 1, 2))
 
 
-def _facts(view: RunView) -> Iterator[tuple[str, str]]:
+def _facts(view: RunView, waits: str) -> Iterator[tuple[str, str]]:
     yield "Study", f"{view.study} ({view.digest[:12]})"
     yield "Arm", f"{view.arm}, seed {view.seed}"
     if view.members:
         yield "Trained by", listed(view.members)
-    yield "Status", status_of(view)
+    yield "Status", "waits" if waits else status_of(view)
     if view.stopped is not None and view.stopped.paused:
         yield "Paused by", ": ".join(filter(None, (view.stopped.by or "somebody", view.stopped.why)))
     yield "Rounds", f"{view.rounds} of {view.planned_rounds}" if view.federated else "trained in one go"

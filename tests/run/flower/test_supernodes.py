@@ -24,6 +24,7 @@ from medfl.hub.pages.coded import FLOWER, written
 from medfl.run.flower.superlink import HOST, QUIET, free_port
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
+from medfl.testing import dropping
 from medfl.testing.command import typed
 from medfl.testing.federation import NAMES
 from medfl.testing.policies import text
@@ -153,17 +154,31 @@ baselines = ["centralised"]
 SAME = "the models are those of the study, to the bit"
 
 
-def taken_along(folder: Path, sites: int) -> list[str]:
-    """Carry a study out here, take it along as a Flower app as its page gives it; return its models."""
+def taken_along(folder: Path, sites: int, *, left: str = "") -> list[str]:
+    """Carry a study out here, which a site may leave; take it along as its page gives it, and return its models."""
     study = folder / "study.toml"
     study.write_text(DEALT.format(sites=sites), encoding="utf-8")
-    here = typed("run", study, "--home", folder / "here", "--json").json
-    with Home(folder / "here") as home:
-        archive = written(whole_execution(home, here["runs"][0]["run"].partition("-")[0]), FLOWER)
+    if left:
+        view = dropping.carried_out(study, folder / "here", site=left, after=1)
+    else:
+        first = typed("run", study, "--home", folder / "here", "--json").json["runs"][0]["run"]
+        with Home(folder / "here") as home:
+            view = whole_execution(home, first.partition("-")[0])
+    archive = written(view, FLOWER)
     with ZipFile(BytesIO(archive)) as files:
         files.extractall(folder)
     (folder / "medfl-tumours").rename(folder / "app")
-    return [run["model"] for run in here["runs"]]
+    return [str(run.model) for run in view.runs]
+
+
+def test_a_site_that_was_left_out_by_hand_leaves_flowers_own_simulation_too(tmp_path: Path) -> None:
+    models = taken_along(tmp_path, 4, left="site-02")
+    said, _ = carried_out(
+        tmp_path, {}, "--federation-config", "num-supernodes=4 client-resources-num-cpus=1", simulation=True
+    )
+    assert SAME in said
+    assert all(model in said for model in models)
+    assert "round 2: site-01, site-03 and site-04" in said
 
 
 def test_flowers_own_simulation_gives_the_models_of_the_journal(tmp_path: Path) -> None:

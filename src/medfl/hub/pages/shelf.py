@@ -130,7 +130,7 @@ def _lines(runs: Sequence[RunView], bench: Bench) -> Iterable[Line]:
         every = sorted(found, key=lambda run: run.place)
         first, state = every[0], state_of(every, bench.busy)
         paused, since = paused_by(every) if state == "waiting" else ("", "")
-        again = taken_up_again(bench.home, every) if bench.hub is not None else None
+        again = taken_up_again(bench.home, every)
         yield Line(
             execution=execution,
             study=first.study,
