@@ -41,6 +41,7 @@ MAY_IMPORT = {
     | {"enrolment", "tunnel", "private", "loopback", "looks", "announced", "versions", "channel", "chain"},
 }
 FRONT_DOORS = {
+    "left_out",
     "cli_flower",
     "console_flower",
     "flower_app",
@@ -80,6 +81,7 @@ FRONT_DOORS = {
     "console_watch",
     "consortium",
     "coordinating",
+    "costing",
     "deploying",
     "execution",
     "hospital",
@@ -91,6 +93,7 @@ FRONT_DOORS = {
     "over_hub",
     "policing",
     "rehearsal",
+    "rehearsing",
     "reproducing",
     "scribe",
     "simulate",
@@ -101,6 +104,7 @@ FRONT_DOORS = {
     "window",
     "workbench",
     "testing",
+    "trying",
 }
 BROAD = {("site/answer.py", "answer"), ("site/supernode.py", "answered")}
 

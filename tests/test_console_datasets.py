@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from medfl.aligned import aligned, shown
@@ -157,3 +158,23 @@ def test_in_a_process_of_its_own(folder: Path) -> None:
 def test_what_a_terminal_would_obey_is_not_shown_as_it_is() -> None:
     assert shown("a\x1b[31mb\n\u202ec") == "a�[31mb��c"
     assert aligned(("A", "B", "C"), [("1", "", "x\x07"), ("22", "", "y")]) == "A   C\n1   x�\n22  y"
+
+
+def test_a_german_file_is_read_and_what_was_found_is_told(folder: Path) -> None:
+    frame = pd.read_csv(folder / "ward.csv")
+    frame.to_csv(folder / "ward.csv", index=False, sep=";", decimal=",", encoding="windows-1252")
+    assert add().splitlines()[1:3] == [
+        "  Cells are separated by semicolons.",
+        "  Decimals are written with a comma: 12,5 is read as twelve and a half.",
+    ]
+    assert "Decimals are written with a comma" in typed("site", "dataset", "check").out
+
+
+def test_what_stands_before_decimals_can_be_said(folder: Path) -> None:
+    rows = "".join(f"1,{234 + 10 * number};{number % 2}\n" for number in range(40))
+    (folder / "ward.csv").write_text(f"dose;sick\n{rows}")
+    assert "Not for studies: dose: decimal commas: 40 of 40 values" in add()
+    typed("site", "dataset", "remove", "ward")
+    assert "2 columns that studies can use" in add("--decimal", ",")
+    (listed,) = typed("site", "dataset", "list", "--json").json
+    assert listed["decimal"] == ","

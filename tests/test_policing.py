@@ -240,6 +240,8 @@ def test_explain_says_what_leaves_and_what_does_not(folder: Path) -> None:
         ('releases.errors = "details"', "Of a failure, the sentence"),
         ('releases.ranges = "exact"', "values of single patients"),
         ("releases.catalogue = true", "Without any study: of each data set the columns that studies can use"),
+        ("releases = { catalogue = true, label_balance = true }", "about which share of the rows each class"),
+        ("releases.hardware = true", "how many cores the site's machine has, about how much memory, and whether"),
         ('releases.categories = "all"', "also of one that a single patient has"),
         ('counts.treatment = "round"', "Counts are rounded to multiples of 5, up or down at random"),
         ('counts = { treatment = "round", unbiased = false }', "to the nearest"),

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from medfl.errors import PlanError, StoreError
 from medfl.events import Drop, Event, RoundStarted, RunStarted, RunStopped, SiteDropped
-from medfl.steering import Steering
+from medfl.run.plan import compile
+from medfl.steering import Steering, against
 from medfl.store.decisions import Note, drop, dropped, note_of, write_note
 from medfl.store.home import Home
 from medfl.store.shelf import whole_run
 from medfl.testing.command import typed
-from medfl.testing.federation import table
+from medfl.testing.federation import study, table
 from medfl.testing.held import held
 
 FOUR = ('west = "west.csv"', 'west = "west.csv"\nsouth = "south.csv"')
@@ -116,6 +118,39 @@ def test_what_cannot_be_dropped_says_why(tiny: Path) -> None:
         one.ended()
     finished = typed("drop", one.run, "north", "--why", "late")
     assert (finished.code, "has finished" in finished.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "gone", "why"),
+    [
+        (None, {"north"}, ""),
+        (None, {"north", "east"}, "too few sites would be left for a sum that hides each of them"),
+        (0.75, {"north"}, "of 3 sites a round asks 2; secure aggregation needs at least 3"),
+    ],
+)
+def test_a_sum_hides_each_site_in_every_round_to_come(fraction: float | None, gone: set[str], why: str) -> None:
+    rule = {"kind": "fedavg", "rounds": 6} | ({"fraction": fraction} if fraction else {})
+    (plan, *_) = compile(study(algorithm=rule).overridden({"privacy": {"secure_aggregation": True}}))
+    complaints = list(against(plan, ("east", "north", "south", "west"), gone, first=1))
+    assert [one.what for one in complaints][:1] == ([why] if why else [])
+
+
+def test_two_who_decide_at_once_are_looked_at_one_after_the_other(home: Path) -> None:
+    looked: list[int] = []
+
+    def look() -> None:
+        with pytest.raises(Timeout):
+            FileLock(home / "drops" / "e.lock", timeout=0).acquire()
+        looked.append(len(dropped(place, "e")))
+        if looked[-1]:
+            raise PlanError("too few sites would be left")
+
+    with Home(home) as place:
+        drop(place, "e", Drop(site="north", by="anna", why="gone", decided="2026"), first=look)
+        with pytest.raises(PlanError, match="too few"):
+            drop(place, "e", Drop(site="east", by="bert", why="gone", decided="2026"), first=look)
+        assert [one.site for one in dropped(place, "e")] == ["north"]
+    assert looked == [0, 1]
 
 
 def test_decisions_that_cannot_be_read_are_not_passed_over(home: Path) -> None:

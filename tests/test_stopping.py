@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from medfl.consortium import Queued
 from medfl.coordinating import coordinate
 from medfl.events import RoundStarted, RunStopped, SiteAnswered
 from medfl.hosting import submit
 from medfl.store.home import Home
+from medfl.store.views import ExecutionView
 from medfl.testing.command import started, typed
 from medfl.testing.held import held, until
 from medfl.testing.hub import made
@@ -109,6 +111,27 @@ def test_what_a_hub_has_queued_leaves_the_queue_and_no_process_takes_it_up(
     coordinate(hub.folder, execution)
     assert [type(event).__name__ for event in events(hub.folder, *(RunStopped, RoundStarted))] == ["RunStopped"]
     assert typed("stop", f"{execution}-1", "--home", hub.folder).code == 0
+
+
+def test_what_is_to_go_on_while_its_sites_are_still_told_that_it_stopped_stays_in_the_queue(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = made(tmp_path / "hub")
+    monkeypatch.setattr("medfl.hosting.require_enrolled", lambda hub, study: ())
+    execution, _ = submit(hub, tiny)
+    hub.queue.done(execution)
+    monkeypatch.setattr("medfl.coordinating._wait", lambda folder, study, gone, begun, over: None)
+    monkeypatch.setattr("medfl.coordinating.sites_of", lambda study: ())
+
+    def telling(folder: Path, view: ExecutionView) -> None:
+        with Home(folder) as home:
+            Queued(hub, home).go_on(view.execution)
+
+    monkeypatch.setattr("medfl.coordinating.tell_stopped", telling)
+    with Home(hub.folder) as home:
+        home.ask_to_stop(execution)
+    coordinate(hub.folder, execution)
+    assert hub.queue.waiting() == [execution]
 
 
 def test_a_run_is_watched_from_another_process_until_ctrl_c(tiny: Path) -> None:

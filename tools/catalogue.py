@@ -19,6 +19,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 from pydantic.fields import FieldInfo
 
+from medfl.hub.pages.called import FIGURES
 from medfl.hub.pages.design.form import LONG, STEPS
 from medfl.hub.pages.judged import PARTS
 from medfl.hub.pages.language import ENGLISH, LANGUAGES
@@ -29,6 +30,8 @@ from medfl.hub.pages.terms import terms
 from medfl.hub.pages.watching import TILES
 from medfl.publish.happening import KINDS as DOING
 from medfl.publish.sheets import KINDS
+from medfl.publish.tripod import LATER, TITLES, asked
+from medfl.publish.wording import sentence
 from medfl.spec.anatomy import kind_of, parts_of, tag_of
 from medfl.spec.metrics import METRICS
 from medfl.spec.part import Part
@@ -37,7 +40,17 @@ from medfl.spec.study import Study
 PAGES = Path(__file__).parents[1] / "src" / "medfl" / "hub" / "pages"
 TEMPLATES, STATIC, SENTENCES = PAGES / "templates", PAGES / "static", PAGES / "locale" / "sentences.txt"
 Text = str | tuple[str, str]
-CHARTED = ("Training loss", "Training loss by site", "all sites", "federated", "alone", "centralised", "fine-tuned")
+CHARTED = (
+    "Training loss",
+    "Training loss by site",
+    "all sites",
+    "suppressed",
+    "not defined",
+    "federated",
+    "alone",
+    "centralised",
+    "fine-tuned",
+)
 """What charts are given words for, beside the metrics."""
 _NAMED, _BRACED = re.compile(r"%\((\w+)\)s"), re.compile(r"\{(\w+)\}")
 
@@ -105,6 +118,7 @@ def _written() -> Iterator[tuple[str, str]]:
     for title, heads, _ in KINDS.values():
         yield from (("tables", text) for text in (title, *heads))
     yield from (("tables", title) for title in PARTS.values())
+    yield from (("figures", title) for title in FIGURES.values())
     for term in terms():
         yield from (("terms", term.name), ("terms", term.meaning))
     for title, lead in STEPS.values():
@@ -115,6 +129,10 @@ def _written() -> Iterator[tuple[str, str]]:
     yield from (("watch", text) for text in (*TILES, *NOW.values(), GONE, *DOING, *(words for _, words in ONCE)))
     for metric in METRICS.values():
         yield from (("metrics", metric.label), ("charts.js", metric.label), ("metrics", metric.meaning))
+    for item in asked():
+        yield "tripod", item["topic"]
+        yield from (("tripod", sentence(item[part])) for part in ("asks", "gap") if part in item)
+    yield from (("tripod", text) for text in (sentence(LATER), *TITLES.values()))
     for line in SENTENCES.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("# "):
             yield "sentences", line

@@ -21,6 +21,8 @@ DATASETS = 64
 """Data sets of a site's of which is kept what they are like."""
 NAME = 120
 """Letters of the longest name."""
+CLASSES = 64
+"""Most classes of an outcome of which the shares are told."""
 DECISIONS, REASON = 200, 500
 """What was decided on how many studies is kept of a site, and letters of the longest reason."""
 Verdict = Literal["waiting", "approved", "refused"]
@@ -86,6 +88,49 @@ class State:
         return f"{self.doing}{stage}{how_far} of {self.run[:12]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What the machine of a site is like, in coarse words.
+
+    Parameters
+    ----------
+    cores
+        Processors that the site may use; 0 where not known.
+    memory
+        About how much there is, in GB: a power of two; 0 where not known.
+    gpu
+        Whether there is a GPU.
+    """
+
+    cores: int
+    memory: int
+    gpu: bool
+
+    @classmethod
+    def read(cls, said: object) -> Self | None:
+        """Read what a site said; None where that is nothing.
+
+        Raises
+        ------
+        WireError
+            If it is something else.
+        """
+        if said is None:
+            return None
+        if not isinstance(said, Mapping) or type(said.get("gpu")) is not bool:
+            raise unreadable("hardware")
+        return cls(_count(said.get("cores")), _count(said.get("memory")), said["gpu"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it travels and is kept."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        cores = f"{self.cores} core{'s' * (self.cores != 1)}" if self.cores else ""
+        memory = f"about {self.memory} GB of memory" if self.memory else ""
+        return ", ".join(filter(None, [cores, memory, "a GPU" if self.gpu else "no GPU"]))
+
+
 def lines(said: object) -> list[dict[str, Any]]:
     """Read lines of a site's: when, and what.
 
@@ -117,6 +162,8 @@ def entry(said: object) -> dict[str, Any]:
     told: dict[str, Any] = {"target": plain(said["target"], NAME), "columns": [_column(one) for one in columns]}
     told["other_columns"] = [plain(name, NAME) for name in others]
     told["policy"] = [plain(text, LONGEST) for text in _listed(said.get("policy"))]
+    if "balance" in said:
+        told["balance"] = _balance(said["balance"])
     return told | {name: _count(said[name]) for name in ("rows", "left_out") if name in said}
 
 
@@ -221,6 +268,17 @@ def _column(said: object) -> dict[str, Any]:
     if isinstance(codes, Mapping):
         told["codes"] = {plain(code, NAME): plain(text, NAME) for code, text in codes.items()}
     return told
+
+
+def _balance(said: object) -> dict[str, Any]:
+    """Read how many parts of the whole each class of an outcome has."""
+    parts, whole = (said.get("parts"), said.get("of")) if isinstance(said, Mapping) else (None, None)
+    if not isinstance(parts, Mapping) or type(whole) is not int or not 2 <= len(parts) <= CLASSES:
+        raise unreadable("a balance of classes")
+    read = {plain(name, NAME): _count(part) for name, part in parts.items()}
+    if not 1 < whole <= 100 or sum(read.values()) != whole:
+        raise unreadable("a balance of classes")
+    return {"parts": read, "of": whole}
 
 
 def _listed(said: object) -> list[Any]:

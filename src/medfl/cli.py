@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -198,11 +199,12 @@ def show(run: str, home: Path | None, as_json: bool) -> None:
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write [default: NAME.html]."
 )
 @click.option("--pdf", is_flag=True, help="Write it as PDF, which a name that ends in .pdf means too.")
-def report(run_or_study: str, home: Path | None, output: Path | None, pdf: bool) -> None:
+@click.option("--language", type=click.Choice(["en", "fr"]), default="en", help="Language of the report.")
+def report(run_or_study: str, home: Path | None, output: Path | None, pdf: bool, language: Literal["en", "fr"]) -> None:
     """Write the report of a run or study as one HTML file, or as PDF."""
     from medfl import console_report
 
-    console_report.report(run_or_study, home, output, pdf=pdf)
+    console_report.report(run_or_study, home, output, pdf=pdf, language=language)
 
 
 @main.command()

@@ -29,6 +29,7 @@ def dataset() -> None:
 @click.option("--sheet", metavar="NAME", help="The sheet of an Excel workbook.")
 @click.option("--columns", metavar="A,B,…", help="Column names, for a file without a header line.")
 @click.option("--missing", multiple=True, metavar="TEXT", help="A further spelling of a missing value, such as '?'.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="What stands before decimals in a CSV file.")
 @click.option(
     "--dictionary",
     type=click.Path(path_type=Path, dir_okay=False),

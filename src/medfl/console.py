@@ -278,13 +278,15 @@ def home_option(home: Path | None) -> str:
 
 def runs(home: Path | None, *, baselines: bool, as_json: bool) -> None:
     """List the runs."""
+    from medfl.hub.again import with_waiting
     from medfl.publish.terminal import runs_table
     from medfl.store.shelf import outlines
     from medfl.store.summary import listing
 
     with failing_in_json(as_json):
         place = _home(home)
-        entries = listing(outlines(place), baselines=baselines)
+        views = outlines(place)
+        entries = with_waiting(place, listing(views, baselines=baselines), views)
     if as_json:
         print_json(entries)
     elif entries:

@@ -28,6 +28,8 @@ def add(name: str, source: str, home: Path | None, how: Mapping[str, Any]) -> No
     schema, unusable = dataset.described()
     Datasets(Place(home)).add(name, dataset)
     click.echo(f"Data set {name}: {schema.rows} rows, {len(schema.columns)} columns that studies can use.")
+    for sentence in dataset.written:
+        click.echo(f"  {sentence}")
     _unusable(unusable)
     _complain(_strange(dataset, schema, unusable))
     if dataset.source != dataset.shown and not how["password"]:
@@ -58,6 +60,7 @@ def show(name: str, home: Path | None, *, as_hub: bool, as_json: bool) -> None:
     from medfl.hospital_tables import COLUMNS, column_rows
     from medfl.site.catalogue import catalogue
     from medfl.site.datasets import Datasets
+    from medfl.site.machine import told_hardware
     from medfl.site.place import Place
 
     with failing_in_json(as_json):
@@ -66,6 +69,8 @@ def show(name: str, home: Path | None, *, as_hub: bool, as_json: bool) -> None:
         if as_hub:
             told = catalogue(place)[name]
             print_json(told) if as_json else _show_told(name, told, home)
+            if not as_json:
+                say(f"Of this machine the hub is told: {told_hardware(place) or 'nothing'}.", dim=True)
             return
         schema, unusable = dataset.described()
         meanings = dataset.meanings()
@@ -109,6 +114,8 @@ def check(name: str | None, home: Path | None, *, as_json: bool) -> None:
         found[one] = [*_strange(dataset, schema, unusable), *(f"{n}: {c.what}" for n, c in unusable.items())]
         if not as_json:
             click.echo(f"{one}: can be read; {schema.rows} rows, {len(schema.columns)} columns that studies can use")
+            for sentence in dataset.written:
+                click.echo(f"  {sentence}")
             _unusable(unusable)
             _complain(_strange(dataset, schema, unusable))
     if as_json:
@@ -162,6 +169,7 @@ def _dataset(source: str, how: Mapping[str, Any]) -> DataSet:
         sheet=how["sheet"],
         columns=None if columns is None else tuple(name.strip() for name in columns.split(",")),
         missing=how["missing"],
+        decimal=how["decimal"],
         dictionary=None if dictionary is None else str(dictionary.expanduser().absolute()),
         added=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
     )
@@ -206,7 +214,7 @@ def _complain(sentences: list[str]) -> None:
 
 def _show_told(name: str, told: Mapping[str, Any], home: Path | None) -> None:
     """Show what leaves."""
-    from medfl.hospital_tables import COLUMNS, told_rows
+    from medfl.hospital_tables import COLUMNS, told_balance, told_rows
 
     if "withheld" in told:
         click.echo(f"Nothing of {name} may be told: {told['withheld']}.")
@@ -215,6 +223,8 @@ def _show_told(name: str, told: Mapping[str, Any], home: Path | None) -> None:
     rows = f"{told['rows']} rows" if "rows" in told else "rows not told"
     click.echo(click.style(name, bold=True) + f"  {rows}, target {shown(told['target'])}")
     click.echo(aligned(COLUMNS, [*told_rows(told)]))
+    if shares := told_balance(told):
+        click.echo(f"  Balance of {shown(told['target'])}: {shown(shares)}")
     for sentence in told["policy"]:
         click.echo(f"  Held back: {sentence}")
 

@@ -199,6 +199,8 @@ def catalogue(home: Path | None, *, site: str | None, as_json: bool) -> None:
         print_json({name: one.datasets if one.known else None for name, one in told.items()})
         return
     for name, one in told.items():
+        if one.hardware is not None:
+            click.echo(f"{name} works on a machine with {one.hardware}.")
         if not one.datasets:
             why = "it has none" if one.known else "its policy does not say so, or it has not been heard yet"
             click.echo(f"{name} tells of no data set: {why}.")
@@ -244,6 +246,8 @@ def fits(home: Path | None, study: Path, *, as_json: bool) -> None:
 
 
 def _show_entry(title: str, entry: dict[str, Any]) -> None:
+    from medfl.hospital_tables import told_balance
+
     if "withheld" in entry:
         click.echo(f"{title}  not told: {entry['withheld']}")
         return
@@ -254,6 +258,8 @@ def _show_entry(title: str, entry: dict[str, Any]) -> None:
         values = between or ", ".join(column["categories"][:6])
         words = (column["name"], column["kind"], column.get("unit", ""), values)
         click.echo("  " + "  ".join(word for word in words if word))
+    if shares := told_balance(entry):
+        click.echo(f"  balance of {entry['target']}: {shares}")
     if left := entry.get("left_out"):
         click.echo(f"  and {left} columns more")
 

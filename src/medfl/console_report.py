@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from medfl.errors import UserError
 
 
-def report(run_or_study: str, home: Path | None, output: Path | None, *, pdf: bool) -> None:
-    """Write the report of an execution, as a page or as a document."""
+def report(
+    run_or_study: str, home: Path | None, output: Path | None, *, pdf: bool, language: Literal["en", "fr"]
+) -> None:
+    """Write the report of an execution in a language, as a page or as a document."""
     from medfl.simulate import Results
     from medfl.store.home import Home
     from medfl.store.shelf import execution_of
@@ -25,4 +28,4 @@ def report(run_or_study: str, home: Path | None, output: Path | None, *, pdf: bo
             received=str(target),
             remedy=f"write -o {target.with_suffix('.pdf')}, or leave --pdf out for a page",
         )
-    click.echo(f"Report: {results.report(target)}")
+    click.echo(f"Report: {results.report(target, language=language)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from medfl.costing import costs
 from medfl.errors import MissingExtraError, PlanError, listed
 from medfl.hosting import queued, require_enrolled, require_fitting
 from medfl.hub.fitting import tables
@@ -59,7 +60,7 @@ def bench_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = 
     def sees(data: Data) -> Known:
         return tables(data, hub.told())
 
-    return Bench(home, _read, looked, Queued(hub, home), busy, hub, troubles, sees, steers=Steering(home))
+    return Bench(home, _read, looked, Queued(hub, home), busy, hub, troubles, sees, steers=Steering(home), costs=costs)
 
 
 def pages_of(hub: HubPlace, home: Home, troubles: Callable[[], Sequence[str]] = tuple) -> ASGIApp:

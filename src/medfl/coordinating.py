@@ -66,8 +66,12 @@ def coordinate(folder: Path, execution: str) -> None:
             carry_on(home, execution, display=_Progress(folder, execution))
         except StoppedError as error:
             log.warning("%s", error.complaints[0].what)
+            if home.asked_to_stop(execution):
+                # Before its sites are told, which takes seconds: meanwhile somebody may have it go on.
+                HubPlace(folder).queue.done(execution)
             with suppress(MedflError):
                 tell_stopped(folder, whole_execution(home, execution))
+            return
         except UserError as error:
             log.error("%s", error)
         except MedflError as error:

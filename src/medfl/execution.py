@@ -35,7 +35,7 @@ from medfl.errors import (
     UserError,
     listed,
 )
-from medfl.events import RunPlanned, RunResumed
+from medfl.events import Drop, RunPlanned, RunResumed
 from medfl.kept_policies import keep_policy, policy_of
 from medfl.learn.transfer.source import Source, from_export, from_file, from_run
 from medfl.run.checkpoint import Checkpoint
@@ -54,7 +54,7 @@ from medfl.site.pooled import pooled
 from medfl.site.sources import Sources, require_own_files
 from medfl.spec.start import Start
 from medfl.spec.study import Study
-from medfl.store.decisions import dropped
+from medfl.store.decisions import dropped, foreseen
 from medfl.store.home import Home
 from medfl.store.shelf import ledgers, whole_execution, whole_run
 from medfl.store.views import RunView
@@ -270,12 +270,24 @@ def _carry_out(home: Home, run: RunView, *, engines: Carriers, before: RunView |
         if start is not None:
             told = versions(plan.study.model.kind)
             scribe.on(RunResumed(run=run.run, after_round=start.round, versions=told, platform=machine()))
-        decided = partial(dropped, home, run.execution)
+        decided = partial(_decided, home, run)
         federation = replace(engines.federation(plan, home), ledgers=ledgers(home, run.execution), decided=decided)
         for event in carry_out(run.run, plan, federation, start=start, spent=run.seconds or 0.0):
             if before is not None:
-                refuse_other_data(before, run, event, gone={drop.site for drop in decided()})
+                refuse_other_data(before, run, event, gone=_ever_gone(home, run.execution))
             scribe.on(event)
+
+
+def _decided(home: Home, run: RunView, round: int) -> tuple[Drop, ...]:
+    """Return which sites a run leaves out from a round on: by decision, and because the run that it repeats did."""
+    again = (one for one in foreseen(home, run.execution) if one.run == run.run and one.round <= round)
+    repeated = [Drop(site=one.site, by=one.by, why=one.why, decided=one.decided) for one in again]
+    return (*dropped(home, run.execution), *repeated)
+
+
+def _ever_gone(home: Home, execution: str) -> frozenset[str]:
+    """Return the sites that some run of an execution leaves out sooner or later."""
+    return frozenset(drop.site for drop in dropped(home, execution)) | {one.site for one in foreseen(home, execution)}
 
 
 class Engines:

@@ -14,6 +14,7 @@ from medfl.errors import Complaint, DataError, PlanError, listed
 from medfl.events import Event, RoundFinished, RunFinished, SiteFailed
 from medfl.execution import OVER_GRID, carry_all, finding, planned, require_starts
 from medfl.inspection import opened
+from medfl.left_out import leave_out, require_possible
 from medfl.publish.code import Models
 from medfl.publish.flower_app import App, save, unfit
 from medfl.run.coalitions import with_coalitions
@@ -30,6 +31,7 @@ from medfl.spec.placing import placing
 from medfl.spec.reading import text_of
 from medfl.spec.study import Study
 from medfl.store.home import Home
+from medfl.store.leaving import LeftOut
 from medfl.store.shelf import whole_execution, whole_run
 from medfl.store.views import RunView
 
@@ -79,7 +81,14 @@ def write(study: Path, folder: Path, *, sites: Sequence[str] = ()) -> App:
     return app
 
 
-def coordinate(study: Path, grid: Grid, config: Mapping[str, Any], models: Models | None = None) -> None:
+def coordinate(
+    study: Path,
+    grid: Grid,
+    config: Mapping[str, Any],
+    models: Models | None = None,
+    *,
+    left_out: LeftOut | None = None,
+) -> None:
     """Carry a study out over a consortium's Flower, into the journal of a home.
 
     Parameters
@@ -92,6 +101,8 @@ def coordinate(study: Path, grid: Grid, config: Mapping[str, Any], models: Model
         The run config (:class:`RunConfig`).
     models
         What the study gave before, by arm and seed.
+    left_out
+        Sites that are not asked any more from some round on, as for :func:`medfl.simulate`.
 
     Raises
     ------
@@ -106,12 +117,15 @@ def coordinate(study: Path, grid: Grid, config: Mapping[str, Any], models: Model
     asked, base = opened(study)
     with placing(study), Home(told.home) as home:
         plans = () if told.resume else _plans(asked, home, base=base, told=told)
+        if plans and left_out:
+            require_possible(compile(asked), left_out, lambda _: told.sites)
         execution = _begun(home, told.resume, asked) if told.resume else secrets.token_hex(4)
         if told.resume:
             home.let_go_on(execution)
         engine = GridEngine(grid, told.sites, seconds=told.wait)
         if plans:
             home.journal.append(planned(asked, plans, execution=execution, base="", engine=OVER_GRID))
+            leave_out(home, execution, left_out or {})
         log.info("MEDfl: %s, journal in %s", execution, home.folder)
         with home.lock(execution):
             runs = whole_execution(home, execution).every

@@ -9,6 +9,8 @@ from medfl.errors import listed
 from medfl.hospital import moment
 from medfl.learn.data.schema import Column, Schema
 from medfl.messages import SITTING
+from medfl.readiness import balance
+from medfl.readiness.balance import Share
 from medfl.site.dictionary import Meaning
 
 LOG = ("LINE", "TIME (UTC)", "STUDY", "RUN", "ROUND", "WHAT", "VERDICT", "WHY")
@@ -59,6 +61,16 @@ def told_rows(told: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         missing = str(column["missing"]) if column.get("missing") else ""
         values = listed(names, 4) if names else span
         yield (column["name"], column["kind"], column.get("unit", ""), values, missing, column.get("description", ""))
+
+
+def told_balance(told: Mapping[str, Any]) -> str:
+    """Return how the outcome's classes are balanced, as a hub may know it, as a line; empty where it may not."""
+    return ", ".join(f"{one.label}: {in_words(one)}" for one in balance.told(told.get("balance")))
+
+
+def in_words(share: Share) -> str:
+    """Return a share as it is said on a terminal."""
+    return f"{'' if share.how == 'exact' else f'{share.how} '}{share.figure:.0%}"
 
 
 def _why(line: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ from medfl.hub.standing import Standing
 from medfl.inspection import opened
 from medfl.over_hub import keys_of, require_understood, sites_of
 from medfl.private import turn
-from medfl.readiness.check import Gap
+from medfl.readiness.gap import Gap
 from medfl.run.flower.coordinator import let_in_only
 from medfl.run.flower.superlink import QUIET, Certificates, SuperLink
 from medfl.run.processes import ONE_THREAD

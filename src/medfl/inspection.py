@@ -13,7 +13,8 @@ from medfl.events import Event
 from medfl.execution import Engines, finding, require_starts
 from medfl.local_tables import LocalTables
 from medfl.privacy.ledger import Ledger
-from medfl.readiness.check import Gap, gaps
+from medfl.readiness.check import gaps
+from medfl.readiness.gap import Gap
 from medfl.run.coalitions import with_coalitions
 from medfl.run.engine import Engine
 from medfl.run.explain import Prepared, Section, explain, reading
@@ -72,9 +73,25 @@ def inspect(study: Study | str | Path, tables: Tables | None = None, *, home: Pa
             with _with_repairs(plan.study, base, tables):
                 setting, events = _run_through(_ready(run, plan, engine, find))
             prepared.append(Prepared(plan.study, setting, tuple(events)))
-    sections = explain(asked, plans, prepared=prepared)
+    sections = list(explain(asked, plans, prepared=prepared))
+    written = tuple(_written(asked, base, tables))
+    if written:
+        sections.insert(_AFTER_WHO, Section("How the files are written", written))
     doubts = tuple(dict.fromkeys(_doubts([one.study for one in prepared], base, tables)))
     return Inspection(asked, (*sections, *([Section("What may not fit together", doubts)] if doubts else [])))
+
+
+_AFTER_WHO = 2
+
+
+def _written(study: Study, base: Path, tables: Tables | None) -> Iterator[str]:
+    """Yield how files are written that are not plain CSV, where they are read from files."""
+    dealt = study.data.simulate
+    if tables is not None or (study.data.sites is None and (dealt is None or dealt.table is None)):
+        return
+    for name, table in LocalTables(base)(study.data).tables.items():
+        for sentence in table.written:
+            yield f"{name}: {sentence}"
 
 
 @contextmanager

@@ -10,16 +10,15 @@ import pandas as pd
 
 from medfl.errors import Complaint, DataError, MedflError
 from medfl.learn.data.cells import Numbers
+from medfl.learn.data.delimited import Writing
 from medfl.learn.data.schema import MOST_CATEGORIES, Column, Schema, described
 from medfl.learn.data.sheet import Sheet
-from medfl.learn.data.tables import bundled, read_table
-from medfl.readiness.tables import FEW, Known, Seen, SeenTable
+from medfl.learn.data.tables import bundled, read_and_tell
+from medfl.readiness.tables import FEW, SMALL, Known, Seen, SeenTable
 from medfl.spec.data import Data
 
 LARGEST = 300_000_000
 """Bytes of a file that is looked at while somebody types; `medfl check` opens any."""
-SMALL = 5
-"""Fewer rows of a category are not told."""
 _KEPT = 64
 
 
@@ -61,7 +60,7 @@ class LocalTables:
             yield site, self._folder / file
 
     def _one(self, source: Path | str, data: Data) -> SeenTable | Complaint:
-        key = (source, data.columns, data.missing, data.target)
+        key = (source, data.columns, data.missing, data.decimal, data.target)
         stamp = _stamp(source)
         known = self._seen.get(key)
         if known is None or known[0] != stamp:
@@ -82,20 +81,20 @@ def _stamp(source: Path | str) -> object:
 
 def _looked(source: Path | str, data: Data) -> SeenTable | Complaint:
     try:
-        frame = bundled(source) if isinstance(source, str) else _read(source, data)
+        frame, writing = (bundled(source), Writing()) if isinstance(source, str) else _read(source, data)
         asked = Data(target=data.target or " ", missing=data.missing)
         schema, wrong = described(frame, asked)
-        return _seen(Sheet(frame), schema, wrong, data.missing)
+        return replace(_seen(Sheet(frame), schema, wrong, data.missing), written=writing.sentences)
     except MedflError as error:
         return error.complaints[0]
 
 
-def _read(path: Path, data: Data) -> pd.DataFrame:
+def _read(path: Path, data: Data) -> tuple[pd.DataFrame, Writing]:
     if path.is_file() and path.stat().st_size > LARGEST:
         raise DataError(
             "the table is too large to be looked at here", where=str(path), remedy="medfl check opens it all the same"
         )
-    return read_table(path, columns=data.columns, missing=data.missing)
+    return read_and_tell(path, columns=data.columns, missing=data.missing, decimal=data.decimal)
 
 
 def _seen(sheet: Sheet, schema: Schema, wrong: dict[str, Complaint], missing: tuple[str, ...]) -> SeenTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,23 +78,37 @@ def rehearse(study: Study, table: pd.DataFrame) -> tuple[Trial, ...]:
             where="[privacy.dp]",
             remedy="leave --public out, or add [privacy.dp] to the study or an arm",
         )
-    return tuple(_trials(private, table))
+    return tuple(trials(private, table))
 
 
-def _trials(arms: dict[str, Study], table: pd.DataFrame) -> Iterator[Trial]:
+def trials(
+    arms: Mapping[str, Study], table: pd.DataFrame, *, told: Callable[[], None] = lambda: None
+) -> Iterator[Trial]:
+    """Run each arm with its noise and without, as :func:`rehearse` does, and yield what came of it.
+
+    Parameters
+    ----------
+    arms
+        Arms with differential privacy.
+    table
+        Rows that may be looked at.
+    told
+        Is called after each run.
+    """
     for name, arm in arms.items():
-        with_noise, without = (_tried(_dealt(arm, private=private), table) for private in (True, False))
+        with_noise, without = (_tried(_dealt(arm, private=private), table, told) for private in (True, False))
         metric = next((metric for metric in _LED_BY if metric in with_noise["metrics"]), "log_loss")
         scores = (one["metrics"].get(metric) for one in (with_noise, without))
         yield Trial(name, len(table), len(with_noise["sites"]), metric, *scores)
 
 
-def _tried(study: Study, table: pd.DataFrame) -> dict[str, Any]:
+def _tried(study: Study, table: pd.DataFrame, told: Callable[[], None]) -> dict[str, Any]:
     """Return the one run of a study, as ``--json`` tells it."""
     from medfl.simulate import simulate
 
     with TemporaryDirectory() as home:
         run: dict[str, Any] = simulate(study, table, home=home, progress=False).summary["runs"][0]
+    told()
     return run
 
 
@@ -125,7 +139,9 @@ def rehearse_on(study: Study, path: Path) -> tuple[Trial, ...]:
     """
     from medfl.learn.data.tables import read_table
 
-    return rehearse(study, read_table(path, columns=study.data.columns, missing=study.data.missing))
+    return rehearse(
+        study, read_table(path, columns=study.data.columns, missing=study.data.missing, decimal=study.data.decimal)
+    )
 
 
 def _number(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,13 +15,16 @@ from medfl.bundles.checking import verify
 from medfl.bundles.contents import CANONICAL, FEDERATED, JOURNAL, POLICY
 from medfl.bundles.kept import read
 from medfl.errors import BundleError, MedflError, PlanError, UserError, listed
+from medfl.events import SiteDropped
 from medfl.execution import carry_on, lay_down
 from medfl.publish.ways import name_of
 from medfl.run.provenance import versions
 from medfl.site.sources import Sources, Tables
 from medfl.spec.study import Study
+from medfl.store.decisions import foresee
 from medfl.store.folding import view_execution, view_run
 from medfl.store.home import Home
+from medfl.store.leaving import without
 from medfl.store.shelf import whole_execution
 from medfl.store.sql import SqlJournal
 from medfl.store.views import ExecutionView, RunView
@@ -144,6 +147,7 @@ def reproduce(
         base = (data or Path.cwd()).absolute()
         sources = Sources(base, place.folder / "sites", tables, written)
         execution = lay_down(study, place, sources=sources, engine="in-process", arm=_only(before, study))
+        foresee(place, execution, _left_out(before, whole_execution(place, execution).every))
         with (progress or _quietly)(whole_execution(place, execution)) as display:
             _carry_on(place, execution, sources, display, before)
         after = whole_execution(place, execution)
@@ -225,6 +229,15 @@ def _only(before: ExecutionView, study: Study) -> str | None:
     arms = list(before.arms)
     whole = len(arms) == len(study.arms) and (before.baselines or not study.evaluation.baselines)
     return None if whole or len(arms) != 1 else arms[0]
+
+
+def _left_out(before: ExecutionView, runs: Sequence[RunView]) -> Iterator[SiteDropped]:
+    """Yield which sites each run is to leave out, because somebody left them out then, and when and why."""
+    again = {_key(run): run.run for run in runs}
+    for run in before.every:
+        for site, first in without(run).items():
+            if _key(run) in again:
+                yield replace(run.dropped[site], run=again[_key(run)], round=first)
 
 
 def _carry_on(place: Home, execution: str, sources: Sources, display: Display | None, before: ExecutionView) -> None:

@@ -6,13 +6,16 @@ always the function, and that must cost next to nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from medfl.deploying import Chosen
     from medfl.site.sources import Tables
     from medfl.spec.study import Study
@@ -49,17 +52,32 @@ class Results:
 
         return summary(self.view)
 
-    def report(self, path: str | Path) -> Path:
-        """Write the report as one HTML file, or as PDF where the name ends so, and return its path."""
+    def report(self, path: str | Path, *, language: Literal["en", "fr"] = "en") -> Path:
+        """Write the report as one HTML file, or as PDF where the name ends so, and return its path.
+
+        Parameters
+        ----------
+        path
+            The file.
+        language
+            English, or French as far as there are words; what stays in English is marked so.
+
+        Raises
+        ------
+        MissingExtraError
+            If it is to be PDF or in French, and what that needs is not installed.
+        UserError
+            If the file cannot be where it is asked for.
+        """
         from medfl.publish.export import save
         from medfl.publish.pdf import save_pdf
         from medfl.publish.report import report
 
-        target = Path(path)
+        target, told = Path(path), _teller(language)
         if target.suffix.lower() == ".pdf":
-            save_pdf(target, self.view)
+            save_pdf(target, self.view, told=told)
         else:
-            save(target, report(self.view))
+            save(target, told(report(self.view)))
         return target
 
     def __str__(self) -> str:
@@ -73,7 +91,7 @@ class Results:
         return as_html(results(self.view))
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - one for each thing that a study does not say
     study: Study | str | Path,
     tables: Tables | None = None,
     *,
@@ -81,6 +99,7 @@ def simulate(
     engine: Chosen = "in-process",
     arm: str | None = None,
     policy: str | Path | None = None,
+    left_out: Mapping[tuple[str, int], Mapping[str, int]] | None = None,
     progress: bool = True,
 ) -> Results:
     """Carry out a study on this machine: every arm, every repeat, every baseline.
@@ -103,6 +122,10 @@ def simulate(
         The one arm to run, without baselines.
     policy
         File of the policy of every site that has none of its own, as ``medfl policy init`` writes one.
+    left_out
+        Sites that are not asked any more from some round on, as when somebody left them out by hand of a study that is
+        repeated: by arm (or baseline) and seed, the first round without each site; 0 for one that never takes part.
+        ``{("fedavg", 7): {"north": 3}}``.
     progress
         Whether to show a progress bar, on a terminal or in a notebook.
 
@@ -113,7 +136,9 @@ def simulate(
     """
     from medfl.execution import carry_on, lay_down
     from medfl.inspection import opened
+    from medfl.left_out import leave_out, require_possible
     from medfl.publish.terminal import progress as shown
+    from medfl.run.plan import compile
     from medfl.site.sources import Sources
     from medfl.spec.placing import placing
     from medfl.spec.reading import text_of
@@ -126,9 +151,29 @@ def simulate(
     asked, base = opened(study)
     sources = Sources(base, place.folder / "sites", tables, None if policy is None else Path(policy))
     with placing(study):
+        if left_out:
+            require_possible(compile(asked), left_out, lambda arm: tuple(sources.sites(arm)))
         execution = lay_down(asked, place, sources=sources, engine=engine, arm=arm)
+        leave_out(place, execution, left_out or {})
         if not isinstance(study, Study):
             keep_written(place, execution, text_of(Path(study), "study"))
         with shown(whole_execution(place, execution)) if progress else nullcontext() as display:
             carry_on(place, execution, sources=sources, display=display)
     return Results(place, execution)
+
+
+def _teller(language: str) -> Callable[[str], str]:
+    """Return what tells a page in a language."""
+    from medfl.errors import MissingExtraError
+
+    if language == "en":
+        return str
+    try:
+        from medfl.hub.pages.retold import retold
+    except ImportError as missing:
+        raise MissingExtraError(
+            "the words of other languages come with the pages, which are not installed",
+            received=str(missing),
+            remedy="pip install 'medfl[app]'",
+        ) from missing
+    return partial(retold, language=language)

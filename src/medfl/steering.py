@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -63,9 +63,10 @@ class Steering:
                 where=f"site {site}",
                 remedy="say why: the reason stands in the journal and in the report",
             )
-        self.follows(execution, site)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        drop(self.home, execution, Drop(site=site, by=by, why=why.strip()[:LONGEST], decided=now))
+        decision = Drop(site=site, by=by, why=why.strip()[:LONGEST], decided=now)
+        # Two at once might each leave enough sites, and both together not.
+        drop(self.home, execution, decision, first=lambda: self.follows(execution, site))
 
     def follows(self, execution: str, site: str) -> Sequence[str]:
         """Return in plain sentences what follows where a site is dropped.
@@ -128,41 +129,64 @@ def _against(view: ExecutionView, gone: set[str]) -> Iterator[Complaint]:
             yield from _against_run(run, _sites(view), gone)
 
 
-def _against_run(run: RunView, names: Sequence[str], gone: set[str]) -> Iterator[Complaint]:
-    plan, sites = plan_of(run), prepared_sites(run) or tuple(names)
+def against(
+    plan: RunPlan, sites: Sequence[str], gone: Collection[str], *, first: int, hidden: bool | None = None
+) -> Iterator[Complaint]:
+    """Yield why a run cannot go on without some of its sites.
+
+    Parameters
+    ----------
+    plan
+        What is run.
+    sites
+        All its sites, also those that are gone.
+    gone
+        Who is not asked any more.
+    first
+        The first round without them; 0 where it is not known yet among whom a round draws.
+    hidden
+        Whether only sums are seen of sites; as the study asks where None.
+    """
     left = [site for site in sites if site not in gone]
-    hidden = run.secure or plan.study.privacy.hides(len(sites))
+    hidden = plan.study.privacy.hides(len(sites)) if hidden is None else hidden
     if hidden and len(left) < FEWEST:
         yield Complaint(
             "too few sites would be left for a sum that hides each of them",
-            f"arm {run.arm}",
+            f"arm {plan.arm}",
             f"{len(left)} left, where at least {FEWEST} must answer",
             "stop the study, and start one without the site",
         )
     elif len(left) < 2:
-        yield Complaint("one site alone would be left", f"arm {run.arm}", listed(left), "stop the study instead")
+        yield Complaint("one site alone would be left", f"arm {plan.arm}", listed(left), "stop the study instead")
     try:
         compile(plan.study, sites=left)
     except PlanError as error:
         yield from error.complaints
     else:
-        yield from _too_few_in_a_round(run, plan, sites, gone, least=FEWEST if hidden else 1)
+        # Where too few are left at all, each round says the same.
+        if first and plan.role in ("arm", "coalition") and len(left) >= (FEWEST if hidden else 2):
+            yield from _too_few_in_a_round(plan, sites, gone, first=first, least=FEWEST if hidden else 1)
+
+
+def _against_run(run: RunView, names: Sequence[str], gone: Collection[str]) -> Iterator[Complaint]:
+    plan, prepared = plan_of(run), prepared_sites(run)
+    sites = prepared or tuple(names)
+    hidden = run.secure or plan.study.privacy.hides(len(sites))
+    yield from against(plan, sites, gone, first=run.rounds + 1 if prepared else 0, hidden=hidden)
 
 
 def _too_few_in_a_round(
-    run: RunView, plan: RunPlan, sites: Sequence[str], gone: set[str], *, least: int
+    plan: RunPlan, sites: Sequence[str], gone: Collection[str], *, first: int, least: int
 ) -> Iterator[Complaint]:
     """Yield the first round that would draw too few: nobody is drawn more often because another one has left."""
     rule = plan.study.algorithm
-    if not run.federated or not prepared_sites(run):
-        return
     least = max(least, rule.min_sites or 1)
-    for number in range(run.rounds + 1, run.planned_rounds + 1):
+    for number in range(first, plan.rounds + 1):
         asked = [site for site in drawn(sites, rule, seed=plan.seed, round=number) if site not in gone]
         if len(asked) < least or (rule.shortfall(len(asked)) if not rule.fraction else None):
             yield Complaint(
                 "a round would ask fewer sites than must answer",
-                f"arm {run.arm}, round {number}",
+                f"arm {plan.arm}, round {number}",
                 f"{len(asked)} asked, {least} must answer",
                 "stop the study, and start one without the site",
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
+from medfl.costing import costs
 from medfl.errors import MissingExtraError
 from medfl.execution import lay_down
 from medfl.hub.pages.bench import Bench, Told
@@ -24,6 +25,7 @@ from medfl.spec.study import Study
 from medfl.steering import Steering
 from medfl.store.home import Home
 from medfl.store.shelf import whole_execution
+from medfl.trying import Trials
 
 try:
     import uvicorn
@@ -121,7 +123,7 @@ class Workbench:
         self._home, self.workers, self._sessions = home, Workers(home, folder), Sessions()
         self._socket = listening(HERE, port, who="the application")
         self.port = int(self._socket.getsockname()[1])
-        self._tables = LocalTables(folder)
+        self._tables, self.trials = LocalTables(folder), Trials(home.folder / "trials", folder)
         bench = Bench(
             home,
             _read,
@@ -131,6 +133,8 @@ class Workbench:
             sees=self._tables,
             uploads=home.folder / "tables",
             steers=Steering(home),
+            costs=costs,
+            tries=self.trials,
         )
         config = uvicorn.Config(
             application(bench, *alone(self._sessions, port=self.port, open_to_all=OPEN)),
@@ -171,6 +175,7 @@ class Workbench:
 
     def __exit__(self, *_: object) -> None:
         self.workers.close()
+        self.trials.stop()
         self._socket.close()
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from medfl.channel import Decision, State
+from medfl.channel import Decision, Hardware, State
 from medfl.consortium import bench_of
 from medfl.hub.asked import Answer, Asked
 from medfl.hub.pages.application import application
@@ -80,7 +80,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> HubPlace:
     ]
     entry = {"target": "readmitted", "rows": 2400, "columns": COLUMNS, "other_columns": ["ward"]}
     held = ["ranges of columns were widened to round numbers (releases.ranges in the site's policy)"]
-    told.datasets = {"medicine": {**entry, "policy": held}}
+    told.datasets = {"medicine": {**entry, "policy": held, "balance": {"parts": {"no": 8, "yes": 2}, "of": 10}}}
+    told.hardware = Hardware(16, 64, gpu=True)
     told.keep(hub.folder, "north")
     Told(speaks=here(), state=State("idle"), known=False).keep(hub.folder, "harbour")
     return hub

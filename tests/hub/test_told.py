@@ -49,6 +49,34 @@ def test_it_is_kept_and_read_back(tmp_path: Path) -> None:
         assert Told.at(tmp_path, "east") == Told()
 
 
+def test_what_its_machine_is_like_is_told_with_the_catalogue_or_without(tmp_path: Path) -> None:
+    said, machine = Told(), {"cores": 8, "memory": 16, "gpu": False}
+    said.hear({"tell": "catalogue", "all": None, "hardware": machine})
+    assert (said.known, str(said.hardware)) == (False, "8 cores, about 16 GB of memory, no GPU")
+    said.keep(tmp_path, "east")
+    assert Told.at(tmp_path, "east") == said
+    assert said.shown()["hardware"] == machine
+    said.hear({"tell": "catalogue", "all": ["ward"]})
+    assert said.hardware is None, "nor what is not told any more"
+    broken: tuple[Any, ...] = (3, [], {}, machine | {"gpu": 1}, machine | {"cores": -1}, machine | {"memory": "16"})
+    for damaged in broken:
+        with pytest.raises(WireError):
+            said.hear({"tell": "catalogue", "all": ["ward"], "hardware": damaged})
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [None, [], {"parts": {"0": 9}, "of": 10}, {"parts": {"0": 9, "1": 2}, "of": 10}, {"parts": {"0": -1, "1": 11}},
+     {"parts": {"0": 1, "1": 0}, "of": 1}, {"parts": {"0": 9.5, "1": 0.5}, "of": 10},
+     {"parts": {str(n): 0 for n in range(99)} | {"x": 10}, "of": 10}],
+)  # fmt: skip
+def test_a_balance_is_one_or_is_refused(damaged: object) -> None:
+    whole = {"parts": {"0": 9, "1": 1}, "of": 10}
+    assert told(AGE, SICK, balance=whole).datasets["ward"]["balance"] == whole
+    with pytest.raises(WireError):
+        told(AGE, SICK, balance=damaged)
+
+
 def test_it_does_not_grow() -> None:
     said = Told()
     for number in range(LINES * 3):
@@ -85,7 +113,7 @@ def test_decisions_are_kept_and_one_that_is_told_once_more_is_no_news(tmp_path: 
 
 
 WORDS = st.sampled_from(
-    ["state", "lines", "all", "dataset", "entry", "doing", "idle", "ward", "columns", "name", "kind", "at", "maximum"]
+    ["state", "lines", "all", "dataset", "entry", "doing", "idle", "ward", "columns", "name", "at", "balance", "of"]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS,

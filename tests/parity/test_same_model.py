@@ -39,8 +39,8 @@ privacy = { secure_aggregation = false }
 """
 
 
-def models(path: Path, home: Path, **options: str) -> dict[tuple[str, int], str]:
-    results = simulate(path, home=home, progress=False, **options)
+def models(path: Path, home: Path) -> dict[tuple[str, int], str]:
+    results = simulate(path, home=home, progress=False)
     return {(run["arm"], run["seed"]): run["model"] for run in results.summary["runs"]}
 
 

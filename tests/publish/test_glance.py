@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -100,6 +101,22 @@ def test_a_test_decides_what_is_claimed(trial: ExecutionView, p: float, verdict:
 def test_several_comparisons_of_a_kind_are_told_in_short(trial: ExecutionView) -> None:
     (text,) = verdicts(trial, [difference(-0.02, 0.01), difference(0.001, 0.8, first="fedyogi")], metric="auc")
     assert "fedavg −0.020 (p = 0.010) and fedyogi 0.001 (p = 0.800); only fedavg more than chance" in text
+
+
+def test_arms_that_are_compared_with_each_other_are_both_named(trial: ExecutionView) -> None:
+    pairs = [
+        difference(-0.02, 0.01, first="fedavg", second="fedyogi"),
+        difference(0.03, 0.8, first="fedyogi", second="fedavg"),
+    ]
+    (text,) = verdicts(trial, pairs, metric="auc")
+    assert text.startswith("Difference in AUC between the arms: fedavg vs fedyogi −0.020 (p = 0.010) and fedyogi vs")
+    assert "only fedavg vs fedyogi more than chance" in text
+
+
+def test_equal_repeats_have_no_interval(trial: ExecutionView) -> None:
+    same = replace(difference(0.0, None), difference=Estimate(0.0, 0.0, 0.0, 5, "t over repeats"), reason="the same")
+    (text,) = verdicts(trial, [same], metric="auc")
+    assert text == "The AUC of arm fedavg is as high as that of all rows in one place; the same."
 
 
 def test_many_comparisons_are_only_counted(trial: ExecutionView) -> None:

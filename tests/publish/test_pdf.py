@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +36,25 @@ def test_a_report_is_a_document_and_the_same_each_time(view: ExecutionView, tmp_
     assert body.startswith(b"%PDF-")
     assert len(body) > 20_000
     assert report_pdf(view) == body
+
+
+@pytest.mark.usefixtures("typeset")
+def test_results_begin_where_the_methods_end_and_no_long_column_of_text_takes_pages() -> None:
+    def pages(body: str) -> int:
+        text = f'<!doctype html><html lang="en"><head><title>A</title></head><body>{body}</body></html>'
+        found = re.search(rb"/Count (\d+)", _unpacked(as_pdf(text, title="")))
+        assert found is not None
+        return int(found[1])
+
+    assert pages('<p>What was done</p><section id="results"><h2>Results</h2></section>') == 1
+    spec = "\n".join(f'"key": {number},' for number in range(240))
+    assert pages(f"<details open><summary>The study</summary><pre>{spec}</pre></details>") == 2
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Return a document with its compressed objects in the clear."""
+    parts = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", body, re.DOTALL)
+    return b"\n".join([body, *(zlib.decompress(part) for part in parts if part[:1] == b"x")])
 
 
 @pytest.mark.usefixtures("typeset")
@@ -71,7 +92,7 @@ def test_the_pictures_of_a_report_have_their_own_colours(view: ExecutionView) ->
 
 
 def test_a_place_that_is_none_is_said(view: ExecutionView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medfl.publish.pdf.report_pdf", lambda view: b"%PDF")
+    monkeypatch.setattr("medfl.publish.pdf.report_pdf", lambda view, told: b"%PDF")
     with pytest.raises(UserError, match="cannot be written"):
         save_pdf(tmp_path / "no" / "report.pdf", view)
 

@@ -81,7 +81,20 @@ def test_percentages_have_one_decimal_where_they_have_one() -> None:
 
 def test_spans_and_sizes_are_in_units_one_expects() -> None:
     assert [wording.duration(span) for span in (0.42, 12.3, 185, 7800)] == ["0.4 s", "12 s", "3 min 05 s", "2 h 10 min"]
+    assert [wording.duration(span) for span in (0.0, 0.0234, 0.099, 0.0997)] == [
+        "less than 1 ms", "23 ms", "99 ms", "0.1 s",
+    ]  # fmt: skip
     assert [wording.size(count) for count in (12, 1234, 9_000_000)] == ["12 bytes", "1.2 kB", "9.0 MB"]
+
+
+def test_equal_repeats_are_called_so() -> None:
+    equal = Estimate(0.981, 0.981 - 1e-15, 0.981 + 1e-15, 5, "t over repeats")
+    assert wording.with_interval(equal, metric="auc") == "0.981 (the repeats are equal)"
+    assert wording.difference(equal) == "0.981 (the repeats are equal)"
+    nearly = Estimate(0.981, 0.98099, 0.98101, 5, "t over repeats")
+    assert wording.with_interval(nearly, metric="auc") == "0.981 (0.981–0.981)"
+    once = Estimate(1.0, 1.0, 1.0, 1, "bootstrap")
+    assert wording.with_interval(once, metric="auc") == "1.000 (1.000–1.000)"
 
 
 def test_moments_are_in_utc() -> None:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from medfl import local_tables
-from medfl.learn.data.tables import read_table
+from medfl.learn.data.delimited import Writing
+from medfl.learn.data.tables import read_and_tell
 from medfl.local_tables import LocalTables
 from medfl.spec.data import Data
 from medfl.testing.command import typed
@@ -41,11 +42,11 @@ def test_few_rows_of_a_category_are_not_counted(tiny: Path) -> None:
 def test_a_table_is_read_again_only_once_it_has_changed(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def counted(path: Path, **how: object) -> pd.DataFrame:
+    def counted(path: Path, **how: object) -> tuple[pd.DataFrame, Writing]:
         read.append(path.name)
-        return read_table(path, **how)  # type: ignore[arg-type]
+        return read_and_tell(path, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("medfl.local_tables.read_table", counted)
+    monkeypatch.setattr("medfl.local_tables.read_and_tell", counted)
     looks = LocalTables(tiny.parent)
     assert looks(FILES) == looks(FILES)
     assert sorted(read) == ["east.csv", "north.csv", "west.csv"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medfl.readiness.check import Gap, gaps
+from medfl.readiness.check import gaps
+from medfl.readiness.gap import Gap
 from medfl.readiness.tables import Seen, SeenTable, told
 from medfl.readiness.units import QUANTITIES, between, by_range
 from medfl.readiness.words import meant_codes, meant_name
@@ -52,6 +54,28 @@ def test_tables_that_fit_have_no_gaps() -> None:
     assert found(numbers("age", 0, 104), numbers("glucose", 70, 126)) == []
     assert gaps(ASKED, {}) == ()
     assert gaps(ASKED, {"east": table(*USUAL)}) == ()
+
+
+def test_one_code_in_several_spellings_is_told_and_becomes_one() -> None:
+    many = codes("sick", "No", "YES", "no", "yes ", "yes", counts={"no": 40, "No": 10, "yes": 30})
+    (gap,) = found(many)
+    assert (gap.site, gap.column, gap.kind, gap.blocks) == ("west", "sick", "categories", False)
+    assert gap.repair is not None
+    assert gap.repair.codes == {"No": "no", "YES": "yes", "yes ": "yes"}
+    again = Data.model_validate(
+        {"target": "sick", "features": ["age", "glucose", "sex"],
+         "harmonise": {"west": {"columns": {"sick": gap.repair.keys()}}}}
+    )  # fmt: skip
+    assert found(many, data=again) == []
+
+
+def test_what_every_site_spells_in_several_ways_becomes_one_at_all() -> None:
+    many = codes("sick", "JA", "Ja", "nein")
+    site = table(numbers("age", 18, 90), many)
+    (first, second) = gaps(Data(target="sick"), {"east": site, "west": site})
+    assert first.repair is not None and second.repair is not None
+    assert first.repair.codes == second.repair.codes == {"JA": "Ja"}
+    assert "which may be the same" in first.says
 
 
 @pytest.mark.parametrize("there", ["SEX", "gender", "Sex ", "sexe"])
@@ -277,3 +301,79 @@ def test_what_a_site_tells_is_read_as_its_own_table_is() -> None:
     again = seen.read_as({"gender": Translation(called="sex", codes={"1": "male", "2": "female"})})
     assert again.columns["gender"].kind == "categorical"
     assert "sex" not in again.every
+
+
+# -- classes of the outcome
+
+
+def sick(counts: Mapping[str, int | None], **more: Any) -> Seen:
+    known = {label: rows for label, rows in counts.items() if rows is not None}
+    return codes("sick", *counts, counts=known, **more)
+
+
+def shares(parts: dict[str, int], of: int = 10) -> SeenTable:
+    named = [{"name": one.name, "kind": one.kind, "categories": list(one.categories)} for one in USUAL]
+    balance = {"parts": parts, "of": of}
+    seen = told({"target": "sick", "rows": 400, "columns": named, "other_columns": [], "balance": balance})
+    assert seen is not None
+    return seen
+
+
+def test_a_class_that_a_site_lacks_is_said_and_a_single_one_hinders_unless_it_may_be() -> None:
+    (gap,) = found(sick({"no": 100}))
+    assert (gap.site, gap.kind, gap.blocks) == ("west", "classes", True)
+    assert gap.says == "west has no row with sick = 'yes', which there is at east and north"
+    assert 'data.one_class = "keep"' in gap.remedy
+    (gap,) = found(sick({"no": 100}), data=ASKED.model_copy(update={"one_class": "keep"}))
+    assert not gap.blocks
+    three = {"no": 30, "yes": 30, "perhaps": 30}
+    kinds = {gap.site: (gap.kind, gap.blocks) for gap in found(sick(three))}
+    assert kinds == {"east": ("classes", False), "north": ("classes", False)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (None, "west has fewer than 5 rows with sick = 'yes'"),
+        (19, "west has only 19 rows with sick = 'yes'"),
+        (20, ""),
+    ],
+)
+def test_few_rows_of_a_class_are_a_doubt(rows: int | None, says: str) -> None:
+    told_of = found(sick({"no": 80, "yes": rows}))
+    assert [gap.says for gap in told_of] == [says] * bool(says)
+    assert not any(gap.blocks for gap in told_of)
+
+
+def test_of_a_comparison_nothing_is_said_and_of_a_positive_value_what_is_known_of_it() -> None:
+    few = sick({"no": 7, "yes": 80, "perhaps": 9})
+    assert found(few, data=ASKED.model_copy(update={"positive": "> 0"})) == []
+    assert found(few, data=ASKED.model_copy(update={"positive": "yes"})) == []
+    assert [gap.kind for gap in found(few, data=ASKED.model_copy(update={"positive": "no"}))] == ["few"]
+
+
+def test_a_class_that_is_told_to_be_rarer_than_elsewhere_is_a_doubt() -> None:
+    usual, rare = shares({"no": 7, "yes": 3}), shares({"no": 10, "yes": 0})
+    (gap,) = gaps(ASKED, {"east": usual, "north": usual, "west": rare})
+    assert (gap.site, gap.kind, gap.blocks) == ("west", "few", False)
+    assert gap.says.startswith("west has under 10% of the rows with sick = 'yes'")
+    assert gaps(ASKED, {"east": rare, "west": rare}) == (), "what is rare everywhere is how it is"
+    assert gaps(ASKED, {"east": shares({"no": 9, "yes": 1}), "west": rare}) == ()
+
+
+def test_shares_are_read_under_the_studys_codes() -> None:
+    there = shares({"no": 10, "yes": 0})
+    assert [(one.label, one.how, one.figure) for one in there.balance] == [("no", "over", 0.9), ("yes", "under", 0.1)]
+    named = Translation(called="sick", codes={"no": "0", "yes": "1"})
+    read = there.read_as({"ill": named})
+    assert [one.label for one in read.shares("ill")] == ["0", "1"]
+    assert there.read_as({"ill": named.model_copy(update={"codes": {"no": "1", "yes": "1"}})}).shares("ill") == ()
+    assert there.shares("sex") == ()
+
+
+def test_rows_that_are_counted_are_shares_too() -> None:
+    here = SeenTable(columns={"sick": sick({"no": 60, "yes": None}, missing=36)}, rows=100)
+    assert [(one.label, one.how, round(one.figure, 3)) for one in here.shares("sick")] == [
+        ("no", "exact", 0.938),
+        ("yes", "under", 0.078),
+    ]

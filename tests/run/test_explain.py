@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from medfl.errors import DataError
@@ -67,6 +68,19 @@ freeze = "all-but-head"
 
 def test_what_each_site_does_after_the_last_round(edited: Callable[..., Path]) -> None:
     held("fine-tuned", text(inspect(edited(more=TUNED)).sections))
+
+
+def test_how_files_are_written_is_told_where_it_is_not_plain(edited: Callable[..., Path]) -> None:
+    study = edited()
+    frame = pd.read_csv(study.parent / "west.csv")
+    frame.to_csv(study.parent / "west.csv", index=False, sep=";", decimal=",")
+    sections = inspect(study).sections
+    german = {one.title: one.sentences for one in sections}
+    assert german["How the files are written"] == (
+        "west: Cells are separated by semicolons.",
+        "west: Decimals are written with a comma: 12,5 is read as twelve and a half.",
+    )
+    assert sections[2].title == "How the files are written"
 
 
 def test_twenty_simulated_sites() -> None:
@@ -226,6 +240,30 @@ def test_whom_a_round_asks_is_told(tiny: Path, edited: Callable[..., Path]) -> N
     assert "Each round asks 2 of 3 sites, drawn anew from the seed. Metrics along the way come from those" in some
     assert "Every site that is asked must answer in every round, or the run stops." in some
     assert "Each round asks 0.6 of the sites, 2 at least, drawn anew" in told(kind="fedavg", fraction=0.6, min_sites=2)
+
+
+def test_who_may_drop_out_is_told_once_and_alike(edited: Callable[..., Path]) -> None:
+    whole = text(inspect(edited()).sections)
+    assert "drop out" not in whole
+    assert "only their sum over all sites." in whole
+    assert "Every site must answer in every round" in whole
+    few = text(inspect(edited(("rounds = 4", "rounds = 4\nmin_sites = 2"))).sections)
+    assert "the 3 sites that a round asks: each of them must answer" in few
+    assert "A round counts when 3 sites answer." in few
+    assert "drop out" not in few
+    unknown = told(kind="fedavg", min_sites=2)
+    assert "A round counts when 2 sites answer." in unknown
+
+
+def test_more_sites_than_a_secure_sum_needs_may_be_asked_for() -> None:
+    def said(least: int) -> str:
+        asked = {"data": {"target": "sick", "simulate": {"sites": 10}}, "algorithm": {"min_sites": least}}
+        study = Study.model_validate({"study": {"name": "ten"}, "model": "logistic", "training": {}, **asked})
+        return text(inspect(study, table(300, seed=5)).sections)
+
+    assert "as long as 7 of 10 stay" in said(2)
+    assert "A round counts when 7 sites answer." in said(2)
+    assert "as long as 9 of 10 stay" in said(9)
 
 
 def test_the_options_of_a_network_of_ones_own_are_told() -> None:

@@ -72,7 +72,7 @@ class Decisions:
     after: int
     begun: int = 0
 
-    def __call__(self) -> tuple[Drop, ...]:
+    def __call__(self, round: int) -> tuple[Drop, ...]:
         return (NORTH,) if self.begun >= self.after else ()
 
     def notice(self, steps: Iterator[Event]) -> Iterator[Event]:
@@ -190,7 +190,7 @@ def test_a_run_that_begins_later_leaves_the_site_out_altogether(tmp_path: Path) 
 def test_a_round_that_would_ask_nobody_stops_the_run(tmp_path: Path) -> None:
     everybody = tuple(replace(NORTH, site=name) for name in FOUR)
     decisions = Decisions(1)
-    federation = Federation(four(tmp_path), Kept().write, decided=lambda: everybody if decisions() else ())
+    federation = Federation(four(tmp_path), Kept().write, decided=lambda round: everybody if decisions(round) else ())
     events, error = told(decisions.notice(carry_out("rehearsal", compile(asked("fedavg"))[0], federation)))
     assert isinstance(error, PlanError)
     assert "all sites that the round would ask were dropped" in str(error)

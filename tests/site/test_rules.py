@@ -120,6 +120,8 @@ def test_every_key_has_a_case() -> None:
     # Approval is asked for by the reception of an enrolled site, not by the policy.
     elsewhere = {"version", "counts.minimum_difference", "budget.epsilon", "budget.delta", "approval.mode"}
     elsewhere |= {"accepts.patient_id", "requires.delta", "releases.catalogue"}
+    # What is told without a study: tests/site/test_balance.py and tests/site/test_machine.py.
+    elsewhere |= {"releases.label_balance", "releases.hardware"}
     assert {*keys(Rules)} == ({*CASES} - {"requires.epsilon"}) | bounds | elsewhere
 
 

@@ -16,6 +16,7 @@ from threading import Event, Thread
 
 import pytest
 
+from medfl.channel import Hardware
 from medfl.errors import EngineError, OutOfMemoryError, RefusedError
 from medfl.messages import LEDGERS, SITTING, Refusal, Reply, Request, write_frame
 from medfl.site import agent_worker, workshop
@@ -301,22 +302,30 @@ def test_its_memory_is_given_back_after_a_while(home: SiteHome, monkeypatch: pyt
         assert isinstance(shop.answer(request()), Reply)
 
 
+NOTHING = {"catalogue": None, "hardware": None}
+
+
 def test_the_hub_is_told_of_data_sets_only_where_the_policy_says_so(home: SiteHome) -> None:
     with begun(home) as shop:
         describing = Describing(home, shop)
-        assert describing() == {"catalogue": None}, "nothing, unless the policy says otherwise"
+        assert describing() == NOTHING, "nothing, unless the policy says otherwise"
         assert describing() is None, "nothing has changed"
         assert shop.pid is None, "and no worker was needed to say so"
         home.policy.write_text(OPEN.replace("catalogue = false", "catalogue = true"))
         told = (describing() or {})["catalogue"]
         assert (told["ward"]["target"], told["ward"]["rows"]) == ("sick", 60)
+        assert "balance" not in told["ward"]
         assert {column["name"] for column in told["ward"]["columns"]} == {"age", "dose", "colour", "sick"}
+        home.policy.write_text(OPEN.replace("hardware = false", "hardware = true"))
+        told = describing() or {}
+        assert told["catalogue"] is None
+        assert str(Hardware.read(told["hardware"])).endswith("GPU"), "each of the two by itself"
         home.policy.write_text("version = 7\n[releases]\ncatalogue = true\n")
-        assert describing() == {"catalogue": None}, "what is no policy lets nothing be told"
+        assert describing() == NOTHING, "what is no policy lets nothing be told"
         home.policy.write_text("nonsense")
-        assert describing() == {"catalogue": None}
+        assert describing() == NOTHING
         home.policy.unlink()
-        assert describing() == {"catalogue": None}
+        assert describing() == NOTHING
         home.pause.touch()
         home.policy.write_text(OPEN)
         assert describing() is None, "a paused site tells nothing"

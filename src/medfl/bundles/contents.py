@@ -26,6 +26,7 @@ from medfl.spec.writing import as_toml
 from medfl.store.folding import view_execution, view_run
 from medfl.store.home import Home
 from medfl.store.journal import Recorded
+from medfl.store.leaving import left_out_of
 from medfl.store.shelf import whole_execution
 from medfl.store.summary import summary
 from medfl.store.views import ExecutionView, RunView
@@ -111,7 +112,9 @@ def _study(home: Home, view: ExecutionView) -> Iterator[Piece]:
     yield Piece.of("study/study.toml", about, as_toml(study) if text is None else text)
     models = {(run.arm, run.seed): run.model for run in view.runs if run.model is not None and run.status == "finished"}
     yield Piece.of(
-        SCRIPT, "The study as a Python script that compares its models with these", script(study, models=models)
+        SCRIPT,
+        "The study as a Python script that compares its models with these",
+        script(study, models=models, left_out=left_out_of(view)),
     )
     policy = home.folder / "policies" / f"{view.execution}.toml"
     if policy.is_file():
@@ -123,7 +126,7 @@ def _told(view: ExecutionView) -> Iterator[Piece]:
     yield Piece.of("tripod-ai.md", "TRIPOD+AI: where each item is answered, and what its author has to add",
                    as_markdown(checklist(view)))  # fmt: skip
     run = described(view)
-    paragraphs = methods(view.spec, setting_of(run) if run else None)
+    paragraphs = methods(view.spec, setting_of(run, among=view.every) if run else None)
     text = "# Methods\n\n" + "\n\n".join(f"**{one.title}.** {one.text}" for one in paragraphs) + "\n"
     yield Piece.of("methods.md", "The methods section, as text", text)
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from medfl.errors import Complaint, did_you_mean, listed
 from medfl.hub.told import Told
-from medfl.readiness.check import Gap, gaps
+from medfl.readiness.check import gaps
+from medfl.readiness.gap import Gap
 from medfl.readiness.tables import Known, SeenTable, told
 from medfl.spec.data import Data
 from medfl.spec.study import Study

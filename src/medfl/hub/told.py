@@ -15,6 +15,7 @@ from medfl.channel import (
     LINES,
     NAME,
     Decision,
+    Hardware,
     State,
     decisions,
     entry,
@@ -50,6 +51,8 @@ class Told:
         Whether it has said which data sets there are, as its policy lets it.
     decisions
         What its people have decided on studies, by the studies' digests, the newest last.
+    hardware
+        What its machine is like; None where its policy does not let that be told.
     """
 
     state: State | None = None
@@ -59,6 +62,7 @@ class Told:
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     known: bool = False
     decisions: dict[str, Decision] = field(default_factory=dict)
+    hardware: Hardware | None = None
 
     @classmethod
     def at(cls, folder: Path, site: str) -> Self:
@@ -88,6 +92,7 @@ class Told:
             {str(name): entry(one) for name, one in datasets.items()},
             said.get("known") is True,
             decisions(said.get("decisions", {})),
+            Hardware.read(said.get("hardware")),
         )
 
     def keep(self, folder: Path, site: str) -> None:
@@ -110,6 +115,7 @@ class Told:
             "datasets": self.datasets,
             "known": self.known,
             "decisions": {digest: asdict(one) for digest, one in self.decisions.items()},
+            "hardware": None if self.hardware is None else self.hardware.to_json(),
         }
         return (json.dumps(said, ensure_ascii=False) + "\n").encode()
 
@@ -130,6 +136,7 @@ class Told:
                 self._decided(decisions(said.get("studies"), heard=time.time()))
             case "catalogue" if "all" in said:
                 self._these(said["all"])
+                self.hardware = Hardware.read(said.get("hardware"))
             case "catalogue":
                 name = plain(said.get("dataset"), NAME)
                 if name not in self.datasets:
@@ -143,6 +150,7 @@ class Told:
         said: dict[str, Any] = {"doing": "" if self.state is None else str(self.state)}
         said["state"] = None if self.state is None else self.state.to_json()
         said["version"] = "" if self.speaks is None else self.speaks.medfl
+        said["hardware"] = None if self.hardware is None else self.hardware.to_json()
         return said | {"trouble": self.trouble}
 
     def _decided(self, news: Mapping[str, Decision]) -> None:

@@ -70,7 +70,8 @@ class Exported:
             If there is no such file, or it is not a well-formed table.
         """
         named = self.data.columns is None or _first_line_names(table, self.agreement)
-        return read_table(table, columns=None if named else self.data.columns, missing=self.data.missing)
+        columns = None if named else self.data.columns
+        return read_table(table, columns=columns, missing=self.data.missing, decimal=self.data.decimal)
 
     def predict(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """Predict every row of a table; return one row each, in order, and what a reader should know.

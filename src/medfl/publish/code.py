@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medfl.spec.study import Study
 from medfl.spec.writing import shortest
+from medfl.store.leaving import LeftOut
 from medfl.store.views import ExecutionView
 
 WIDEST = 100
@@ -30,7 +31,7 @@ def models_of(execution: ExecutionView) -> Models:
     }
 
 
-def script(study: Study, *, models: Models | None = None) -> str:
+def script(study: Study, *, models: Models | None = None, left_out: LeftOut | None = None) -> str:
     """Return the study as a Python script that carries it out on this machine.
 
     Parameters
@@ -39,6 +40,8 @@ def script(study: Study, *, models: Models | None = None) -> str:
         The study.
     models
         What it gave before; the script then says whether it gives the same.
+    left_out
+        Sites that were left out by hand, which the script leaves out at the same round.
     """
     words = {
         "name": study.study.name,
@@ -47,13 +50,14 @@ def script(study: Study, *, models: Models | None = None) -> str:
         "medfl": version("medfl"),
         "arguments": "".join(_arguments(shortest(study))),
         "expected": "".join(expected(models or {})),
+        "left_out": "".join(left_out_lines(left_out or {})),
     }
     return _templates().get_template("study.py.j2").render(words)
 
 
-def notebook(study: Study, *, models: Models | None = None) -> str:
+def notebook(study: Study, *, models: Models | None = None, left_out: LeftOut | None = None) -> str:
     """Return the study as a Jupyter notebook (nbformat 4.5): what is asked, the run, the results."""
-    text = script(study, models=models)
+    text = script(study, models=models, left_out=left_out)
     told, code = _parted(text)
     asked, _, run = code.partition('\nif __name__ == "__main__":\n')
     lines = [line.removeprefix("    ") for line in run.splitlines()]
@@ -90,6 +94,13 @@ def expected(models: Models) -> Iterator[str]:
     """Yield a line of Python for each model, as entries of a mapping by arm and seed."""
     for (arm, seed), model in models.items():
         yield f'    ({_text(arm)}, {seed}): "{model}",\n'
+
+
+def left_out_lines(left_out: LeftOut) -> Iterator[str]:
+    """Yield a line of Python for each run that sites were left out of, as entries of a mapping by arm and seed."""
+    for (arm, seed), rounds in left_out.items():
+        head = f"({_text(arm)}, {seed}): "
+        yield f"    {head}{_literal(rounds, 1, taken=len(head))},\n"
 
 
 def _literal(value: object, depth: int, *, taken: int = 0) -> str:

@@ -11,7 +11,7 @@ import ast
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -210,9 +210,7 @@ def _beside(tree: ast.Module, call: ast.Call, source: _Source) -> Iterator[Compl
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=func, args=args, keywords=keywords) if _name(func) in _RAN and (args[1:] or keywords):
-                yield _placed(
-                    ("how it is run is not part of a study", "say it where you start the study"), node, source
-                )
+                yield _placed((_how(keywords), "say it where you start the study"), node, source)
             case ast.Assign(targets=[ast.Name(id=name)]) if name in names and node is not known:
                 yield _placed(("the study is changed afterwards; that is not taken over", _INTO), node, source)
             case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=name))]) if name in names:
@@ -220,6 +218,13 @@ def _beside(tree: ast.Module, call: ast.Call, source: _Source) -> Iterator[Compl
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             yield _placed(("this is code of your own, which a study has no place for", ""), node, source)
+
+
+def _how(keywords: Sequence[ast.keyword]) -> str:
+    """Return what is not part of a study, of how a script runs it."""
+    if any(keyword.arg == "left_out" for keyword in keywords):
+        return "which sites are left out by hand belongs to one run, and is not part of a study"
+    return "how it is run is not part of a study"
 
 
 _INTO = "write the change into the study itself"

@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from medfl.publish.dropped import judged_rows
 from medfl.publish.ways import CENTRALISED, Mark, Way, arms, mark_of, ways
 from medfl.publish.wording import in_sentence, label
-from medfl.store.comparison import Comparison, Estimate, across, comparisons
+from medfl.store.comparison import NOT_ALIKE, Comparison, Estimate, across, comparisons
 from medfl.store.views import ExecutionView, RoundView, RunView
 
 Numbers: TypeAlias = tuple[float, ...]
@@ -185,7 +186,7 @@ def forest(execution: ExecutionView, metric: str) -> Forest | None:
     if not any(estimate for row in rows for _, estimate in row.estimates):
         return None
     rows.sort(key=lambda row: (-(row.test_rows or 0), row.site))
-    total = sum(rows for rows in sizes.values() if rows is not None)
+    total = judged_rows([run for way in every for run in way.finished])
     together = tuple((way.mark, across(way.finished, metric)) for way in every)
     return Forest(metric=metric, rows=tuple(rows), pooled=ForestRow(site="", test_rows=total, estimates=together))
 
@@ -210,6 +211,15 @@ def compared(execution: ExecutionView, metric: str) -> tuple[Compared, ...]:
         Compared(first=mark_of(execution, result.first), second=mark_of(execution, result.second), result=result)
         for result in comparisons(execution, metric)
         if result.difference is not None
+    )
+
+
+def not_alike(execution: ExecutionView, metric: str) -> tuple[Compared, ...]:
+    """Return each comparison that is not made, because a site was left out of one of the two."""
+    return tuple(
+        Compared(first=mark_of(execution, result.first), second=mark_of(execution, result.second), result=result)
+        for result in comparisons(execution, metric)
+        if result.reason == NOT_ALIKE
     )
 
 

@@ -20,10 +20,11 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medfl.errors import Complaint, UserError, listed
-from medfl.publish.code import Models, expected
+from medfl.publish.code import Models, expected, left_out_lines
 from medfl.publish.export import refused
 from medfl.spec.start import Start
 from medfl.spec.study import Study
+from medfl.store.leaving import LeftOut
 
 FILES = ("pyproject.toml", "server_app.py", "client_app.py", "README.md")
 """What is filled in."""
@@ -46,6 +47,8 @@ class App:
         Whether the sites are shares of a table that came along, so that Flower's own simulation can carry it out.
     models
         What it gave before; the app then says whether it gives the same.
+    left_out
+        Sites that were left out by hand, which the app leaves out at the same round.
     """
 
     study: str
@@ -55,6 +58,7 @@ class App:
     text: str
     simulated: bool = False
     models: Models = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=dict)
 
     @property
     def project(self) -> str:
@@ -154,6 +158,7 @@ def files(app: App) -> Iterator[tuple[str, str]]:
         "sites": app.sites,
         "simulated": app.simulated,
         "expected": "".join(expected(app.models)),
+        "left_out": "".join(left_out_lines(app.left_out)),
         "project": app.project,
         "description": _toml(app.question or f"The study {app.study}"),
         "medfl": version("medfl"),

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from medfl.publish.dropped import caution_of_dropped
+from medfl.publish.dropped import caution_of_dropped, judged_rows, missing_from, present, said_of_dropped
 from medfl.publish.parting import in_parts
 from medfl.publish.policies import held_back
 from medfl.publish.verdicts import apart, margin_verdicts, verdicts
 from medfl.publish.ways import Mark, Way, arms, ways
 from medfl.publish.wording import (
+    EQUAL,
     counted,
+    in_brackets,
     in_sentence,
-    interval,
     label,
-    limits_of,
     listed,
     metric_of,
     number,
@@ -82,8 +82,9 @@ def _tiles(judged: Sequence[Way], metric: str) -> Iterator[Tile]:
         if way.mark.role == "local-only":
             yield from _range_tile(way, metric)
         elif pooled := across(way.finished, metric):
-            limits = limits_of(pooled, metric=metric)
-            note = f"95 %: {interval(*limits, metric=metric)}" if limits else "one run, no interval"
+            known = in_brackets(pooled, metric=metric)
+            note = EQUAL if known == EQUAL else f"95 %: {known}" if known else "one run, no interval"
+            note += f", without {missing}" if (missing := missing_from(way.finished)) else ""
             yield Tile(way.mark, _titled(way.mark), number(pooled.mean, metric=metric), note)
 
 
@@ -102,20 +103,33 @@ def _titled(mark: Mark) -> str:
 
 
 def _together(execution: ExecutionView, metric: str) -> Iterator[str]:
-    found = [(way, pooled) for way in arms(execution) if (pooled := across(way.finished, metric))]
-    if not found:
-        return
-    count, rows = len(found[0][0].finished[0].sites), _test_rows(found[0][0])
+    """Tell what all sites reach together: arms that were judged at the same sites in one sentence, others apart."""
+    alike: dict[frozenset[frozenset[str]], list[tuple[Way, Estimate]]] = {}
+    for way in arms(execution):
+        if pooled := across(way.finished, metric):
+            gone = frozenset(frozenset(run.dropped) for run in way.finished)
+            alike.setdefault(gone, []).append((way, pooled))
+    for found in alike.values():
+        yield sentence(_reached_together(found, metric, alone=len(alike) == 1))
+    if alike:
+        yield from said_of_dropped(execution.every)
+
+
+def _reached_together(found: Sequence[tuple[Way, Estimate]], metric: str, *, alone: bool) -> str:
+    run = max(found[0][0].finished, key=lambda run: len(present(run)))
+    count, rows = len(present(run)), judged_rows([run]) or 0
     who = "the one site reaches" if count == 1 else f"the {counted(count, 'site')} reach"
     explained = "; in parentheses the 95 % interval" if found[0][1].low is not None else ""
-    yield sentence(
-        f"Together, {who} {_article(metric)} of {_reached(found, metric)}, measured on {whole(rows)} test rows "
-        f"that were kept out of training{explained}"
+    if judged_rows(found[0][0].finished) is None:
+        explained += f"; in some repeats without {missing_from(found[0][0].finished)}"
+    return (
+        f"Together, {who} {_article(metric)} of {_reached(found, metric, alone=alone)}, measured on {whole(rows)} test "
+        f"rows that were kept out of training{explained}"
     )
 
 
-def _reached(found: Sequence[tuple[Way, Estimate]], metric: str) -> str:
-    if len(found) == 1:
+def _reached(found: Sequence[tuple[Way, Estimate]], metric: str, *, alone: bool) -> str:
+    if len(found) == 1 and alone:
         return with_interval(found[0][1], metric=metric)
     told = [f"{with_interval(pooled, metric=metric)} with {way.mark.label}" for way, pooled in found]
     if len(found) <= _MOST_TOLD:
@@ -138,7 +152,7 @@ def _alone(judged: Sequence[Way], metric: str) -> Iterator[str]:
         return
     text = f"Alone, each site reaches {_range(own, metric)} on its own test rows"
     together = _by_site(federated, metric) if federated else {}
-    shared = {site: found for site, found in together.items() if site in own}
+    shared = {site: found for site, found in together.items() if site in own and found.n == own[site].n}
     if federated is None or len(shared) < 2:
         yield sentence(text)
         return
@@ -203,7 +217,7 @@ def _cautions(execution: ExecutionView, judged: Sequence[Way], metric: str) -> I
 
 
 def _undefined(judged: Sequence[Way], metric: str) -> Iterator[str]:
-    sites = judged[0].finished[0].sites
+    sites = dict.fromkeys(site for way in judged for run in way.finished for site in present(run))
     nowhere = [site for site in sites if all(across(way.finished, metric, site=site) is None for way in judged)]
     kept = _policies(judged, "metrics")
     if told := [site for site in nowhere if site not in kept]:
@@ -265,7 +279,8 @@ def _is_noised(way: Way) -> bool:
 
 
 def _few_rows(way: Way) -> Iterator[str]:
-    by_site = {site.name: site.test_rows for site in way.finished[0].sites.values() if site.test_rows is not None}
+    run = way.finished[0]
+    by_site = {name: rows for name in present(run) if (rows := run.sites[name].test_rows) is not None}
     if 0 < sum(by_site.values()) < FEW_ROWS:
         yield sentence(
             f"There are only {whole(sum(by_site.values()))} test rows in all, too few to tell small differences"
@@ -277,10 +292,6 @@ def _few_rows(way: Way) -> Iterator[str]:
         yield sentence(
             f"With fewer than {FEW_ROWS_AT_A_SITE} test rows, the numbers of {where} by themselves say little"
         )
-
-
-def _test_rows(way: Way) -> int:
-    return sum(site.test_rows or 0 for site in way.finished[0].sites.values())
 
 
 def _by_site(way: Way, metric: str) -> dict[str, Estimate]:

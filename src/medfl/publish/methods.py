@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -98,8 +98,16 @@ def methods(spec: Spec, setting: Setting | None = None) -> tuple[Paragraph, ...]
     return tuple(paragraph for paragraph in paragraphs if paragraph.text)
 
 
-def setting_of(run: RunView) -> Setting:
-    """Return what a run has found out about its setting."""
+def setting_of(run: RunView, *, among: Iterable[RunView] = ()) -> Setting:
+    """Return what a run has found out about its setting.
+
+    Parameters
+    ----------
+    run
+        The run.
+    among
+        All runs that are told of together, for the sites that were left out of some of them; itself where empty.
+    """
     features = run.agreement.get("features", ())
     rows = [site.rows for site in run.sites.values() if site.rows is not None]
     return Setting(
@@ -110,7 +118,7 @@ def setting_of(run: RunView) -> Setting:
         versions=run.versions,
         secure=run.secure,
         kept=held_back(run.notices),
-        dropped=methods_of_dropped([run]),
+        dropped=methods_of_dropped(tuple(among) or [run]),
     )
 
 

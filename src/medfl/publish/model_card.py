@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medfl.publish.dropped import dropped_in
+from medfl.publish.dropped import dropped_in, missing_from, present
 from medfl.publish.guarding import hidden
 from medfl.publish.methods import methods, setting_of
 from medfl.publish.promises import dp_of, limits
@@ -107,11 +107,14 @@ def _metrics(run: RunView) -> Iterator[str]:
         yield "The model was not judged."
         return
     pooled = [name for name in _SHOWN if name in run.metrics]
+    missing = missing_from([run])
+    over = f"Over all sites' test rows{f', without {missing}' if missing else ''}"
     yield from _table(
-        ["Over all sites' test rows", "Value", "95 % interval"], [[label(name), *_value(run, name)] for name in pooled]
+        [over, "Value", "95 % interval"],
+        [[label(name), *_value(run, name)] for name in pooled],
     )
     names = [name for name in _BY_SITE if name in run.metrics]
-    lines = [[site, *(" ".join(_value(run, name, site)).strip() for name in names)] for site in run.sites]
+    lines = [[site, *(" ".join(_value(run, name, site)).strip() for name in names)] for site in present(run)]
     yield ""
     yield from _table(["At", *map(label, names)], lines)
     yield ""

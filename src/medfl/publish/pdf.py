@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
@@ -24,19 +25,33 @@ _LABEL = re.compile(r'aria-label="([^"]*)"')
 _NAMESPACE = 'xmlns="http://www.w3.org/2000/svg" font-family="DejaVu Sans, sans-serif"'
 
 
-def report_pdf(execution: ExecutionView) -> bytes:
+def report_pdf(execution: ExecutionView, *, told: Callable[[str], str] = str) -> bytes:
     """Return the report of an execution as PDF.
+
+    Parameters
+    ----------
+    execution
+        What is reported.
+    told
+        Tells the page in another language.
 
     Raises
     ------
     MissingExtraError
         If WeasyPrint, or Pango beneath it, is not installed.
     """
-    return as_pdf(report(execution), title=execution.digest)
+    return as_pdf(told(report(execution)), title=execution.digest)
 
 
-def save_pdf(target: Path, execution: ExecutionView) -> None:
+def save_pdf(target: Path, execution: ExecutionView, *, told: Callable[[str], str] = str) -> None:
     """Write the report of an execution as PDF into a file that the user named.
+
+    Parameters
+    ----------
+    target
+        The file.
+    execution, told
+        As for :func:`report_pdf`.
 
     Raises
     ------
@@ -47,7 +62,7 @@ def save_pdf(target: Path, execution: ExecutionView) -> None:
     StoreError
         If it cannot be written.
     """
-    body = report_pdf(execution)
+    body = report_pdf(execution, told=told)
     try:
         target.write_bytes(body)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Protocol
 from medfl.publish.curves import Calibration, Operating, calibrations, confusions, precision_recall, rocs
 from medfl.publish.decisions import decision_curve
 from medfl.publish.drawing import Drawing
-from medfl.publish.figures import Compared, compared, course, forest, participation
+from medfl.publish.figures import Compared, compared, course, forest, not_alike, participation
 from medfl.publish.plots import (
     MOST_SHADES,
     calibration_plot,
@@ -23,7 +23,7 @@ from medfl.publish.plots import (
 )
 from medfl.publish.plots_by_site import CROWD, ENDS, difference_plot, forest_plot, participation_map
 from medfl.publish.ways import arms, ways
-from medfl.publish.wording import counted, in_sentence, label, number
+from medfl.publish.wording import counted, in_sentence, label, listed, number
 from medfl.store.views import ExecutionView
 
 
@@ -214,8 +214,15 @@ def _compared(execution: ExecutionView, metric: str) -> Iterator[Plate]:
     text = (
         f"First minus second in {in_sentence(metric)}, over the same seeds. {verdict} {untested} "
         f"Against each site alone{_and_personal(rows)}, means over the sites are compared."
+        f"{_left_apart(execution, metric)}"
     )
     yield Plate("compared", (Picture("compared", partial(difference_plot, rows)),), " ".join(text.split()), wide=True)
+
+
+def _left_apart(execution: ExecutionView, metric: str) -> str:
+    apart = not_alike(execution, metric)
+    pairs = listed(f"{one.first.label} with {one.second.label}" for one in apart)
+    return f" Not compared: {pairs}; {apart[0].result.reason}." if apart else ""
 
 
 def _and_personal(rows: tuple[Compared, ...]) -> str:

@@ -65,7 +65,7 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "troubles": tuple(_troubles(execution)),
         "glance": shown,
         "cohort": cohort(execution),
-        "methods": methods(execution.spec, setting_of(run) if run else None),
+        "methods": methods(execution.spec, setting_of(run, among=execution.every) if run else None),
         "prepared": _prepared(execution),
         "results": results(execution),
         "worst": worst(execution),

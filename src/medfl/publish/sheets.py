@@ -15,12 +15,13 @@ from typing import TypeAlias
 
 from medfl.publish.curves import calibrations, confusions, precision_recall, rocs
 from medfl.publish.decisions import Moving, decision_curve, movings
-from medfl.publish.figures import Line, compared, course, forest, participation
+from medfl.publish.dropped import missing_from
+from medfl.publish.figures import Line, compared, course, forest, not_alike, participation
 from medfl.publish.parts import Dots, features, groups, margins, weights
 from medfl.publish.wording import label
 from medfl.store.comparison import Estimate
-from medfl.store.results import headline, results_table
-from medfl.store.views import ExecutionView
+from medfl.store.results import Row, headline, results_table
+from medfl.store.views import ExecutionView, RunView
 
 Cell: TypeAlias = str | int | float | None
 Rows: TypeAlias = Iterator[tuple[Cell, ...]]
@@ -90,11 +91,21 @@ def _metrics(execution: ExecutionView, _: str) -> Rows:
                 *_estimate(estimate),
                 estimate.n,
                 estimate.how,
+                "" if row.site else missing_from(_runs_of(execution, row)),
             )
 
 
+def _runs_of(execution: ExecutionView, row: Row) -> tuple[RunView, ...]:
+    """Return the runs, one a repeat, that a row of the results speaks of."""
+    if row.learned in ("alone", "centralised"):
+        runs = execution.baseline("centralised" if row.learned == "centralised" else "local-only")
+    else:
+        runs = execution.arms[row.arm]
+    return tuple(run for run in runs if run.final is not None)
+
+
 def _differences(execution: ExecutionView, metric: str) -> Rows:
-    for one in compared(execution, metric):
+    for one in (*compared(execution, metric), *not_alike(execution, metric)):
         found = one.result
         told = (label(metric), found.scope, *_estimate(found.difference), found.n)
         yield one.first.label, one.second.label, *told, found.p, found.p_holm, found.test, found.reason
@@ -207,7 +218,7 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...], Callable[[ExecutionView, str], R
     {
         "metrics": (
             "Metrics",
-            ("learned", "arm", "judged on", "site", "metric", "value", *_LIMITS, "repeats", "interval"),
+            ("learned", "arm", "judged on", "site", "metric", "value", *_LIMITS, "repeats", "interval", "without"),
             _metrics,
         ),
         "differences": (

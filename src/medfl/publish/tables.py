@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from statistics import median
 from types import MappingProxyType
 
+from medfl.publish.dropped import missing_from
 from medfl.publish.parts import costs
 from medfl.publish.ways import ALONE, CENTRALISED, Mark, arms, fine_tuned, ways
 from medfl.publish.wording import (
+    are_equal,
     counted,
     difference,
-    interval,
+    in_brackets,
     label,
-    limits_of,
+    listed,
     number,
     percent,
     sentence,
@@ -241,7 +243,7 @@ def results(execution: ExecutionView) -> ResultTable | None:
         mark = _BASELINES.get(row.learned) or marks[row.arm, row.learned == "fine-tuned"]
         line = ResultLine(mark, tuple(_cells(row, metrics)), row.worst)
         lines.setdefault((row.scope, row.site), []).append(line)
-    if not lines:
+    if not lines or not metrics:
         return None
     views = _sites(execution)
     sites = sorted((site for scope, site in lines if scope == "site"), key=lambda site: -(views[site].test_rows or 0))
@@ -249,7 +251,10 @@ def results(execution: ExecutionView) -> ResultTable | None:
     return ResultTable(
         metrics=metrics,
         heads=tuple(map(label, metrics)),
-        together=tuple(ResultGroup(title, note, tuple(lines[scope, ""])) for scope, title, note in together),
+        together=tuple(
+            ResultGroup(title, f"{note}{_without(execution)}", tuple(lines[scope, ""]))
+            for scope, title, note in together
+        ),
         sites=tuple(ResultGroup(site, _rows_note(views[site]), tuple(lines["site", site])) for site in sites),
         crowded=len(sites) > CROWD,
     )
@@ -296,6 +301,20 @@ def _sites(execution: ExecutionView) -> Mapping[str, SiteView]:
     return {name: site for run in (*execution.baselines, *execution.runs) for name, site in run.sites.items()}
 
 
+def _without(execution: ExecutionView) -> str:
+    """Say which ways of learning were not judged at all sites, because some were left out by hand."""
+    judged = [way for way in ways(execution) if way.finished]
+    told: dict[str, list[str]] = {}
+    for way in judged:
+        if missing := missing_from(way.finished):
+            told.setdefault(missing, []).append(way.mark.label)
+    parts = [
+        f"without {missing}" if len(labels) == len(judged) else f"{listed(labels)} without {missing}"
+        for missing, labels in told.items()
+    ]
+    return "".join(f"; {part}" for part in parts)
+
+
 def _rows_note(site: SiteView) -> str:
     """Say on how many rows a site's numbers rest, and why some are not defined where all rows have one outcome."""
     if site.test_rows is None:
@@ -312,5 +331,5 @@ def _cells(row: Row, metrics: Sequence[str]) -> Iterator[Cell]:
 
 
 def _cell(estimate: Estimate, metric: str) -> Cell:
-    limits = limits_of(estimate, metric=metric)
-    return Cell(number(estimate.mean, metric=metric), interval(*limits, metric=metric) if limits else "")
+    behind = "all equal" if are_equal(estimate) else in_brackets(estimate, metric=metric)
+    return Cell(number(estimate.mean, metric=metric), behind)

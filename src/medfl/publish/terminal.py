@@ -27,6 +27,7 @@ from medfl.publish.tables import ResultGroup, ResultTable, worst
 from medfl.publish.tables import results as result_table
 from medfl.publish.ways import Mark, name_of
 from medfl.publish.wording import counted, duration, label, listed, moment, next_step, number, shortened, whole
+from medfl.store.summary import status_of
 from medfl.store.views import ExecutionView, RunView
 
 WIDTH = 100
@@ -36,7 +37,7 @@ FEW_SITES = 12
 _FIRST, _COLUMN = 18, 19
 STATUS = MappingProxyType(
     {"finished": "green", "failed": "bold red", "interrupted": "yellow", "stopped": "yellow"}
-    | {"running": "cyan", "planned": "dim"}
+    | {"running": "cyan", "planned": "dim", "paused": "yellow", "waits": "yellow"}
 )
 _ARMS = ("blue", "yellow", "green", "magenta", "cyan", "bright_blue")
 
@@ -89,10 +90,16 @@ def runs_table(entries: Sequence[Mapping[str, Any]]) -> RenderableType:
             Text(shortened(str(entry["study"]))),
             Text(shortened(str(entry["arm"]), 18)),
             str(entry["seed"]),
-            Text(str(entry["status"]), style=STATUS.get(str(entry["status"]), "")),
+            Text(_standing(entry), style=STATUS.get(str(entry["status"]), "")),
             str(entry["rounds"]),
         )
     return Constrain(table, WIDTH)
+
+
+def _standing(entry: Mapping[str, Any]) -> str:
+    """Return how a run stands, and for whom it waits."""
+    awaited = shortened(listed(entry.get("waits_for") or (), at_most=2), 24)
+    return f"{entry['status']} for {awaited}" if awaited else str(entry["status"])
 
 
 def run_details(view: RunView) -> RenderableType:
@@ -211,7 +218,7 @@ def _facts(view: RunView) -> Iterator[tuple[str, str]]:
     yield "Arm", f"{view.arm}, seed {view.seed}"
     if view.members:
         yield "Trained by", listed(view.members)
-    yield "Status", view.status
+    yield "Status", status_of(view)
     if view.stopped is not None and view.stopped.paused:
         yield "Paused by", ": ".join(filter(None, (view.stopped.by or "somebody", view.stopped.why)))
     yield "Rounds", f"{view.rounds} of {view.planned_rounds}" if view.federated else "trained in one go"

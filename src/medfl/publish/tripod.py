@@ -13,6 +13,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal
 
+from medfl.publish.dropped import said_of_dropped
 from medfl.publish.glance import glance
 from medfl.publish.methods import arms_of, setting_of
 from medfl.publish.tables import classes_of, cohort, described, results
@@ -96,15 +97,15 @@ def checklist(view: ExecutionView) -> Checklist:
     known = {number: text for number, text in _answers(view) if text}
     there = _sections(view)
     items = []
-    for asked in _asked():
-        answer = known.get(asked["number"], "")
-        section = asked.get("section", "") if answer else ""
-        gap = asked.get("gap", "") or ("" if answer else LATER)
+    for one in asked():
+        answer = known.get(one["number"], "")
+        section = one.get("section", "") if answer else ""
+        gap = one.get("gap", "") or ("" if answer else LATER)
         items.append(
             Item(
-                number=asked["number"],
-                topic=asked["topic"],
-                asks=sentence(asked["asks"]),
+                number=one["number"],
+                topic=one["topic"],
+                asks=sentence(one["asks"]),
                 answer=answer,
                 section=section if section in there else "",
                 gap=sentence(gap) if gap else "",
@@ -144,7 +145,8 @@ def _cell(text: str) -> str:
 
 
 @cache
-def _asked() -> tuple[Mapping[str, str], ...]:
+def asked() -> tuple[Mapping[str, str], ...]:
+    """Return the items as they are written down: number, topic, what is asked for, and what only authors know."""
     text = files("medfl.publish").joinpath("tripod.toml").read_text(encoding="utf-8")
     return tuple(tomllib.loads(text)["item"])
 
@@ -195,7 +197,7 @@ def _of_the_data(view: ExecutionView, spec: Mapping[str, Any], run: RunView | No
         yield "6a", f"{sites[0].upper()}{sites[1:]}."
         yield "6b", _left_out(out)
         yield "10", f"{whole(rows)} rows; by site and outcome in the table."
-        yield "20a", "Rows found, left out, used for training and kept for testing, with the outcome, by site."
+        yield "20a", " ".join((_FLOW, *said_of_dropped(view.every)))
         yield "20b", "Rows, outcomes and missing values by site."
         yield (
             "20c",
@@ -250,6 +252,9 @@ def _of_the_analysis(view: ExecutionView, each: Mapping[str, Mapping[str, Any]])
     yield "18f", "Script and text of the study are in its bundle; MEDfl is open source (Apache 2.0)."
     yield "22", "Weights, columns and preprocessing of each model, by their digests."
     yield "27a", "Missing values are filled as in training, and a table that lacks a column is refused."
+
+
+_FLOW = "Rows found, left out, used for training and kept for testing, with the outcome, by site."
 
 
 def _left_out(rows: int) -> str:

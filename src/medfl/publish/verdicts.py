@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from medfl.publish.ways import Mark, mark_of, ways
-from medfl.publish.wording import in_sentence, limits_of, listed, metric_of, number, p_value, sentence
+from medfl.publish.wording import are_equal, in_sentence, limits_of, listed, metric_of, number, p_value, sentence
 from medfl.store.comparison import Comparison, Estimate, across
 from medfl.store.noninferiority import NonInferiority, Verdict, noninferiority
 from medfl.store.views import FINE_TUNED, ExecutionView
@@ -125,18 +125,27 @@ def _difference(first: Mark, second: Mark, result: Comparison, metric: str) -> s
     told = f"The {_measured(result, metric)} of {_spoken(first)} is {how} that of {_spoken(second)}"
     if found.low is None or found.high is None:
         return told
+    if are_equal(found):
+        return told  # That it is the same in every repeat is the reason why there is no test, and is told behind it.
     low, high = (number(end, metric=metric) for end in (found.low, found.high))
     return f"{told} (95 % interval of the difference {low} to {high})"
 
 
 def _in_short(execution: ExecutionView, family: Sequence[Comparison], *, name: str, metric: str) -> str:
-    told = listed(_one(mark_of(execution, result.first).label, result, metric) for result in family)
-    return f"Difference in {_measured(family[0], metric)} to {name}: {told}; {_who_is_clear(family)}"
+    told = listed(_one(_compared(execution, result), result, metric) for result in family)
+    to = f"to {name}" if _kind(family[0]) else "between the arms"
+    return f"Difference in {_measured(family[0], metric)} {to}: {told}; {_who_is_clear(execution, family)}"
 
 
-def _one(first: str, result: Comparison, metric: str) -> str:
+def _compared(execution: ExecutionView, result: Comparison) -> str:
+    """Return whose difference it is: of an arm to what the sentence names, or of one arm to another."""
+    first, second = (mark_of(execution, name).label for name in (result.first, result.second))
+    return first if _kind(result) else f"{first} vs {second}"
+
+
+def _one(compared: str, result: Comparison, metric: str) -> str:
     gap = number(result.difference.mean if result.difference else None, metric=metric)
-    return f"{first} {gap}" + (f" ({p_value(result.p_holm)})" if result.p_holm is not None else "")
+    return f"{compared} {gap}" + (f" ({p_value(result.p_holm)})" if result.p_holm is not None else "")
 
 
 def _in_number(family: Sequence[Comparison], name: str) -> str:
@@ -149,9 +158,9 @@ def _in_number(family: Sequence[Comparison], name: str) -> str:
     )
 
 
-def _who_is_clear(family: Sequence[Comparison]) -> str:
+def _who_is_clear(execution: ExecutionView, family: Sequence[Comparison]) -> str:
     tested = [result for result in family if result.p_holm is not None]
-    clear = [result.first for result in tested if result.p_holm is not None and result.p_holm < SIGNIFICANT]
+    clear = [_compared(execution, one) for one in tested if one.p_holm is not None and one.p_holm < SIGNIFICANT]
     if not tested:
         return "without a test, which takes more than one repeat"
     if not clear:

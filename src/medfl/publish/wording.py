@@ -9,7 +9,7 @@ from math import floor, log10
 
 from medfl.errors import DivergedError
 from medfl.spec.metrics import METRICS, Metric
-from medfl.store.comparison import Estimate
+from medfl.store.comparison import ROUNDING, Estimate
 from medfl.store.views import RunView
 
 NOT_DEFINED = "not defined"
@@ -72,18 +72,39 @@ def interval(low: float, high: float, *, metric: str = "") -> str:
     return f"{number(low, metric=metric)}{dash}{number(high, metric=metric)}"
 
 
+EQUAL = "the repeats are equal"
+"""What is said where an interval would be two times one number."""
+
+
+def are_equal(estimate: Estimate) -> bool:
+    """Say whether all repeats gave the same number, so that an interval over them would have no width."""
+    if estimate.how != "t over repeats" or estimate.low is None or estimate.high is None:
+        return False
+    return estimate.high - estimate.low <= ROUNDING * max(abs(estimate.mean), 1.0)
+
+
+def in_brackets(estimate: Estimate, *, metric: str = "") -> str:
+    """Return the 95 % interval of a metric, that the repeats are equal, or nothing where there is none."""
+    if are_equal(estimate):
+        return EQUAL
+    limits = limits_of(estimate, metric=metric)
+    return interval(*limits, metric=metric) if limits else ""
+
+
 def with_interval(estimate: Estimate | None, *, metric: str = "") -> str:
     """Return "0.932 (0.901–0.958)"; the number alone where there is no interval."""
     if estimate is None:
         return NOT_DEFINED
-    text, limits = number(estimate.mean, metric=metric), limits_of(estimate, metric=metric)
-    return f"{text} ({interval(*limits, metric=metric)})" if limits else text
+    text, behind = number(estimate.mean, metric=metric), in_brackets(estimate, metric=metric)
+    return f"{text} ({behind})" if behind else text
 
 
 def difference(estimate: Estimate | None, *, metric: str = "") -> str:
     """Return a difference in a metric with its interval, which the metric's own range does not bound."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return number(estimate.mean if estimate else None, metric=metric)
+    if are_equal(estimate):
+        return f"{number(estimate.mean, metric=metric)} ({EQUAL})"
     return f"{number(estimate.mean, metric=metric)} ({interval(estimate.low, estimate.high, metric=metric)})"
 
 
@@ -149,7 +170,9 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span as "0.4 s", "12 s", "3 min 05 s" or "2 h 10 min"."""
+    """Return a time span as "23 ms", "0.4 s", "12 s", "3 min 05 s" or "2 h 10 min"."""
+    if seconds < 0.0995:
+        return f"{max(seconds * 1000, 0):.0f} ms" if seconds >= 0.0005 else "less than 1 ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:

@@ -3,63 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-from medfl.errors import Complaint, listed
+from medfl.errors import listed
+from medfl.readiness.classes import of_classes
+from medfl.readiness.gap import Gap
 from medfl.readiness.repair import Repair
+from medfl.readiness.spelled import alike
 from medfl.readiness.tables import Seen, SeenTable
 from medfl.readiness.units import between, by_range, same_unit
 from medfl.readiness.words import meant_codes, meant_name
 from medfl.spec.data import Data
 
-Kind: TypeAlias = Literal["missing", "extra", "unusable", "type", "unit", "categories", "range", "missingness"]
 MANY = 0.5
 """A column that more than this share of a site's rows lack is told."""
 MORE = 0.2
 """So is one that a site lacks this much oftener than the others."""
 _SHOWN = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """One thing that does not fit.
-
-    Parameters
-    ----------
-    site, column
-        Where; the column by the study's name.
-    kind
-        What is amiss with it.
-    expected, found
-        What the study or the other sites have, and what this one has.
-    says
-        All of it as a sentence without its full stop.
-    remedy
-        What to do, in words.
-    repair
-        What would repair it, where that can be guessed.
-    blocks
-        Whether no run is possible as it is.
-    """
-
-    site: str
-    column: str
-    kind: Kind
-    expected: str
-    found: str
-    says: str
-    remedy: str
-    repair: Repair | None = None
-    blocks: bool = False
-
-    @property
-    def complaint(self) -> Complaint:
-        """It as any other complaint is told, with the line that would repair it."""
-        remedy = self.remedy
-        if self.repair is not None:
-            remedy = f"if that is so, write in {self.repair.table}: {self.repair.toml}"
-        return Complaint(self.says, f"site {self.site}", "", remedy)
 
 
 def gaps(data: Data, tables: Mapping[str, SeenTable]) -> tuple[Gap, ...]:
@@ -77,6 +36,8 @@ def gaps(data: Data, tables: Mapping[str, SeenTable]) -> tuple[Gap, ...]:
     for name in _asked(data, read):
         seen = {site: table.columns[name] for site, table in read.items() if name in table.columns}
         found += _compared(data, name, seen, read)
+        found += _spelled(name, seen, {gap.site for gap in found if gap.column == name})
+    found += of_classes(data, read)
     return tuple(sorted(found, key=lambda gap: (gap.site, not gap.blocks)))
 
 
@@ -235,6 +196,23 @@ def _codes(data: Data, name: str, known: Mapping[str, Seen]) -> Iterator[Gap]:
             repair=Repair(site=site, column=name, codes=codes) if codes else None,
             blocks=odd_kind,
         )
+
+
+def _spelled(name: str, seen: Mapping[str, Seen], told: Collection[str]) -> Iterator[Gap]:
+    """Find sites that write one code in several ways; not where something else is told of the column there."""
+    coded = {site: one for site, one in seen.items() if one.kind == "categorical" and not one.wrong}
+    for site, ways, codes in alike(coded):
+        if site not in told:
+            yield Gap(
+                site=site,
+                column=name,
+                kind="categories",
+                expected=", ".join(dict.fromkeys(codes.values())),
+                found=", ".join(ways[:_SHOWN]),
+                says=f"{site} writes {name!r} as {listed(map(repr, ways), _SHOWN)}, which may be the same",
+                remedy="say what stands for each code there",
+                repair=Repair(site=site, column=name, codes=codes),
+            )
 
 
 def _others(site: str, known: Collection[str]) -> str:

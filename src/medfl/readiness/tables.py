@@ -7,8 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medfl.errors import Complaint
+from medfl.readiness import balance
+from medfl.readiness.balance import Share
 from medfl.spec.harmonising import Translation, name_there
 
+SMALL = 5
+"""Fewer rows of a category are not shown, whoever looks."""
 FEW = 12
 """So many whole numbers next to each other may be codes."""
 
@@ -65,12 +69,19 @@ class SeenTable:
         How many; None where not told.
     whole
         Whether there are no other columns.
+    written
+        How its file is written, where that is not plain.
+    outcome, balance
+        A column whose classes' shares were told, and these; nothing where they were not.
     """
 
     columns: Mapping[str, Seen]
     names: tuple[str, ...] = ()
     rows: int | None = None
     whole: bool = True
+    written: tuple[str, ...] = ()
+    outcome: str = ""
+    balance: tuple[Share, ...] = ()
 
     @property
     def every(self) -> tuple[str, ...]:
@@ -89,7 +100,19 @@ class SeenTable:
             self,
             columns={name: replace(one, name=name) for name, one in seen.items()},
             names=tuple(theirs.get(name, name) for name in self.names if name not in hidden),
+            outcome=theirs.get(self.outcome, self.outcome),
+            balance=tuple(_called(self.balance, columns.get(theirs.get(self.outcome, self.outcome)))),
         )
+
+    def shares(self, target: str) -> tuple[Share, ...]:
+        """Return how the classes of a column are balanced, as far as that is known."""
+        if self.balance and self.outcome == target:
+            return self.balance
+        one = self.columns.get(target)
+        if one is None or not one.counts or self.rows is None or one.missing is None:
+            return ()
+        counts = {text: one.counts.get(text) for text in one.categories}
+        return balance.counted(counts, present=self.rows - one.missing, few=SMALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +147,12 @@ def told(entry: Mapping[str, Any]) -> SeenTable | None:
     columns = {column["name"]: _told(column) for column in entry["columns"]}
     others = [name for name in (*entry.get("other_columns", ()), entry.get("target")) if name and name not in columns]
     return SeenTable(
-        columns=columns, names=tuple(dict.fromkeys(others)), rows=entry.get("rows"), whole=not entry.get("left_out")
+        columns=columns,
+        names=tuple(dict.fromkeys(others)),
+        rows=entry.get("rows"),
+        whole=not entry.get("left_out"),
+        outcome=entry.get("target", ""),
+        balance=balance.told(entry.get("balance")),
     )
 
 
@@ -164,6 +192,14 @@ def _read_as(one: Seen, how: Translation | None) -> Seen:
     ends = [how.converted(end) for end in (one.minimum, one.maximum) if end is not None]
     # What it is converted into is the study's unit, whatever the site calls its own.
     return replace(one, unit="", categories=(), minimum=min(ends, default=None), maximum=max(ends, default=None))
+
+
+def _called(shares: tuple[Share, ...], how: Translation | None) -> Iterator[Share]:
+    """Yield shares under the study's codes; none where two of them are one code there, or are no codes any more."""
+    codes = {} if how is None or how.codes is None else how.codes
+    labels = [codes.get(one.label, one.label) for one in shares]
+    if len({*labels}) == len(labels) and not (how is not None and how.is_scaled):
+        yield from (replace(one, label=label) for one, label in zip(shares, labels, strict=True))
 
 
 def _decoded(one: Seen, codes: Mapping[str, str]) -> Seen:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from medfl.errors import listed
 from medfl.events import DataPrepared, Event, Noticed, SiteFailed
-from medfl.run.explain_guards import guarded
+from medfl.run.explain_guards import guarded, needed
 from medfl.run.explain_norms import NORMALISED, beside_weights
 from medfl.run.explain_parts import judged_in_parts, leaves_in_parts
 from medfl.run.explain_privacy import leaves_privately, promised
@@ -356,12 +356,12 @@ def _assumed(study: Study, prepared: Prepared | None) -> _Sentences:
     ]
     assumed = () if prepared is None else prepared.setting.agreement.notes
     shown = notes if len(notes) <= 12 else [*notes[:10], f"… and {len(notes) - 10} more notices."]
-    needed = study.algorithm.min_sites
+    least = needed(study, None if prepared is None else len(prepared.setting.sites))
     quorum = (
         f"Every site{' that is asked' * (study.algorithm.fraction is not None)} must answer in every round, or the run "
         "stops."
-        if needed is None
-        else f"A round counts when {needed} site{' answers' if needed == 1 else 's answer'}."
+        if least is None
+        else f"A round counts when {least} site{' answers' if least == 1 else 's answer'}."
     )
     return (*assumed, quorum, *gone, *shown)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from medfl.privacy.secure.graph import quorum
 from medfl.spec.privacy import FEWEST
 from medfl.spec.study import Study
 
@@ -17,7 +18,7 @@ def guarded(study: Study, sites: int | None) -> Iterator[str]:
     if study.privacy.hides(sites):
         yield (
             "Secure aggregation is in force: sums and updates leave a site masked, and the hub can read only their sum "
-            "over the sites that answered. A site can drop out at any moment; more than two thirds must stay."
+            f"over {_summed(study, sites)}."
         )
         if not private:
             yield (
@@ -34,3 +35,28 @@ def guarded(study: Study, sites: int | None) -> Iterator[str]:
         yield f"Secure aggregation is not in force{why}: whoever runs the hub sees each site's update."
     if not private:
         yield "Differential privacy is not in force: the model may remember rows it was trained on."
+
+
+def needed(study: Study, sites: int | None) -> int | None:
+    """Return how many sites must answer for a round to count: what the study says, or what a secure sum needs, if more.
+
+    None where all that are asked must.
+    """
+    least = study.algorithm.min_sites
+    if least is None or sites is None or not study.privacy.hides(sites):
+        return least
+    return max(least, quorum(study.algorithm.asked(sites)))
+
+
+def _summed(study: Study, sites: int | None) -> str:
+    least, asked = needed(study, sites), study.algorithm.fraction is not None
+    if least is None:
+        return "all sites that a round asks" if asked else "all sites"
+    if sites is None:
+        return (
+            "the sites that answered. A site can drop out, as long as more than two thirds of those that are asked stay"
+        )
+    of = study.algorithm.asked(sites)
+    if least >= of:
+        return f"the {of} sites that a round asks: each of them must answer"
+    return f"the sites that answered. A site can drop out at any moment, as long as {least} of {of} stay"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 from medfl.errors import MedflError
 from medfl.events import Event, PrivacySpent
@@ -11,6 +13,15 @@ from medfl.privacy.budget import between, delta_between
 from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
 
+Loss: TypeAlias = Literal["little", "shows", "most"]
+VERDICTS: Mapping[Loss, str] = MappingProxyType(
+    {
+        "little": "Expect little loss of accuracy.",
+        "shows": "Expect a loss of accuracy that shows.",
+        "most": "Expect to learn little: raise epsilon or batch_size, take fewer steps, or choose a smaller model.",
+    }
+)
+"""How much accuracy will be lost, in words."""
 WHOM = {"record": "one row", "patient": "all rows of one patient", "site": "a whole site"}
 
 
@@ -127,16 +138,49 @@ def _cost(planned: Mapping[str, Mapping[str, Any]], size: int | None) -> Iterato
     if size is None:
         return
     each = [
-        float(words["noise_multiplier"]) / float(words["units"] * words["sample_rate"]) for words in planned.values()
+        per_step(float(words["noise_multiplier"]), float(words["units"] * words["sample_rate"]), size)
+        for words in planned.values()
     ]
-    step = max(each) * size**0.5
     steps = min(int(words["steps"]) for words in planned.values())
-    whole = (sum(one * one for one in each) ** 0.5 / len(each)) * size**0.5 / steps**0.5
+    whole = within(each, steps)
     yield (
-        f"What it costs: in one step at the smallest site, noise is about {step:.2g} times as long as the mean "
+        f"What it costs: in one step at the smallest site, noise is about {max(each):.2g} times as long as the mean "
         f"gradient can be; over {steps} steps and {len(each)} site{'s' * (len(each) > 1)} it averages to {whole:.2g}. "
-        f"{_verdict(whole)}"
+        f"{VERDICTS[lost(whole)]}"
     )
+
+
+def per_step(noise: float, drawn: float, size: int) -> float:
+    """Return how long noise is in one step, measured by the longest that a mean gradient can be.
+
+    Parameters
+    ----------
+    noise
+        Noise multiplier: its standard deviation in each number over the clip norm.
+    drawn
+        Units that take part in a step, on average.
+    size
+        Number of weights.
+    """
+    return noise / drawn * math.sqrt(size)
+
+
+def within(each: Sequence[float], steps: int) -> float:
+    """Return how long noise is in the mean over sites and steps: signal adds up, and noise as its root.
+
+    Parameters
+    ----------
+    each
+        How long it is in a step at each site, as :func:`per_step` says.
+    steps
+        Steps of each site.
+    """
+    return math.sqrt(sum(one * one for one in each)) / len(each) / math.sqrt(steps)
+
+
+def lost(ratio: float) -> Loss:
+    """Return how much accuracy will be lost where noise is so long in the mean over a whole run."""
+    return "little" if ratio < 0.1 else "shows" if ratio < 0.5 else "most"
 
 
 def _between(study: Study, dp: DifferentialPrivacy, size: int | None) -> Iterator[str]:
@@ -150,14 +194,6 @@ def _between(study: Study, dp: DifferentialPrivacy, size: int | None) -> Iterato
             f"What it costs: with S sites, noise in a round is about {noise * size**0.5:.2g} / S times as long as the "
             "mean update can be: such a study needs hundreds of sites, or a small model."
         )
-
-
-def _verdict(ratio: float) -> str:
-    if ratio < 0.1:
-        return "Expect little loss of accuracy."
-    if ratio < 0.5:
-        return "Expect a loss of accuracy that shows."
-    return "Expect to learn little: raise epsilon or batch_size, take fewer steps, or choose a smaller model."
 
 
 def _planned(told: Iterable[Event]) -> dict[str, Mapping[str, Any]]:

@@ -53,7 +53,7 @@ class Federation:
     secret
         The key of the noise that a trusted hub adds; None in a simulation, where it follows from the run's seed.
     decided
-        Tells which sites are not to be asked any more, as people have decided by now.
+        Tells which sites are not to be asked any more from a round on, as people have decided by now.
     """
 
     engine: Engine
@@ -62,7 +62,7 @@ class Federation:
     find: Find = nowhere
     ledgers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     secret: bytes | None = None
-    decided: Callable[[], Sequence[Drop]] = tuple
+    decided: Callable[[int], Sequence[Drop]] = lambda _: ()
 
 
 def carry_out(
@@ -97,15 +97,15 @@ def carry_out(
     plan = in_one_place(plan) if plan.role == "centralised" else plan
     asking = replace(asking_for(run, plan, federation.engine), ledgers=dict(federation.ledgers))
     if start is None:
-        gone = {drop.site for drop in federation.decided()}
+        gone = {drop.site for drop in federation.decided(0)}
         sites = tuple(site for site in federation.engine.sites() if site not in gone)
         secure, kind = plan.study.privacy.hides(len(sites)), plan.study.model.kind
         yield RunStarted(run=run, versions=versions(kind), platform=machine(), sites=sites, secure=secure)
-        yield from leaving(asking, federation.decided(), among=federation.engine.sites(), round=0)
+        yield from leaving(asking, federation.decided, among=federation.engine.sites(), round=0)
     else:
         sites = start.sites or tuple(federation.engine.sites())
         asking.dropped.update(start.dropped)
-        yield from leaving(asking, federation.decided(), among=sites, round=start.round + 1)
+        yield from leaving(asking, federation.decided, among=sites, round=start.round + 1)
     asking = yield from voice_for(asking, plan, sites)
     setting = yield from prepare(asking, sites, before=start)
     asking = asking.knowing(setting.largest)
@@ -223,7 +223,7 @@ class _Course:
 
     def _leaving(self, round: int) -> Iterator[Event]:
         """Ask those not any more whom somebody has decided to leave out meanwhile."""
-        return leaving(self.asking, self.federation.decided(), among=self.setting.sites, round=round)
+        return leaving(self.asking, self.federation.decided, among=self.setting.sites, round=round)
 
     def _asked(self, round: int) -> tuple[str, ...]:
         """Return whom a round asks: drawn among all, so that nobody is asked more often because another has left.

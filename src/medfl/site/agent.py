@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from medfl.enrolment import address
@@ -188,13 +189,16 @@ class Describing:
         self._known: tuple[float, ...] | None = None
 
     def __call__(self) -> Mapping[str, Any] | None:
-        """Return it under ``catalogue``; nothing where it has not changed since, or the worker has other work."""
+        """Return under ``catalogue`` what the data sets are like, under ``hardware`` the machine; None if that stays.
+
+        Nothing where neither has changed since, or the worker has other work.
+        """
         now = tuple(_changed(path) for path in (self._home.policy, self._home.datasets))
         if now == self._known or self._home.pause.exists():
             return None
         try:
             # Where it surely may not be told, no worker has to be started to say so.
-            found = self._worker.described() if _may_be_told(self._home.policy) else {"catalogue": None}
+            found = self._worker.described() if _may_be_told(self._home.policy) else _NOTHING
         except MedflError as error:
             log.info("%s", " ".join(str(error).split()))
             return None
@@ -203,13 +207,17 @@ class Describing:
         return found
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({"catalogue": None, "hardware": None})
+"""What is told by a site whose policy says nothing of it."""
+
+
 def _may_be_told(policy: Path) -> bool:
-    """Say whether a policy names the catalogue at all; whether it is a policy, the worker says, who reads it whole."""
+    """Say whether a policy lets anything be told; whether it is a policy, the worker says, who reads it whole."""
     try:
         releases = tomllib.loads(policy.read_text(encoding="utf-8")).get("releases")
     except (OSError, ValueError):
         return False
-    return isinstance(releases, dict) and releases.get("catalogue") is True
+    return isinstance(releases, dict) and any(releases.get(key) is True for key in _NOTHING)
 
 
 def _changed(path: Path) -> float:

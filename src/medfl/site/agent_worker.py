@@ -25,6 +25,7 @@ from medfl.site.catalogue import catalogue
 from medfl.site.enrolled import SiteHome
 from medfl.site.limits import Limits, out_of_memory
 from medfl.site.log import logged
+from medfl.site.machine import told_hardware
 from medfl.site.reception import Reception
 from medfl.site.rules_reading import read
 from medfl.site.workshop import DESCRIBE
@@ -106,7 +107,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, *, ended: Callable[[], None]) -
     with logged(home.folder):
         while (body := waiting.get()) is not None:
             if body == DESCRIBE:
-                write_frame(answers, json.dumps({"catalogue": described(home)}).encode())
+                write_frame(answers, json.dumps({"catalogue": described(home), "hardware": equipped(home)}).encode())
                 continue
             request = from_bytes(body)
             if not isinstance(request, Request):
@@ -123,6 +124,16 @@ def described(home: SiteHome) -> dict[str, Any] | None:
     except MedflError as error:
         log.warning("the hub is not told what the data sets are like: %s", error)
         return None
+
+
+def equipped(home: SiteHome) -> dict[str, Any] | None:
+    """Return what the hub may see of this machine: None, unless the site's policy says that it may see something."""
+    try:
+        found = told_hardware(home)
+    except MedflError as error:
+        log.warning("the hub is not told what this machine is like: %s", error)
+        return None
+    return None if found is None else found.to_json()
 
 
 def main() -> None:

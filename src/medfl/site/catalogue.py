@@ -8,6 +8,7 @@ from medfl.errors import MedflError
 from medfl.learn.data.schema import Schema, described
 from medfl.learn.statistic import ZERO
 from medfl.messages import Request
+from medfl.site.balance import balance
 from medfl.site.datasets import DataSet, Datasets, data_of, require_column
 from medfl.site.desk import Desk
 from medfl.site.dictionary import Meaning
@@ -49,8 +50,10 @@ def _entry(place: Place, rules: Rules, name: str, dataset: DataSet) -> dict[str,
         unusable = described(frame, data)[1]
         usable = tuple(one for one in map(str, frame.columns) if one not in {*unusable, data.target})
         study = Study(study=Info(name="catalogue"), data=data.model_copy(update={"features": usable}))
-        policy = Written(rules, Remembered(place.told(name)))
+        memory = Remembered(place.told(name))
+        policy = Written(rules, memory)
         told = _told(policy, study, Desk(name, lambda: frame, place.folder, columns=policy.columns))
+        found, stayed = _balance(rules, told, memory) if isinstance(told, Release) else (None, "")
     except MedflError as error:
         return {"withheld": f"the data set cannot be read now ({error.code})"}
     if isinstance(told, str):
@@ -63,8 +66,17 @@ def _entry(place: Place, rules: Rules, name: str, dataset: DataSet) -> dict[str,
         **counted,
         "columns": columns,
         "other_columns": list(schema.unused),
-        "policy": list(told.content.get("policy", ())),
+        **({} if found is None else {"balance": found}),
+        "policy": [*told.content.get("policy", ()), *filter(None, [stayed])],
     }
+
+
+def _balance(rules: Rules, told: Release, memory: Remembered) -> tuple[dict[str, Any] | None, str]:
+    """Return how the outcome's classes are balanced, of those whose names may be told."""
+    target = told.study.data.target
+    columns = Schema.from_json(told.content["schema"]).columns
+    classes = next((column.categories for column in columns if column.name == target), ())
+    return balance(rules, told.facts, memory, target=target, classes=classes)
 
 
 def _told(policy: Written, study: Study, desk: Desk) -> Release | str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from medfl.errors import Complaint, DataError, NotFoundError, PlanError, StoreEr
 from medfl.learn.data.cells import is_number
 from medfl.learn.data.database import is_url, read_query, without_password
 from medfl.learn.data.schema import Schema, described
-from medfl.learn.data.tables import read_table
+from medfl.learn.data.tables import read_and_tell, read_table
 from medfl.privacy.durable import write_durably
 from medfl.site.dictionary import Meaning, read_dictionary
 from medfl.site.place import Place
@@ -36,6 +37,8 @@ class DataSet(Part):
     """Column names, for a file without a header line."""
     missing: tuple[str, ...] = ()
     """Further spellings of a missing value."""
+    decimal: Literal[".", ","] | None = None
+    """What stands before decimals in a CSV file; found where None and sure."""
     dictionary: str | None = None
     """Absolute path of a data dictionary."""
     added: str = ""
@@ -57,7 +60,8 @@ class DataSet(Part):
     @property
     def digest(self) -> str:
         """Sha256 of where and how it is read; a password and the dictionary have no part in it."""
-        words = [self.shown, self.target, self.query, self.sheet, self.columns, self.missing]
+        words: list[object] = [self.shown, self.target, self.query, self.sheet, self.columns, self.missing]
+        words += [] if self.decimal is None else [self.decimal]
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
     def table(self, asked: Data | None = None) -> pd.DataFrame:
@@ -66,8 +70,8 @@ class DataSet(Part):
         Parameters
         ----------
         asked
-            What a study says of its files: names of columns count where the site gives none, spellings of missing
-            values beside the site's.
+            What a study says of its files: names of columns and what stands before decimals count where the site says
+            nothing, spellings of missing values beside the site's.
 
         Raises
         ------
@@ -78,8 +82,23 @@ class DataSet(Part):
         if self.query is not None:
             return _blanked(read_query(self.source, self.query), missing)
         columns = self.columns or (asked.columns if asked is not None else None)
-        frame = read_table(Path(self.source), columns=columns, missing=missing, sheet=self.sheet)
+        decimal = self.decimal or (asked.decimal if asked is not None else None)
+        frame = read_table(Path(self.source), columns=columns, missing=missing, sheet=self.sheet, decimal=decimal)
         return frame if self.kind == "CSV" else _blanked(frame, missing)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """How its file is written, in sentences; nothing where that is plain, or it is no text file.
+
+        Raises
+        ------
+        MedflError
+            If it cannot be read.
+        """
+        if self.kind != "CSV":
+            return ()
+        how = read_and_tell(Path(self.source), columns=self.columns, missing=self.missing, decimal=self.decimal)[1]
+        return how.sentences
 
     def meanings(self) -> dict[str, Meaning]:
         """Return what the data dictionary says, by column; nothing where there is none.

@@ -58,9 +58,9 @@ class Remembered:
         Parameters
         ----------
         sets
-            Rows by ``rows/part``, ``class/part/name``, ``group/part/name`` and ``missing/column``. Classes and groups
-            are compared within the same part, missing values within the same column; sets of fewer than `fewest` rows
-            not at all, as nothing is told of them alone.
+            Rows by ``rows/part``, ``class/part/name``, ``group/part/name``, ``missing/column`` and ``balance/column``.
+            Classes and groups are compared within the same part, missing values and balances within the same column;
+            sets of fewer than `fewest` rows not at all, as nothing is told of them alone.
         fewest
             How many rows two sets of one kind must differ by, if they differ.
 
@@ -109,7 +109,7 @@ class Remembered:
 def _kind(name: str, sets: Mapping[str, Prints]) -> str:
     """Return what a set is compared with: parts with parts, classes and groups with those of the same part."""
     kind, part = name.split("/")[:2]
-    if kind == "missing":
+    if kind in ("missing", "balance"):
         return name.replace("/", " in ", 1)
     whole = sets.get(f"rows/{part}")
     return kind if kind == "rows" or whole is None else f"{kind} of {_digest(whole)}"

@@ -74,8 +74,20 @@ class Releases(Part):
     """Rare categories (see counts): told, told as "(other)" together, or taken as missing values."""
     catalogue: bool = False
     """Whether the hub is told what the data sets are like: columns, and of them what is named above."""
+    label_balance: bool = False
+    """Whether the catalogue tells what share of the rows each class of the outcome has, in tenths or coarser."""
+    hardware: bool = False
+    """Whether the hub is told how many cores, about how much memory and whether a GPU the site's machine has."""
     errors: Literal["kind", "details"] = "kind"
     """Of a failure its kind only, or the sentence, which may name columns and counts."""
+
+    @model_validator(mode="after")
+    def _balance_is_in_the_catalogue(self) -> Self:
+        if self.label_balance and not self.catalogue:
+            raise ValueError(
+                "label_balance is told in the catalogue, which stays: write catalogue = true, or leave it out"
+            )
+        return self
 
 
 class CountRules(Part):

@@ -84,7 +84,27 @@ def _leaves(rules: Rules) -> Iterator[str]:
             "Without any study: of each data set the columns that studies can use, with what is said above of types, "
             "units, rows, missing values, ranges and categories."
         )
+    yield from _beforehand(rules)
     yield "Of a rule's no, the rule and its reason; how long the site worked; what the policy held back, in words."
+
+
+def _beforehand(rules: Rules) -> Iterator[str]:
+    """Yield what else leaves without any study, where the policy says so."""
+    counts, releases = rules.counts, rules.releases
+    if releases.label_balance:
+        again = ""
+        if counts.minimum_difference > 1:
+            again = f", nor once more before {counts.minimum_difference} rows or more have changed"
+        yield (
+            "With it: about which share of the rows each class of the outcome has, in tenths, or in coarser parts "
+            f"where the table is small. Nothing of it where a class has fewer than {counts.minimum} rows{again}. It is "
+            "rounded, and no differential privacy."
+        )
+    if releases.hardware:
+        yield (
+            "Without any study: how many cores the site's machine has, about how much memory, and whether there is a "
+            "GPU."
+        )
 
 
 def _counts(counts: CountRules) -> Iterator[str]:
@@ -113,6 +133,9 @@ def _stays(rules: Rules) -> Iterator[str]:
     yield "A row, a patient's ID, the score of a single patient, the site's log."
     named = {*rules.releases.statistics, *rules.releases.details}
     stays = [name for name in (*_STATISTICS, *_DETAILS) if name not in named]
+    untold = [_UNTOLD[key] for key in _UNTOLD if not getattr(rules.releases, key)]
+    if untold:
+        yield f"Without a study that was let in: {listed(untold, 20)}."
     if stays:
         yield f"Because the policy does not name it: {listed(stays, 20)}."
 
@@ -155,6 +178,13 @@ _CATEGORIES = MappingProxyType(
         "all": "The name of every category, also of one that a single patient has.",
         "pooled": "The names of categories; rare ones together, as (other).",
         "withheld": "The names of categories; rare ones are taken as missing values.",
+    }
+)
+_UNTOLD = MappingProxyType(
+    {
+        "catalogue": "what the data sets are like",
+        "label_balance": "how the classes of an outcome are balanced",
+        "hardware": "what the site's machine is like",
     }
 )
 _CANNOT = (

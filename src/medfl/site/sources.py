@@ -114,7 +114,7 @@ class Sources:
         return {name: partial(self._file, data, path) for name, path in data.sites.items()}
 
     def _file(self, data: Data, path: str) -> pd.DataFrame:
-        return read_table(self.base / path, columns=data.columns, missing=data.missing)
+        return read_table(self.base / path, columns=data.columns, missing=data.missing, decimal=data.decimal)
 
     def _one_table(self, data: Data, simulate: Simulate) -> pd.DataFrame:
         if self.tables is not None:

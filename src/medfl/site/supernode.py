@@ -127,7 +127,7 @@ class Place:
 
         def table() -> pd.DataFrame:
             asked = Study.model_validate_json(request.study).data
-            return read_table(self.data, columns=asked.columns, missing=asked.missing)
+            return read_table(self.data, columns=asked.columns, missing=asked.missing, decimal=asked.decimal)
 
         policy = self.policy()
         allowed = policy.budget

@@ -34,6 +34,7 @@ class Voice:
         self._doing, self._told = State("idle", since=time.time()), State("idle")
         self._lines: deque[dict[str, Any]] = deque(maxlen=LINES)
         self._entries: Mapping[str, Any] | None = None
+        self._hardware: Mapping[str, Any] | None = None
         self._untold: list[str] | None = None
         self._decisions: Mapping[str, Any] = {}
         self._undecided: dict[str, Any] = {}
@@ -61,11 +62,11 @@ class Voice:
             self._lines.append({"at": time.time(), "text": " ".join(text.split())[:LONGEST]})
         self.changed.set()
 
-    def describe(self, entries: Mapping[str, Any] | None) -> None:
-        """Tell what the data sets are like; None where the hub may not know."""
+    def describe(self, entries: Mapping[str, Any] | None, hardware: Mapping[str, Any] | None = None) -> None:
+        """Tell what the data sets and the machine are like; None where the hub may not know."""
         with self._lock:
-            if self._untold is None or entries != self._entries:
-                self._entries, self._untold = entries, ["", *(entries or ())]
+            if self._untold is None or (entries, hardware) != (self._entries, self._hardware):
+                self._entries, self._hardware, self._untold = entries, hardware, ["", *(entries or ())]
         self.changed.set()
 
     def decided(self, studies: Mapping[str, Any]) -> None:
@@ -122,7 +123,9 @@ class Voice:
     def _catalogue(self, name: str) -> str:
         """Return a message about one data set; the first, without a name, says which there are."""
         if not name or self._entries is None:
-            return _text({"tell": "catalogue", "all": None if self._entries is None else list(self._entries)})
+            # A hub that is older than this word overlooks it, where a message of its own would end the connection.
+            machine = {} if self._hardware is None else {"hardware": self._hardware}
+            return _text({"tell": "catalogue", "all": None if self._entries is None else [*self._entries], **machine})
         return _text({"tell": "catalogue", "dataset": name, "entry": _short(self._entries[name])})
 
 

@@ -62,8 +62,8 @@ class Woken:
     voice
         What the site has to tell.
     describe
-        Returns, under ``catalogue``, what its data sets are like, or None where the hub may not know; nothing where
-        that has not changed.
+        Returns, under ``catalogue``, what its data sets are like, and under ``hardware`` its machine, each None where
+        the hub may not know; nothing where that has not changed.
     decided
         Returns what was decided on studies, by their digests; None where that has not changed.
     """
@@ -168,7 +168,7 @@ class Woken:
             if line is None or not (self.up and self._channel >= TELLS):
                 continue
             if (found := self._describe()) is not None:
-                self._voice.describe(found["catalogue"])
+                self._voice.describe(found["catalogue"], found.get("hardware"))
             if (decisions := self._decided()) is not None:
                 self._voice.decided(decisions)
             # What could not be sent is sent over the next connection.

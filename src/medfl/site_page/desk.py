@@ -10,11 +10,12 @@ from typing import Any
 
 from medfl.errors import BusyError, MedflError, NotFoundError, RefusedError, SystemFault
 from medfl.hospital import Hospital, Known, moment
-from medfl.hospital_tables import COLUMNS, LOG, column_rows, log_rows, told_rows
+from medfl.hospital_tables import COLUMNS, LOG, column_rows, log_rows, told_balance, told_rows
 from medfl.private import held
 from medfl.site.catalogue import catalogue
 from medfl.site.enrolled import SiteHome
 from medfl.site.enrolling import refresh
+from medfl.site.machine import told_hardware
 
 SHORT = 12
 LAST = 200
@@ -121,6 +122,7 @@ class Desk:
             "unusable": {column: complaint.what for column, complaint in unusable.items()},
             "entry": entry,
             "told_columns": [] if "withheld" in entry else list(told_rows(entry)),
+            "told_balance": told_balance(entry),
         }
 
     def budget(self) -> Words:
@@ -140,7 +142,8 @@ class Desk:
         peers = {} if known is None else {name: one for name, one in known.peers.items() if name != known.site}
         last = deque((line for line in self._hospital.log.read() if line.get("is") == "request"), maxlen=1)
         asked = moment(str(last[0]["at"])) if last else ""
-        return {"enrolment": known, "peers": peers, "running": self._runs(), "last": asked}
+        machine = told_hardware(self._home)
+        return {"enrolment": known, "peers": peers, "running": self._runs(), "last": asked, "machine": machine}
 
     def ask(self) -> str:
         """Ask the hub how the site stands; return its answer as a sentence."""

@@ -92,6 +92,9 @@ class Data(Part):
     """Column names, for files that have no header line."""
     missing: tuple[str, ...] = ()
     """Further spellings of a missing value; empty cells, NA and NaN always are."""
+    decimal: Literal[".", ","] | None = None
+    """What stands before decimals in CSV files; left out: a point, or a comma where semicolons or tabs separate cells
+    and the numbers can be read in no other way."""
     units: Table[str] = Field(default_factory=FrozenDict)
     """Unit of a column, as text; shown and compared between sites. What converts is `harmonise`."""
     one_class: Literal["refuse", "keep"] | None = None

@@ -18,6 +18,8 @@ from medfl.store.views import ExecutionView, RunView
 How = Literal["t over repeats", "bootstrap", "single value", "orders of sites", "shufflings"]
 Scope = Literal["pooled", "average of sites"]
 CONFIDENCE = 0.95
+NOT_ALIKE = "a site was left out of one of them: they were not judged on the same patients"
+"""The reason why two ways of learning are not compared, where sites left one of them only."""
 ROUNDING = 1e-9
 """Spread relative to the difference below which it is the computer's rounding, and no spread."""
 
@@ -127,7 +129,7 @@ def paired_test(
     if not shared:
         return replace(result, reason="no two finished runs share a seed and have this metric")
     if not seeds:
-        return replace(result, reason="a site was left out of one of them: they were not judged on the same patients")
+        return replace(result, reason=NOT_ALIKE)
     result = replace(
         result, first_mean=fmean(ours[seed] for seed in seeds), second_mean=fmean(theirs[seed] for seed in seeds)
     )

@@ -1,12 +1,14 @@
 """What people decided about an execution that somebody else carries out: who stopped it and why, who is left out of it.
 
-Files beside the journal. Whoever carries the execution out reads them, acts, and has the journal say so.
+Or who is to be left out at which round, because it was so in the study that is repeated. Files beside the journal.
+Whoever carries the execution out reads them, acts, and has the journal say so.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from medfl.errors import StoreError
-from medfl.events import Drop
+from medfl.events import Drop, SiteDropped
 from medfl.store.home import Home
 from medfl.store.trouble import no_access
 
@@ -53,8 +55,15 @@ def note_of(home: Home, execution: str) -> Note:
     return Note(by=str(said.get("by", "")), why=str(said.get("why", "")), paused=said.get("paused") is True)
 
 
-def drop(home: Home, execution: str, decision: Drop) -> None:
+def drop(home: Home, execution: str, decision: Drop, *, first: Callable[[], object] = lambda: None) -> None:
     """Write down that a site is not asked any more from the next round on; what was decided first stays.
+
+    Parameters
+    ----------
+    home, execution, decision
+        What was decided about what.
+    first
+        Looks whether that may be; nobody decides anything else about the execution meanwhile.
 
     Raises
     ------
@@ -63,6 +72,7 @@ def drop(home: Home, execution: str, decision: Drop) -> None:
     """
     path = _file(home, "drops", execution, "json")
     with _turn(path):
+        first()
         before = dropped(home, execution)
         if all(one.site != decision.site for one in before):
             _write(path, [asdict(one) for one in (*before, decision)])
@@ -81,6 +91,33 @@ def dropped(home: Home, execution: str) -> tuple[Drop, ...]:
     try:
         return tuple(Drop(**{key: str(words[key]) for key in ("site", "by", "why", "decided")}) for words in said or ())
     except (TypeError, KeyError) as error:
+        raise _unreadable(path) from error
+
+
+def foresee(home: Home, execution: str, drops: Iterable[SiteDropped]) -> None:
+    """Write down which sites the runs of an execution will leave out, each from a round of its own on.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    _write(_file(home, "repeats", execution, "json"), [asdict(one) for one in drops])
+
+
+def foreseen(home: Home, execution: str) -> tuple[SiteDropped, ...]:
+    """Return which sites the runs of an execution will leave out; none where it repeats nothing.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read: to go on as if nothing were would ask a site that was left out.
+    """
+    path = _file(home, "repeats", execution, "json")
+    said = _read(path)
+    try:
+        return tuple(SiteDropped(**words) for words in said or ())
+    except TypeError as error:
         raise _unreadable(path) from error
 
 

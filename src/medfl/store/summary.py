@@ -31,11 +31,16 @@ def listing(views: Iterable[RunView], *, baselines: bool = False) -> list[dict[s
             "study": view.study,
             "arm": view.arm + (f", by {len(view.members)} only" if view.members else ""),
             "seed": view.seed,
-            "status": view.status,
+            "status": status_of(view),
             "rounds": view.rounds,
         }
         for view in listed(views, baselines=baselines)
     ]
+
+
+def status_of(view: RunView) -> str:
+    """Return where a run stands; one that was stopped for a while is paused."""
+    return "paused" if view.status == "stopped" and view.stopped is not None and view.stopped.paused else view.status
 
 
 def listed(views: Iterable[RunView], *, baselines: bool = False) -> list[RunView]:

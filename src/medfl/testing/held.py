@@ -65,11 +65,11 @@ def until(true: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def held(study: Path) -> Iterator[Held]:
-    """Run a study in a process that is held up in round 2."""
+def held(study: Path, *words: object) -> Iterator[Held]:
+    """Run a study, with further words to the command, in a process that is held up in round 2."""
     plugin, busy, go = (study.with_name(name) for name in ("held.py", "busy", "go"))
     plugin.write_text(HELD.format(held=str(busy), go=str(go)))
-    with started("run", study, "--plugin", plugin) as process:
+    with started("run", study, "--plugin", plugin, *words) as process:
         until(lambda: busy.exists() or process.poll() is not None)
         assert busy.exists(), process.communicate()[1]
         yield Held(process, go)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.types import ASGIApp
 
-from medfl.channel import Decision, State
+from medfl.channel import Decision, Hardware, State
 from medfl.consortium import bench_of, require_no_files
 from medfl.errors import PlanError
 from medfl.hub.asked import Answer, Asked
@@ -195,6 +195,33 @@ def test_a_site_is_shown_as_it_tells_and_its_lines_to_whom_they_concern(pages: P
     ):
         pages.visit.come(name, *roles, sites=sites)
         assert ("answered" in pages.get("/sites/east")) == reads
+
+
+def test_the_balance_of_classes_and_the_machine_are_shown_where_they_are_told(pages: Pages) -> None:
+    column = {"name": "sick", "kind": "categorical", "categories": ["no", "<yes>"]}
+    ward = {"target": "sick", "rows": 900, "columns": [column], "other_columns": [], "policy": []}
+    balance = {"parts": {"no": 10, "<yes>": 0}, "of": 10}
+    Told(known=True, datasets={"ward": ward}).keep(pages.hub.folder, "west")
+    machine = Hardware(1, 16, gpu=True)
+    Told(known=True, datasets={"ward": ward | {"balance": balance}}, hardware=machine).keep(pages.hub.folder, "east")
+    shown = pages.get("/sites/east")
+    assert "one core, about 16 GB of memory, a GPU" in shown
+    assert '&lt;yes&gt; <span class="muted">under 10 %</span>' in shown
+    assert "one core" not in pages.get("/sites/west")
+    assert 'class="balance"' not in pages.get("/sites/west")
+    lines = {line["name"]: line["hardware"] for line in asked(pages.app, "GET", "/api/sites").json()["enrolled"]}
+    assert lines == {"east": {"cores": 1, "memory": 16, "gpu": True}, "west": None}
+    twin = asked(pages.app, "GET", "/api/sites/east").json()["datasets"][0]["balance"]
+    assert [(one["label"], one["how"], one["figure"]) for one in twin] == [("no", "over", 0.9), ("<yes>", "under", 0.1)]
+    draft = posted(pages.app, "/drafts", text="").headers["location"]
+    offers = pages.get(draft)
+    assert offers.count('class="balance"') == 1, "before it is taken into a study"
+    assert offers.count("one core, about 16 GB of memory, a GPU") == 1
+    draft = posted(pages.app, "/drafts", text='[data]\ntarget = "sick"\nsites = { east = "ward" }').headers["location"]
+    tables = asked(pages.app, "GET", f"/api{draft}").json()["tables"]
+    (east,) = tables["every"]
+    assert (east["site"], east["hardware"]) == ("east", {"cores": 1, "memory": 16, "gpu": True})
+    assert [one["label"] for one in east["balance"]] == ["no", "<yes>"]
 
 
 def test_a_launch_is_queued_and_says_who_has_still_to_decide(pages: Pages) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from medfl.hub.pages.design.form import STEPS as STEPS_OF_STUDY
 from medfl.hub.pages.design.form import Field, Group, arms_of, steps_of
 from medfl.hub.pages.design.picture import picture_of
 from medfl.hub.pages.design.shape import meant, spelled, widget_of
+from medfl.hub.pages.plan import LONGEST
 from medfl.hub.pages.starters import starting_text
 from medfl.spec.anatomy import chosen
 from medfl.spec.reading import findings, parse
@@ -238,3 +240,61 @@ def test_a_field_shows_numbers_as_its_reader_writes_them(visitor: Visitor) -> No
     shown = visitor.client.get(page, headers={"Accept-Language": "fr"}).text
     assert 'name="value" value="0,25"' in shown
     assert "learning_rate = 0.25" in shown
+
+
+def test_what_is_wrong_in_the_text_is_counted_on_its_tab_and_told_above_it(visitor: Visitor) -> None:
+    headers = {"x-csrf-token": visitor.token}
+    begun = visitor.client.post("/drafts", data={"text": STUDY}, headers=headers, follow_redirects=False)
+    address = begun.headers["location"]
+    assert 'class="count"' not in visitor.client.get(address).text
+    broken = STUDY.replace("rounds = 2", 'rounds = "two"').replace("[study]", "[study]\nrepeets = 2")
+    part = visitor.client.post(f"{address}/text", data={"text": broken, "revision": "1"}, headers=headers).text
+    for page in (part, visitor.client.get(address).text):
+        assert '<span class="count" aria-hidden="true">2</span>' in page
+        (worst,) = re.findall(r'<div id="worst".*?</div>', page)
+        assert "repeets is not a key" in worst
+        assert "and one more" in worst
+    part = visitor.client.post(f"{address}/text", data={"text": "= broken", "revision": "2"}, headers=headers).text
+    (worst,) = re.findall(r'<div id="worst".*?</div>', part)
+    assert "study.toml" in worst
+
+
+def test_a_text_that_is_too_long_is_refused_where_it_is_seen(visitor: Visitor) -> None:
+    headers = {"x-csrf-token": visitor.token}
+    begun = visitor.client.post("/drafts", data={"text": STUDY}, headers=headers, follow_redirects=False)
+    address, long = begun.headers["location"], STUDY + "# " + "a" * LONGEST
+    answer = visitor.client.post(f"{address}/text", data={"text": long, "revision": "1"}, headers=headers)
+    assert answer.status_code == 200  # htmx takes in nothing else.
+    assert "too long to be a study" in answer.text
+    assert str(LONGEST) in answer.text
+    assert visitor.client.get(f"/api{address}").json()["draft"]["text"] == STUDY
+    answer = visitor.client.post("/drafts", data={"text": long}, headers=headers)
+    assert answer.status_code == 400
+    assert "too long to be a study" in answer.text
+
+
+def test_what_htmx_is_refused_is_told_beside_the_form(visitor: Visitor) -> None:
+    headers = {"x-csrf-token": visitor.token, "hx-request": "true"}
+    begun = visitor.client.post("/drafts", data={"text": STUDY}, headers=headers, follow_redirects=False)
+    address = begun.headers["location"]
+    sent = {"path": "a" * 300, "value": "9", "revision": "1"}
+    answer = visitor.client.post(f"{address}/set", data=sent, headers=headers)
+    assert (answer.status_code, "what was sent does not fit" in answer.text) == (200, True)
+    assert answer.text.lstrip().startswith('<div id="said" hx-swap-oob="true"')
+    plain = visitor.client.post(f"{address}/set", data=sent, headers={"x-csrf-token": visitor.token})
+    assert plain.status_code == 422
+    assert f'href="{address}"' in plain.text
+
+
+def test_no_label_of_the_picture_reaches_its_neighbour_in_french(visitor: Visitor) -> None:
+    headers = {"x-csrf-token": visitor.token}
+    text = starting_text("breast-cancer-arms")
+    begun = visitor.client.post("/drafts", data={"text": text}, headers=headers, follow_redirects=False)
+    page = visitor.client.get(begun.headers["location"], headers={"accept-language": "fr"}).text
+    labels = re.findall(r'<text class="step" x="(\d+)" y="12">(.*?)</text>', page)
+    assert len(labels) == len(STEPS_OF_STUDY)
+    lines = [re.findall(r'<tspan x="(\d+)" dy="(?:0|13)">(.*?)</tspan>', label) for _, label in labels]
+    assert [text for _, text in lines[4]] == ["Entraînement", "sur site"]
+    assert all({x for x, _ in inner} == {at} for (at, _), inner in zip(labels, lines, strict=True))
+    # Some seven pixels a letter, 120 from one step to the next.
+    assert all(len(text) <= 16 for inner in lines for _, text in inner)

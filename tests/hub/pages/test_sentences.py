@@ -22,6 +22,7 @@ TEXTS = {
     "Column {name}.": "Colonne {name}.",
     "Accuracy": "Exactitude",
     "It has {say_metric}.": "Elle a : {say_metric}.",
+    "the repeats are equal": "toutes égales",
 }
 
 
@@ -41,6 +42,7 @@ def french() -> Sentences:
         ("Each site alone", "Chaque site seul"),
         ("mayo: 1.5 rows, 2 more.", "mayo : 2 de plus que 1,5 lignes."),
         ("Of 0.9 (0.8–1.0) it is sure.", "Sûr de 0,9 (0,8–1,0)."),
+        ("Of 0.9 (the repeats are equal) it is sure.", "Sûr de 0,9 (toutes égales)."),
         ("The four sites agree.", "Les quatre sites sont d’accord."),
         ("Column v1.2.", "Colonne v1.2."),
         ("It has accuracy.", "Elle a : exactitude."),

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medfl.costing import costs
 from medfl.errors import MedflError, PlanError
 from medfl.hub.pages.application import OPEN, application
 from medfl.hub.pages.bench import Bench
@@ -51,7 +52,7 @@ def visitor(differing: Path, tmp_path: Path) -> Iterator[Visitor]:
     with Home(tmp_path / "home") as home, socket.create_server(("127.0.0.1", 0)) as listener:
         port, carries = int(listener.getsockname()[1]), Carriers(home)
         sees, sent = LocalTables(folder), home.folder / "tables"
-        bench = Bench(home, looked, looked, carries, home.is_busy, sees=sees, uploads=sent)
+        bench = Bench(home, looked, looked, carries, home.is_busy, sees=sees, uploads=sent, costs=costs)
         app = application(bench, *alone(sessions, port=port, open_to_all=OPEN))
         with (
             serving(app, listener),
@@ -100,6 +101,58 @@ def test_what_does_not_fit_is_repaired_by_clicks(visitor: Visitor, differing: Pa
     assert "nothing is suggested there any more" in change(visitor, name, "repair")
 
 
+def test_a_column_is_left_out_by_a_click(visitor: Visitor, differing: Path) -> None:
+    text = differing.read_text(encoding="utf-8").replace('features = ["age", "dose", "colour"]\n', "")
+    name = begun(visitor, text)
+    page = visitor.client.get(f"/drafts/{name}").text
+    assert 'aria-label="Learn without COLOUR"' in page
+    assert 'aria-label="Learn without sick"' not in page  # The outcome is not learned from.
+    change(visitor, name, "without", column="COLOUR")
+    # Neither "colour" nor "COLOUR" is in more than half of the tables.
+    written = tomllib.loads(twin(visitor, name)["draft"]["text"])["data"]["features"]
+    assert "COLOUR" not in written
+    change(visitor, name, "without", column="colour")
+    told = twin(visitor, name)
+    assert tomllib.loads(told["draft"]["text"])["data"]["features"] == ["age", "dose"]
+    assert {gap["column"] for gap in told["tables"]["gaps"]} == {"sick", "age"}
+    change(visitor, name, "without", column="age")
+    assert "nothing would be left to learn from" in change(visitor, name, "without", column="dose")
+
+
+def test_a_site_is_taken_out_with_all_that_is_said_of_it(visitor: Visitor, differing: Path) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8"))
+    change(visitor, name, "repair", site="west", column="colour")
+    assert 'aria-label="Remove west from the study"' in visitor.client.get(f"/drafts/{name}").text
+    change(visitor, name, "unsite", site="west")
+    data = tomllib.loads(twin(visitor, name)["draft"]["text"])["data"]
+    assert "west" not in data["sites"]
+    assert "harmonise" not in data
+    for site in [*data["sites"], "nowhere"]:
+        change(visitor, name, "unsite", site=site)
+    assert "sites" not in tomllib.loads(twin(visitor, name)["draft"]["text"])["data"]
+    assert "no table is there yet" in visitor.client.get(f"/drafts/{name}").text
+
+
+def test_an_outcome_that_no_table_has_is_told_once(visitor: Visitor, differing: Path) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8").replace('target = "sick"', 'target = "ill"'))
+    tables = twin(visitor, name)["tables"]
+    assert tables["lost"]
+    assert "ill" not in {gap["column"] for gap in tables["gaps"]}
+    page = visitor.client.get(f"/drafts/{name}").text
+    assert page.count("No table has a column ill.") == 1
+    assert "hinder it" in page
+
+
+def test_how_a_file_is_written_is_told(visitor: Visitor, differing: Path) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8"))
+    assert "Decimals are written" not in visitor.client.get(f"/drafts/{name}").text
+    frame = pd.read_csv(differing.parent / "west.csv")
+    frame.to_csv(differing.parent / "west.csv", index=False, sep=";", decimal=",")
+    assert "12,5 is read as twelve and a half" in visitor.client.get(f"/drafts/{name}").text
+    (west,) = [one for one in twin(visitor, name)["tables"]["every"] if one["site"] == "west"]
+    assert west["written"][0] == "Cells are separated by semicolons."
+
+
 def test_how_a_column_is_read_is_edited_key_by_key(visitor: Visitor, differing: Path) -> None:
     name = begun(visitor, differing.read_text(encoding="utf-8"))
     change(visitor, name, "harmonise", site="west", key="called", value="dose")
@@ -115,6 +168,41 @@ def test_how_a_column_is_read_is_edited_key_by_key(visitor: Visitor, differing: 
     change(visitor, name, "harmonise", site="west", column="dose", key="", value="")
     change(visitor, name, "harmonise", site="west", column="colour", key="codes", value="")
     assert "harmonise" not in tomllib.loads(twin(visitor, name)["draft"]["text"])["data"]
+
+
+DP = """
+[preprocess]
+impute = "median"
+
+[privacy.dp]
+unit = "record"
+epsilon = 3.0
+ranges = { age = [0, 120], dose = [-9, 9] }
+categories = { colour = ["amber", "blue", "clear"], sick = ["0", "1"] }
+"""
+
+
+def test_what_a_promise_is_expected_to_cost_stands_at_its_epsilon_and_follows_it(
+    visitor: Visitor, differing: Path
+) -> None:
+    name = begun(visitor, differing.read_text(encoding="utf-8") + DP)
+    found = twin(visitor, name)
+    assert found["faults"] == 0
+    ((path, cost),) = found["costs"]
+    assert (path, cost["site"], cost["assumed"]) == ("privacy.dp.epsilon", "east", False)
+    page = re.sub(r"\s+", " ", visitor.client.get(f"/drafts/{name}").text)
+    assert page.count('aria-label="Expected cost"') == 1
+    assert page.index('id="privacy.dp.epsilon"') < page.index("Noise multiplier") < page.index('id="step-evaluation"')
+    part = change(visitor, name, "set", path="privacy.dp.epsilon", value="30")
+    assert "Expected cost" in part
+    assert twin(visitor, name)["costs"][0][1]["noise"] < cost["noise"]
+    part = change(visitor, name, "fork", part="privacy")
+    change(visitor, name, "set", path="arm.1.privacy.dp.epsilon", value="2")
+    told = {path: (one["arm"], one["epsilon"]) for path, one in twin(visitor, name)["costs"]}
+    assert [*told] == ["privacy.dp.epsilon", "arm.1.privacy.dp.epsilon"]
+    assert [epsilon for _, epsilon in told.values()] == [30.0, 2.0]
+    change(visitor, name, "set", path="privacy.dp.epsilon", value="many")
+    assert twin(visitor, name)["costs"] == []
 
 
 def test_columns_are_ticked_and_classes_offered(visitor: Visitor, differing: Path) -> None:
@@ -163,8 +251,45 @@ def test_what_cannot_be_kept_is_refused(
     answer = visitor.client.post(f"/drafts/{name}/upload", data=said, files={"table": (file, body)})
     assert answer.status_code == 400
     assert says in answer.text
+    assert f'href="/drafts/{name}"' in answer.text or f'action="/drafts/{name}/upload"' in answer.text
+    assert visitor.client.get(f"/drafts/{name}/upload").url.path == f"/drafts/{name}"
     folder = visitor.carries.home.folder / "tables"
     assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_a_table_that_the_draft_does_not_take_is_not_kept_and_told_in_the_draft(visitor: Visitor) -> None:
+    name = begun(visitor, starting_text(OWN_TABLE))
+    said = {"csrf": visitor.token, "revision": "99", "site": "north"}
+    page = visitor.client.post(f"/drafts/{name}/upload", data=said, files={"table": ("a.csv", b"a,b\n1,2\n")})
+    assert page.status_code == 400
+    assert re.search(r'id="said"[^>]*><div class="box alarm"><p><b>', page.text)
+    assert 'id="step-data"' in page.text
+    assert list((visitor.carries.home.folder / "tables").iterdir()) == []
+
+
+def test_a_name_with_accents_stays_readable(visitor: Visitor) -> None:
+    name = begun(visitor, starting_text(OWN_TABLE))
+    said = {"csrf": visitor.token, "revision": str(twin(visitor, name)["draft"]["revision"])}
+    visitor.client.post(f"/drafts/{name}/upload", data=said, files={"table": ("Klinik Süd.csv", b"a,b\n1,2\n")})
+    (one,) = twin(visitor, name)["tables"]["every"]
+    assert one["site"] == "Klinik-Sud"
+    assert [path.name for path in (visitor.carries.home.folder / "tables").iterdir()] == ["Klinik-Sud.csv"]
+
+
+def test_a_study_without_a_table_is_not_called_ready(visitor: Visitor, differing: Path) -> None:
+    def verdict(text: str) -> str:
+        found = re.search(r'id="verdict".*?</div>', visitor.client.get(f"/drafts/{begun(visitor, text)}").text, re.S)
+        assert found is not None
+        return found[0]
+
+    whole = differing.read_text(encoding="utf-8")
+    gone = re.sub(r"(?ms)^\[data\.sites\].*?(?=^\[)", "", whole)
+    assert "no table is there yet" in verdict(gone)
+    (differing.parent / "west.csv").unlink()
+    assert "the table of west cannot be read" in verdict(whole)
+    (differing.parent / "east.csv").write_bytes(b"")
+    assert "the tables of east, west cannot be read" in verdict(whole)
+    assert "This study is sound" not in verdict(gone) + verdict(whole)
 
 
 def test_a_body_that_lies_about_its_size_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from medfl.hub.pages.called import FIGURES, attached
 from medfl.spec.reading import parse
 from medfl.spec.study import Study
 from medfl.testing.pages import STUDY, Visitor
@@ -20,7 +21,9 @@ def test_every_figure_of_the_page_is_there_as_svg(visitor: Visitor) -> None:
     for name in told["figures"]:
         answer = visitor.client.get(f"/studies/{visitor.execution}/figures/{name}.svg")
         assert answer.headers["content-type"].startswith("image/svg+xml")
-        assert answer.headers["content-disposition"] == f'attachment; filename="tumours-{name}.svg"'
+        title, number = told["titles"][name]
+        called = "-".join(["tumours", *title.lower().split(), *([str(number)] if number else [])])
+        assert answer.headers["content-disposition"] == f'attachment; filename="{called}.svg"'
         assert "sandbox" in answer.headers["content-security-policy"]
         assert ElementTree.fromstring(answer.content).tag.endswith("svg")
 
@@ -72,3 +75,28 @@ def test_the_flower_app_is_taken_along_with_the_models(visitor: Visitor) -> None
     models = [model for model in told["models"].values() if model in texts["server_app.py"]]
     assert len(models) == 1
     assert Study.model_validate(parse(texts["study.toml"], source="study.toml")).study.name == "tumours"
+
+
+def test_figures_are_called_by_words(visitor: Visitor) -> None:
+    told = visitor.client.get(f"/api/studies/{visitor.execution}/results").json()
+    assert told["titles"]["roc-0"] == ["ROC curve", 0]
+    assert told["titles"]["course-1"] == ["Course of training", 2]
+    assert set(told["titles"]) == set(told["figures"])
+    assert all(title in FIGURES.values() for title, _ in told["titles"].values())
+    shown = visitor.client.get(f"/studies/{visitor.execution}/results").text
+    assert '<span class="muted">ROC curve</span>' in shown
+    assert '<span class="muted">roc-0</span>' not in shown
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        (("tumours", "report"), "tumours-report.pdf"),
+        (("Größe & Gewicht", "fed prox", "seed-2"), "Grosse-Gewicht-fed-prox-seed-2.pdf"),
+        (('a"b\r\nX: y', ""), "a-b-X-y.pdf"),
+        (("../../etc",), "etc.pdf"),
+        (("研究",), "study.pdf"),
+    ],
+)
+def test_a_file_is_called_in_letters_of_any_system(parts: tuple[str, ...], name: str) -> None:
+    assert attached(*parts, ending=".pdf") == {"Content-Disposition": f'attachment; filename="{name}"'}

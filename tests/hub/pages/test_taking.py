@@ -17,7 +17,7 @@ from medfl.testing.pages import STUDY, Visitor
 def test_the_bundle_is_sound_and_signed_by_the_store(visitor: Visitor, home: tuple[Home, str], tmp_path: Path) -> None:
     answer = visitor.client.get(f"/studies/{visitor.execution}/bundle.zip")
     assert answer.headers["content-type"] == "application/zip"
-    assert f'filename="{visitor.execution}.zip"' in answer.headers["content-disposition"]
+    assert 'filename="tumours-bundle.zip"' in answer.headers["content-disposition"]
     (tmp_path / "bundle.zip").write_bytes(answer.content)
     found = verify(tmp_path / "bundle.zip", signer=signer_of(home[0].folder).fingerprint)
     assert found.sound
@@ -40,7 +40,10 @@ def test_every_model_comes_with_its_card(visitor: Visitor) -> None:
         assert f'href="{place}/model.safetensors"' in shown
         weights = visitor.client.get(f"{place}/model.safetensors")
         assert hashlib.sha256(weights.content).hexdigest() == one["digest"] == page["models"][one["run"]]
+        label = one["mark"]["label"]
+        assert f'"tumours-{label}-seed-{one["seed"]}.safetensors"' in weights.headers["content-disposition"]
         card = visitor.client.get(f"{place}/model-card.md")
+        assert f'"tumours-{label}-seed-{one["seed"]}-model-card.md"' in card.headers["content-disposition"]
         assert card.text.startswith("# Model card: tumours")
         assert card.headers["content-type"] == "text/markdown; charset=utf-8"
 
@@ -66,7 +69,7 @@ def test_the_report_is_a_document(visitor: Visitor) -> None:
 def test_what_is_not_installed_is_said_on_the_page(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     from medfl.errors import MissingExtraError
 
-    def missing(_: object) -> bytes:
+    def missing(_: object, *, told: object) -> bytes:
         raise MissingExtraError("a report as PDF needs more", remedy="pip install 'medfl[pdf]'")
 
     monkeypatch.setattr("medfl.hub.pages.taking.report_pdf", missing)

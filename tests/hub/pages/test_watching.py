@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from medfl.errors import PlanError
 from medfl.events import Event, PrivacySpent, RoundFinished, RunStopped, SiteDropped
+from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.happened import Filter, happened_page, with_logs
 from medfl.hub.pages.lasting import lasting
+from medfl.hub.pages.steered import drop_page
 from medfl.hub.pages.taking_part import presences
 from medfl.hub.pages.watching import POINTS, Courses, WatchPage, slim, watch_page
 from medfl.hub.told import Told
@@ -17,7 +21,7 @@ from medfl.publish.figures import Line, Panel
 from medfl.publish.happening import KINDS, happening
 from medfl.publish.ways import Mark
 from medfl.steering import Steering
-from medfl.store.decisions import Note, write_note
+from medfl.store.decisions import Note, dropped, write_note
 from medfl.store.folding import view_execution, view_run
 from medfl.store.home import Home
 from medfl.store.journal import Recorded
@@ -134,6 +138,26 @@ def test_a_pause_says_whose_wish_it_is_and_a_drop_shows_before_it_takes_effect(t
         home.journal.append([RunStopped(run=RUN, by="anna", why="the night", paused=True)])
         page = watch_page(whole_execution(home, EXECUTION), lambda execution: False, home)
     assert (page.state, page.runs[0].status) == ("waiting", "paused")
+
+
+def test_the_page_refuses_what_would_leave_too_few_for_a_sum_and_says_why(tmp_path: Path) -> None:
+    with Home(tmp_path) as home, home.lock(RUN):
+        page_of(home, journal(2))
+        nobody: Any = None
+        steering = Steering(home)
+        bench = Bench(home, nobody, nobody, nobody, lambda execution: True, steers=steering)
+        page = drop_page(bench, EXECUTION, "hospital-04")
+        assert page.sites == ("hospital-01", "hospital-02", "hospital-03", "hospital-04")
+        assert page.follows[0].startswith("From the next round on hospital-04 is not asked any more.")
+        steering.drop(EXECUTION, "hospital-04", by="anna", why="moved")
+        page = drop_page(bench, EXECUTION, "hospital-03")
+        assert (page.sites, page.follows) == (("hospital-01", "hospital-02", "hospital-03"), ())
+        (complaint,) = page.complaints
+        assert complaint.what == "too few sites would be left for a sum that hides each of them"
+        assert complaint.received == "2 left, where at least 3 must answer"
+        with pytest.raises(PlanError, match="too few sites would be left"):
+            steering.drop(EXECUTION, "hospital-03", by="anna", why="moved")
+        assert [one.site for one in dropped(home, EXECUTION)] == ["hospital-04"]
 
 
 def test_a_long_course_of_many_sites_is_thinned_out_and_keeps_its_last_point() -> None:

@@ -77,7 +77,20 @@ FILES = [
     Fault("short row", file("a;b;c\n1;2;3\n\n1;Zebediah\n"), ("line 4", "2 cells", "3 columns", "semicolons")),
     Fault("ragged, quoted", file('a,b\n"Zebediah, x",2\n1,2,3\n'), ("line 3", "3 cells")),
     Fault("open quote", file('a,b\n"Zebediah,2\n1,2\n'), ("up to line 3", "quote", "twice")),
-    Fault("latin-1", file("a,b\n1,2\nZebediah,gr\xfcn\n".encode("latin-1")), ("line 3", "UTF-8", "iconv -f latin1")),
+    Fault("cyrillic", file("a,b\n1,2\nЗеведей,2\n".encode("cp1251")), ("line 3", "UTF-8", "CSV UTF-8")),
+    Fault("old mac", file("a,b\n1,2\nZebediah,gr\xfcn\n".encode("mac-roman")), ("line 3", "neither UTF-8")),
+    Fault("dos", file("a,b\n1,2\nZebediah,gr\xfcn\n".encode("cp850")), ("line 3", "neither UTF-8")),
+    Fault(
+        "points among decimal commas",
+        file("a;b\n12,5;1.234\n9,25;2.345\n"),
+        ("column 'b'", "is the point between thousands, or before decimals?", 'decimal = "."'),
+    ),
+    Fault(
+        "points among thousands with points",
+        file("a;b\n1.012,5;1.234\n9,25;2.345\n"),
+        ("column 'b'", "is the point between thousands, or before decimals?"),
+    ),
+    Fault("points where commas are said", file("a;b\n12,5;1.5\n", decimal=","), ("column 'b'", "in the whole file")),
     Fault("workbook", file(b"PK\x03\x04\x00rest", "ward.xlsx"), ("ward.xlsx", "workbook", "save the table as CSV")),
     Fault("binary", file(b"a,b\n\x00\x01,2\n"), ("not text", "save the table as CSV")),
 ]

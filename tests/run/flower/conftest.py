@@ -22,12 +22,14 @@ from flwr.supercore.task_identity import TaskIdentity
 from medfl.flower_app import write
 from medfl.flower_home import introduce, settle
 from medfl.messages import Request, from_bytes
-from medfl.publish.code import Models
+from medfl.publish.code import Models, models_of
 from medfl.publish.flower_app import App, save
 from medfl.run.flower.greeting import HELLO
 from medfl.run.flower.wire import brought
 from medfl.site.supernode import POLICY
+from medfl.store.leaving import left_out_of
 from medfl.testing.command import typed
+from medfl.testing.dropping import carried_out
 from medfl.testing.federation import NAMES
 from medfl.testing.policies import text
 
@@ -200,13 +202,16 @@ bootstrap = 20
 def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Consortium]:
     """Return a function that makes the app of a study on a bundled table, and nodes that know their number only."""
 
-    def make(*, more: str = "", models: Models | None = None) -> Consortium:
+    def make(*, more: str = "", models: Models | None = None, left: str = "") -> Consortium:
         study = tmp_path / "study.toml"
-        study.write_text(SIMULATED + more, encoding="utf-8")
+        study.write_text((SIMULATED if not left else SIMULATED.replace("sites = 3", "sites = 4")) + more, "utf-8")
         written = replace(write(study, tmp_path / "draft"), models=models or {})
         if models is None and more:
             runs = typed("run", study, "--home", tmp_path / "before", "--json").json["runs"]
             written = replace(written, models={(run["arm"], run["seed"]): run["model"] for run in runs})
+        if left:
+            view = carried_out(study, tmp_path / "before", site=left, after=1)
+            written = replace(written, models=models_of(view), left_out=left_out_of(view))
         save(written, tmp_path / "app")
         client = cast(ClientApp, runpy.run_path(str(tmp_path / "app" / "client_app.py"))["app"])
         configs = {

@@ -310,6 +310,23 @@ class TestSimulated:
         asked = [from_bytes(brought(one)) for _, one, _ in made.grid.heard[3:]]
         assert {one.task for one in asked if isinstance(one, Request)} >= {"train", "unmask"}
 
+    def test_a_site_that_was_left_out_by_hand_leaves_at_the_same_round(
+        self, simulated: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        made = simulated(left="site-02")
+        server = (made.app / "server_app.py").read_text(encoding="utf-8")
+        assert 'LEFT_OUT = {\n    ("base", 0): {"site-02": 2},\n}\n' in server
+        assert "`LEFT_OUT` in `server_app.py` says" in (made.app / "README.md").read_text(encoding="utf-8")
+        caplog.set_level("INFO", logger="flwr")
+        made.start()
+        assert "the models are those of the study, to the bit" in caplog.text
+        asked = [one for _, sent, _ in made.grid.heard[4:] if isinstance(one := from_bytes(brought(sent)), Request)]
+        assert {one.round for one in asked if one.site == "site-02" and one.task == "train"} == {1}
+        for words in (("check", "--select", "ALL", "--ignore", "INP001,D203,D213,I001,CPY001"), ("format", "--check")):
+            command = (sys.executable, "-m", "ruff", *words, "--isolated", "--line-length", "120", str(made.app))
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout
+
     def test_another_model_than_before_fails_the_run(self, simulated: Make) -> None:
         made = simulated(models={("base", 0): "0" * 64})
         with pytest.raises(DataError, match="another one than before"):

@@ -16,10 +16,11 @@ from medfl.errors import Complaint
 from medfl.hub.pages import steered, taken
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.consortium import routes as consortium
+from medfl.hub.pages.design import cost
 from medfl.hub.pages.design import routes as design
 from medfl.hub.pages.design.arriving import uploads
 from medfl.hub.pages.design.drafts import Drafts
-from medfl.hub.pages.design.uploads import sent_tables
+from medfl.hub.pages.design.uploads import loaded_again, sent_tables
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.faults import API, ERRORS, Faults
 from medfl.hub.pages.language import LANGUAGES, Reading, choosing
@@ -97,6 +98,7 @@ def _twins(bench: Bench, every: Everything, drafts: Drafts) -> Iterator[APIRoute
     yield taken.twin(bench)
     yield steered.twin(bench)
     yield design.twin(bench, drafts)
+    yield cost.twin(bench, drafts)
     if bench.hub is not None:
         yield consortium.twins(bench, bench.hub)
 
@@ -114,7 +116,10 @@ def _pages(bench: Bench, every: Everything, drafts: Drafts, drawn: Drawn) -> Ite
     yield design.page(bench, drafts, drawn)
     yield uploads(drafts, drawn, guarded)
     yield design.edits(bench, drafts, drawn, guarded)
-    yield sent_tables(bench, drafts, guarded)
+    yield sent_tables(bench, drafts, drawn, guarded)
+    yield loaded_again()
+    yield cost.pages(bench, drafts, drawn)
+    yield cost.trials(bench, drafts, guarded)
     yield choosing(guarded)
     if bench.hub is not None:
         yield consortium.pages(bench, bench.hub, drawn)

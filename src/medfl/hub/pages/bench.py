@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from medfl.hub.people.rules import DRAFTS
 from medfl.hub.place import HubPlace
@@ -23,6 +23,138 @@ class Told:
 
     title: str
     sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What the differential privacy of an arm is expected to cost, by arithmetic.
+
+    Parameters
+    ----------
+    arm, epsilon, unit, clip_norm
+        The arm, and what it asks for.
+    noise
+        Standard deviation of the noise in each number, over the clip norm; None where it cannot be reckoned.
+    weights
+        About how many numbers the model has; None where not known.
+    site, units, assumed
+        The smallest site, the rows that it trains on, and whether these are a guess, as no site has told them.
+    sites, steps, rounds
+        How many sites there are, steps of each a round, and rounds.
+    step, round, whole
+        How long the noise is, measured by the longest that the mean gradient or update can be: in one step at the
+        smallest site, in the mean over all sites' round, and over the whole run; None where not known.
+    loss
+        How much accuracy will be lost; empty where not known.
+    unknown
+        Why the noise cannot be reckoned; empty where it can.
+    """
+
+    arm: str
+    epsilon: float
+    unit: str
+    clip_norm: float
+    noise: float | None = None
+    weights: int | None = None
+    site: str = ""
+    units: int = 0
+    assumed: bool = False
+    sites: int = 0
+    steps: int = 0
+    rounds: int = 0
+    step: float | None = None
+    round: float | None = None
+    whole: float | None = None
+    loss: str = ""
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of trying out an arm with its noise and without.
+
+    Parameters
+    ----------
+    arm, epsilon
+        The arm, and its ε.
+    metric
+        What both are measured by.
+    private, open
+        Its value with the noise and without; None where it is not defined.
+    rows, sites
+        Rows of the table, and how many sites it was dealt to.
+    """
+
+    arm: str
+    epsilon: float
+    metric: str
+    private: float | None
+    open: float | None
+    rows: int
+    sites: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A trial of what differential privacy costs.
+
+    Parameters
+    ----------
+    state
+        Whether there is none, it is under way, it was done, ended by somebody, or ended without a result.
+    table, own
+        On which table, and whether that is the study's own; else it is one that came along.
+    done, of
+        Runs that are done, and how many there are; 0 where that is not known yet.
+    results
+        What came of it.
+    why
+        Why there is no result.
+    """
+
+    state: Literal["none", "running", "done", "stopped", "failed"]
+    table: str
+    own: bool
+    done: int = 0
+    of: int = 0
+    results: tuple[Tried, ...] = ()
+    why: str = ""
+
+
+class Tries(Protocol):
+    """Tries out what differential privacy costs, beside the pages."""
+
+    def begin(self, text: str) -> None:
+        """Begin to try what a study's text says.
+
+        Raises
+        ------
+        MedflError
+            If it is no study, or another one is being tried.
+        """
+        ...
+
+    def seen(self, text: str) -> Attempt:
+        """Return how far the trial of a study is, or what came of it.
+
+        Raises
+        ------
+        MedflError
+            If the text is no study.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End what is being tried."""
+        ...
+
+
+class Reckons(Protocol):
+    """Reckons what differential privacy costs."""
+
+    def __call__(self, study: Study, known: Known) -> Sequence[Cost]:
+        """Return what that of each arm is expected to cost, by what is known of the tables."""
+        ...
 
 
 class Looks(Protocol):
@@ -82,6 +214,10 @@ def _nothing(data: Data) -> Known:
     return Known()
 
 
+def _no_costs(study: Study, known: Known) -> Sequence[Cost]:
+    return ()
+
+
 class Steers(Protocol):
     """Steers what is carried out."""
 
@@ -130,6 +266,10 @@ class Bench:
         Pauses executions and leaves sites out; None where nobody can.
     drafts
         How many drafts one may have.
+    costs
+        Says what differential privacy is expected to cost; nothing where nobody can.
+    tries
+        Tries it out; None where nobody can.
     """
 
     home: Home
@@ -143,6 +283,8 @@ class Bench:
     uploads: Path | None = None
     steers: Steers | None = None
     drafts: int = DRAFTS
+    costs: Reckons = _no_costs
+    tries: Tries | None = None
 
     @cached_property
     def whole(self) -> Wholes:

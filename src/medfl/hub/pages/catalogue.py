@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from gettext import c2py
 from importlib.resources import files
+from types import MappingProxyType
 
 from babel.messages.pofile import read_po
 
@@ -15,6 +16,9 @@ from medfl.hub.pages.language import ENGLISH
 from medfl.hub.pages.numerals import Numerals
 from medfl.hub.pages.sentences import Sentences
 
+_BETWEEN: Mapping[str, str] = MappingProxyType({"fr": " ; "})
+_PLACES = re.compile(r"%\(\w+\)s|\{\w+\}|<[^>]*>")
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _SPACES = re.compile(r" (?=[:;!?%»])|(?<=«) ")
 
 
@@ -46,7 +50,13 @@ class Catalogue:
     def sentences(self) -> Sentences:
         """Those that come with a context, finished."""
         numerals = Numerals(self.language)
-        return Sentences(self.texts, figures=numerals.figures, count=numerals.translated)
+        between = _typeset(_BETWEEN.get(self.language, "; "))
+        return Sentences(self.texts, figures=numerals.figures, count=numerals.translated, between=between)
+
+    @cached_property
+    def of_english_only(self) -> frozenset[str]:
+        """Words of the English texts that are in none of this language's: by them a text is known to be English."""
+        return _words(self.texts) - _words(self.texts.values())
 
     def gettext(self, text: str) -> str:
         """Return a text in this language, or as it is where it is not known."""
@@ -78,6 +88,11 @@ def catalogue(language: str) -> Catalogue:
         elif isinstance(message.id, tuple) and isinstance(message.string, tuple) and all(message.string):
             plurals[message.id[0]] = tuple(map(_typeset, message.string))
     return Catalogue(language, texts, plurals, scripts, found.plural_expr)
+
+
+def _words(texts: Iterable[str]) -> frozenset[str]:
+    plain = (_PLACES.sub(" ", text).lower() for text in texts)
+    return frozenset(word for text in plain for word in _WORD.findall(text))
 
 
 def _typeset(text: str) -> str:

@@ -10,6 +10,7 @@ from medfl.publish.code import models_of, notebook, script
 from medfl.publish.flower_app import App, files, packed, unfit
 from medfl.spec.study import Study
 from medfl.spec.writing import as_toml
+from medfl.store.leaving import left_out_of
 from medfl.store.views import ExecutionView
 
 FORMS = ("study.py", "study.ipynb", "study.toml", "flower-app.zip")
@@ -29,6 +30,8 @@ class CodePage:
         The script and the spec.
     models
         How many models the script will compare.
+    left_out
+        Sites that were left out by hand, which script, notebook and app leave out again and the spec does not.
     app
         The files of the Flower app, by name; empty where there cannot be one.
     unfit
@@ -42,6 +45,7 @@ class CodePage:
     python: str
     toml: str
     models: int
+    left_out: tuple[str, ...]
     app: Mapping[str, str]
     unfit: tuple[Complaint, ...]
 
@@ -55,9 +59,10 @@ def code_page(view: ExecutionView) -> CodePage:
         study=view.study,
         question=view.question,
         digest=view.digest,
-        python=script(study, models=models_of(view)),
+        python=script(study, models=models_of(view), left_out=left_out_of(view)),
         toml=as_toml(study),
         models=len(models_of(view)),
+        left_out=tuple(sorted({site for rounds in left_out_of(view).values() for site in rounds})),
         app={} if reasons else dict(files(_app(view, study))),
         unfit=reasons,
     )
@@ -74,9 +79,9 @@ def written(view: ExecutionView, form: str) -> bytes:
     study = Study.model_validate(view.spec)
     match form:
         case "study.py":
-            return script(study, models=models_of(view)).encode()
+            return script(study, models=models_of(view), left_out=left_out_of(view)).encode()
         case "study.ipynb":
-            return notebook(study, models=models_of(view)).encode()
+            return notebook(study, models=models_of(view), left_out=left_out_of(view)).encode()
         case "flower-app.zip":
             if reasons := list(_unfit(view, study)):
                 raise PlanError.of(reasons)
@@ -93,6 +98,7 @@ def _app(view: ExecutionView, study: Study) -> App:
         as_toml(study),
         simulated=study.data.simulate is not None,
         models=models_of(view),
+        left_out=left_out_of(view),
     )
 
 

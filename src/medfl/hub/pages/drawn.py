@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +24,11 @@ from medfl.hub.people.access import Access
 from medfl.hub.people.permits import Action
 from medfl.publish.report import glyph, unbroken
 from medfl.publish.wording import significant
+
+_READ = ("title", "values", "label", "name", "text")
+"""What of a chart's numbers is read."""
+_NARROW = 16
+"""Letters of a label that stand between two steps of a study's picture."""
 
 
 class Drawn:
@@ -112,6 +117,7 @@ def _templates(language: str) -> Environment:
         "spelled": numerals.spelled,
         "whole": numerals.whole,
         "sentence": _sentence,
+        "two_lines": _two_lines,
     }
     return environment
 
@@ -139,20 +145,23 @@ class _Said:
 
         A question is what somebody asks with a study, in whatever language.
         """
-        if not text or self._words.language == ENGLISH or (text.endswith("?") and text not in self._words.texts):
+        if not text or self._words.language == ENGLISH:
             return escape(unbroken(text))
         english = Markup('<span lang="en">{}</span>')
         pieces = self._words.sentences.pieces(text)
+        if text.endswith("?") and not any(known for _, known in pieces):
+            return escape(unbroken(text))
         return Markup(" ").join(
             escape(unbroken(piece)) if known else english.format(unbroken(piece)) for piece, known in pieces
         )
 
     def numbers(self, found: Any) -> Markup:
-        """Return a context as JSON for a chart; its title is a sentence, all else are numbers and names."""
-        return _json(tuple(map(self._titled, found)) if isinstance(found, tuple) else self._titled(found))
+        """Return a context as JSON for a chart: numbers, and what is read beside them."""
+        return _json(found, self._charted)
 
-    def _titled(self, one: Any) -> Any:
-        return replace(one, title=self.plain(one.title)) if hasattr(one, "title") else one
+    def _charted(self, one: Any) -> dict[str, Any]:
+        told = _fields(one)
+        return told | {name: self.plain(told[name]) for name in _READ if isinstance(told.get(name), str)}
 
 
 def _cell(said: _Said, numerals: Numerals, found: str | int | float | None) -> str:
@@ -173,9 +182,17 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _json(plain: Any) -> Markup:
+def _two_lines(text: str) -> list[str]:
+    """Return a label on a picture as one line or, where it would reach its neighbour, as two of about one length."""
+    if len(text) <= _NARROW or " " not in text:
+        return [text]
+    cut = min((place for place, sign in enumerate(text) if sign == " "), key=lambda place: abs(place - len(text) / 2))
+    return [text[:cut], text[cut + 1 :]]
+
+
+def _json(plain: Any, fields_of: Callable[[Any], dict[str, Any]] | None = None) -> Markup:
     """Return JSON that is safe within a script element: no "<" is left in it."""
-    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_fields)
+    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=fields_of)
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -12,12 +13,14 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from medfl.errors import BusyError, Complaint, CrowdedError, MedflError, NotFoundError, RefusedError, UserError
 from medfl.hub.pages.drawn import Drawn, asks_for_json
 
 API = "/api"
+_DRAFT = re.compile(r"/drafts/([A-Za-z0-9-]+)/")
+"""What is done with a draft: whoever is refused it goes back there."""
 LATER = 30
 """Seconds after which somebody may ask again who came at a moment when too many did."""
 _WRONG: Mapping[int, str] = MappingProxyType(
@@ -112,7 +115,11 @@ class Faults:
     def _said(self, request: Request, status: int, complaints: tuple[Complaint, ...]) -> Response:
         if request.url.path.startswith(f"{API}/") or asks_for_json(request):
             return JSONResponse(asdict(ErrorAnswer(complaints)), status_code=status)
-        return self._drawn.page(request, "error", complaints, status=status)
+        draft = _DRAFT.match(request.url.path)
+        if draft and request.headers.get("hx-request"):
+            # Told beside the form; htmx takes in only answers that went well.
+            return HTMLResponse(self._drawn.part("said", complaints))
+        return self._drawn.page(request, "error", complaints, status=status, draft=draft[1] if draft else "")
 
 
 def _misfits(error: RequestValidationError) -> Iterator[Complaint]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from medfl.hub.pages.called import titles
 from medfl.hub.pages.taking import Kept, kept_models
 from medfl.publish.curves import Calibration, PrecisionRecall, Roc, calibrations, precision_recall, rocs
 from medfl.publish.decisions import DecisionCurve, Moving, decision_curve, movings
@@ -87,8 +88,8 @@ class ResultsPage:
         Margins, groups of patients, contributions of sites, and features.
     sheets
         The tables behind the figures; a long one without its rows, which are at ``/api/studies/…/tables/NAME``.
-    figures
-        Names of the report's figures, to be taken along.
+    figures, titles
+        Names of the report's figures, to be taken along; what each is called, with its number of several, or 0.
     kept
         Models that can be taken along, with their cards.
     models
@@ -115,6 +116,7 @@ class ResultsPage:
     parts: tuple[Part, ...]
     sheets: tuple[Sheet, ...]
     figures: tuple[str, ...]
+    titles: dict[str, tuple[str, int]]
     models: dict[str, str]
     kept: tuple[Kept, ...]
     glossary: tuple[Term, ...]
@@ -125,6 +127,7 @@ def results_page(view: ExecutionView) -> ResultsPage:
     shown = glance(view)
     metric = shown.metric
     of_parts = plates_of_parts(view, metric) if metric else {}
+    figures = tuple(named(plates(view, metric) | of_parts)) if metric else ()
     return ResultsPage(
         execution=view.execution,
         study=view.study,
@@ -143,7 +146,8 @@ def results_page(view: ExecutionView) -> ResultsPage:
         compared=compared(view, metric) if metric else (),
         parts=tuple(_parts(view, metric, of_parts)),
         sheets=tuple(map(_short, sheets(view, metric))) if metric else (),
-        figures=tuple(named(plates(view, metric) | of_parts)) if metric else (),
+        figures=figures,
+        titles=titles(figures),
         kept=kept_models(view),
         models={run.run: run.model for run in view.every if run.model is not None and run.status == "finished"},
         glossary=tuple(

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from medfl.errors import Complaint, MedflError, NotFoundError
 from medfl.events import RunPlanned
+from medfl.hub.again import taken_up_again
 from medfl.store.decisions import dropped
 from medfl.store.folding import Fold, planned, view_execution
 from medfl.store.home import Home
@@ -66,7 +67,9 @@ class Followed:
         going = {run: fold.view.status == "running" for run, fold in self._folds.items()}
         alive = [busy and going[run] and self._home.is_busy(run) for run in self._folds]
         decided = (self._home.asked_to_stop(self._execution), dropped(self._home, self._execution))
-        shown = (busy, *alive, *decided, *self._next.values())
+        # A site that comes back is in no journal, and a study may wait for it.
+        awaited = taken_up_again(self._home, [fold.view for fold in self._folds.values()])
+        shown = (busy, awaited, *alive, *decided, *self._next.values())
         if shown == self._shown:
             return None
         self._shown = shown

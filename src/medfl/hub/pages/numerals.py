@@ -20,6 +20,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fr": ("zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix", "onze", "douze"),
     }
 )
+_TO: Mapping[str, str] = MappingProxyType({"en": "to", "fr": "à"})
+_BETWEEN = re.compile(r"(?<=\d) to (?=[−-]?\d)")
 _POINT = re.compile(r"(?<=\d)\.(?=\d)")
 
 
@@ -61,8 +63,8 @@ class Numerals:
         return f"{format_decimal(100 * share, pattern, locale=self._locale)}\u00a0%"
 
     def figures(self, text: str) -> str:
-        """Return figures that are written already, with this language's decimal sign: "0.93 (0.90–0.96)"."""
-        return _POINT.sub(get_decimal_symbol(self._locale), text)
+        """Return figures that are written already, with this language's decimal sign: "0.93 (0.90 to 0.96)"."""
+        return _BETWEEN.sub(f" {_TO[self._language]} ", _POINT.sub(get_decimal_symbol(self._locale), text))
 
     def moment(self, at: str | None) -> str:
         """Return an ISO 8601 time in words, in UTC."""

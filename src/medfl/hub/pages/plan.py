@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from medfl.errors import Complaint, MedflError, PlanError
 from medfl.hub.pages.bench import Bench, Told
+from medfl.hub.pages.design.page import title_of
 from medfl.publish.code import script
 from medfl.spec.reading import parse
 from medfl.spec.study import Study
@@ -75,7 +76,7 @@ def plan_page(bench: Bench, text: str, *, draft: str = "") -> PlanPage:
         study = parse(text[:LONGEST], source=SOURCE)
         sections = tuple(bench.looks(study))
     except MedflError as error:
-        return PlanPage(text=text, draft=draft, complaints=error.complaints)
+        return PlanPage(text=text, draft=draft, name=title_of(text), complaints=error.complaints)
     return PlanPage(
         text=text,
         draft=draft,

@@ -2,7 +2,9 @@
 
 What a place may hold follows from its name: ``{n}``, ``{n1}`` a number; ``{count}`` a number or a small one as a word;
 ``{range}``, ``{range_low}`` figures with what belongs to them; ``{key}``, ``{place}`` a key of a study; ``{quoted}`` a
-word in quotation marks, ``{value}`` a value; ``{say_…}`` words that must be in the catalogue themselves; every other
+word in quotation marks, ``{value}`` a value; ``{say_…}`` words that must be in the catalogue themselves; ``{told_…}``
+words that are somebody's own unless the catalogue has them; ``{arm}`` a way of learning; ``{names}``, ``{arms}``,
+``{list}`` several with "and" before the last, ``{series}`` several with semicolons or full stops between; every other
 one a name, which stays as it is.
 """
 
@@ -11,18 +13,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _NUMBER = r"[−-]?\d(?:[\d.,\u00a0\u202f]| (?=\d{3}))*(?:e[+-]?\d+)?"
-_FIGURES = r"[−-]?\d[\d.,\u202f−–%() to]*"
+EQUAL = "(the repeats are equal)"
+_FIGURES = rf"[−-]?\d[\d.,\u202f−–%() to]*(?:{re.escape(EQUAL)})?"
 _WITHIN = r"(?:(?![.?!] [A-Z…]| → ).)+?"
 """Anything but the end of a sentence with another, or with what to do, behind it."""
-_ENDS = re.compile(r"(?<=[.?!]) (?=[A-Z…])")
+_ENDS = re.compile(r"(?<=[.?!]) (?=[A-Z…]|\d+% )")
+_ROLES = "admin|coordinator|researcher|data owner|auditor|no role"
 _HELD: Mapping[str, str] = MappingProxyType(
-    {"key": r"[\w.\[\]-]+", "place": r"[\w.\[\]-]+", "quoted": r'"[^"]*"', "value": r"\S+"}
+    {
+        "key": r"[\w.\[\]-]+",
+        "place": r"[\w.\[\]-]+",
+        "quoted": r'"[^"]*"',
+        "value": r"\S+",
+        "outcome": r"'[^']*'",
+        "site": r"[^,;:()]+?",
+        "time": r"\d\d:\d\d",
+        "person": r"[\w.@+-]*[A-Za-z][\w.@+-]*|whoever is at this machine",
+        "say_p": r"p [=<] [\d.,]+",
+        "say_role": _ROLES,
+        "say_other": _ROLES,
+        "say_somebody": r"an? [a-z]+(?: owner)?(?: \([^)]*\))?",
+        "arm": r"'?[\w.…-]+'?(?:, fine-tuned)?",
+    }
 )
+_TAIL = re.compile(r"(?<= )[(−\d][^A-Za-z]*(?: to [^A-Za-z]*)?$")
+_BREAKS = re.compile(r"(; |\. )")
+_LISTS = ("names", "arms", "list")
+_WAYS = frozenset({"federated", "alone", "centralised", "fine-tuned"})
 REMEMBERED = 4096
 DEEP = 4
 """Sentences within sentences within sentences."""
@@ -35,8 +57,14 @@ def has_places(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    matches: Callable[[str], re.Match[str] | None]
+    """A text with places; `longest` is its longest piece between them, by which most others are known at once."""
+
+    text: str
     words: str
+    longest: str
+
+    def matches(self, text: str) -> re.Match[str] | None:
+        return _expression(self.text).fullmatch(text) if self.longest in text else None
 
 
 class Sentences:
@@ -50,10 +78,19 @@ class Sentences:
         Writes a number's digits as the language does.
     count
         Writes a small number that was a word.
+    between
+        What stands between two of several.
     """
 
-    def __init__(self, texts: Mapping[str, str], *, figures: Callable[[str], str], count: Callable[[str], str]) -> None:
-        self._texts, self._figures, self._count = texts, figures, count
+    def __init__(
+        self,
+        texts: Mapping[str, str],
+        *,
+        figures: Callable[[str], str],
+        count: Callable[[str], str],
+        between: str = "; ",
+    ) -> None:
+        self._texts, self._figures, self._count, self._between = texts, figures, count, between
         self._patterns = tuple(_patterns(texts))
         self.found = lru_cache(REMEMBERED)(self._found)
 
@@ -98,20 +135,61 @@ class Sentences:
                 if found is None:
                     return None
                 filled[name] = found
-            elif name == "count":
-                filled[name] = self._count(value)
             else:
-                filled[name] = self._figures(value) if _is_figure(name) else value
+                filled[name] = self._put(name, value, depth)
         return _PLACE.sub(lambda place: filled[place[1]], words)
+
+    def _put(self, name: str, value: str, depth: int) -> str:
+        """Return what varies as it is written in this language."""
+        if name == "count":
+            return self._count(value)
+        if _is_figure(name):
+            return self._figures(self._equal(value))
+        if name in _LISTS:
+            return self._listed(value, depth)
+        if name == "series":
+            parts = _BREAKS.split(value)
+            told = [
+                part.replace("; ", self._between) if at % 2 else self._one(part, depth) for at, part in enumerate(parts)
+            ]
+            return "".join(told)
+        if name.startswith("told") or (name.startswith("arm") and (value in _WAYS or "," in value)):
+            return self._found(value, depth + 1) or value
+        return value
+
+    def _listed(self, value: str, depth: int) -> str:
+        """Return "a, b and c" with the language's word between the last two, and with what is known of each."""
+        head, joined, last = value.rpartition(" and ")
+        every = [*head.split(", "), last] if joined else value.split(", ")
+        told = [self._one(one, depth) for one in every]
+        return f"{', '.join(told[:-1])} {self._texts.get('and', 'and')} {told[-1]}" if joined else ", ".join(told)
+
+    def _one(self, text: str, depth: int) -> str:
+        """Return one of several: in words, or a name with the figures behind it as the language writes them."""
+        known = self._found(text, depth + 1) if " " in text or text in _WAYS else None
+        if known is not None:
+            return known
+        name, colon, several = text.partition(": ")
+        if colon:
+            return f"{name}{colon}{self._listed(several, depth)}"
+        way, space, rest = text.partition(" ")
+        named = f"{self._found(way, depth + 1) or way}{space}{rest}" if way in _WAYS else text
+        return _TAIL.sub(lambda figures: self._figures(figures[0]), named)
+
+    def _equal(self, figures: str) -> str:
+        """Say that repeats are equal, which stands in the place of an interval."""
+        inside = EQUAL.strip("()")
+        return figures.replace(inside, self._texts.get(inside, inside))
 
 
 def _patterns(texts: Mapping[str, str]) -> Iterable[_Pattern]:
     """Yield what sentences are compared with, those with most words of their own first."""
     placed = [(text, words) for text, words in texts.items() if has_places(text)]
     for text, words in sorted(placed, key=lambda one: -len(_PLACE.sub("", one[0]))):
-        yield _Pattern(_expression(text).fullmatch, words)
+        yield _Pattern(text, words, max(_PLACE.split(text)[::2], key=len))
 
 
+@cache
 def _expression(text: str) -> re.Pattern[str]:
     parts = _PLACE.split(text)
     made = [re.escape(part) if place % 2 == 0 else f"(?P<{part}>{_held(part)})" for place, part in enumerate(parts)]
@@ -120,8 +198,9 @@ def _expression(text: str) -> re.Pattern[str]:
 
 def _held(name: str) -> str:
     """Return what a place may hold, as a regular expression."""
-    if name in _HELD:
-        return _HELD[name]
+    kind = name.rstrip("0123456789")
+    if kind in _HELD:
+        return _HELD[kind]
     return _NUMBER if _is_number(name) else _FIGURES if name.startswith("range") else _WITHIN
 
 

@@ -8,10 +8,11 @@ from functools import partial
 from itertools import groupby
 from threading import Lock
 
+from medfl.hub.again import taken_up_again
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.drafts import Draft, Drafts
 from medfl.hub.pages.design.page import title_of
-from medfl.hub.pages.standing import State, done, planned, state_of, stopped_for
+from medfl.hub.pages.standing import State, done, paused_by, planned, state_of, stopped_for
 from medfl.hub.pages.starters import Starter, starters
 from medfl.hub.people.permits import Action
 from medfl.store.home import Home
@@ -34,6 +35,10 @@ class Line:
         Whether it runs, waits for somebody to go on with it, or is done.
     why
         Of one that waits: what it stopped for.
+    paused, since
+        Of one that somebody paused: who and why, in a sentence, and since when (UTC, ISO 8601).
+    again
+        Of one that goes on by itself: what it waits for.
     done, planned
         Rounds, over all runs; a baseline counts as one.
     began
@@ -45,6 +50,9 @@ class Line:
     question: str
     state: State
     why: str = ""
+    paused: str = ""
+    since: str = ""
+    again: str = ""
     done: int
     planned: int
     began: str
@@ -105,7 +113,7 @@ def home_page(
     bench: Bench, every: Everything, drafts: Drafts, allows: Callable[[Action, str], bool] = _everything
 ) -> HomePage:
     """Return the home page, newest first: what its reader may see, as `allows` says of studies and drafts."""
-    lines = [line for line in _lines(every(), bench.busy) if allows(Action.SEE_STUDY, line.execution)]
+    lines = [line for line in _lines(every(), bench) if allows(Action.SEE_STUDY, line.execution)]
     finished = [line for line in lines if line.state == "finished"]
     return HomePage(
         running=tuple(line for line in lines if line.state == "running"),
@@ -118,16 +126,21 @@ def home_page(
     )
 
 
-def _lines(runs: Sequence[RunView], busy: Callable[[str], bool]) -> Iterable[Line]:
+def _lines(runs: Sequence[RunView], bench: Bench) -> Iterable[Line]:
     for execution, found in groupby(runs, key=lambda run: run.execution):
         every = sorted(found, key=lambda run: run.place)
-        first, state = every[0], state_of(every, busy)
+        first, state = every[0], state_of(every, bench.busy)
+        paused, since = paused_by(every) if state == "waiting" else ("", "")
+        again = taken_up_again(bench.home, every) if bench.hub is not None else None
         yield Line(
             execution=execution,
             study=first.study,
             question=first.spec.get("study", {}).get("question", ""),
             state=state,
             why=_why(every) if state == "waiting" else "",
+            paused=paused,
+            since=since,
+            again=again.told if again is not None else "",
             done=done(every),
             planned=planned(every),
             began=first.planned,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
+from medfl.publish.wording import sentence
 from medfl.store.views import RunView
 
 State: TypeAlias = Literal["running", "waiting", "finished"]
@@ -32,6 +33,19 @@ def planned(runs: Sequence[RunView]) -> int:
 def units(run: RunView) -> int:
     """Return a run's units of work: its rounds, or one where it trains in one go."""
     return max(run.planned_rounds, 1) if run.federated else 1
+
+
+def paused_by(runs: Sequence[RunView]) -> tuple[str, str]:
+    """Return in a sentence who paused an execution and why, and since when it rests; empty where nobody did."""
+    for run in runs:
+        if run.status == "stopped" and run.stopped is not None and run.stopped.paused:
+            return paused_in_words(run.stopped.by, run.stopped.why), run.ended or ""
+    return "", ""
+
+
+def paused_in_words(by: str, why: str) -> str:
+    """Return "Paused by anna: the night."."""
+    return sentence(f"Paused{f' by {by}' if by else ''}{f': {why}' if why else ''}")
 
 
 def stopped_for(run: RunView) -> str:

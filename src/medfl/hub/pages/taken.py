@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from medfl.errors import NotFoundError, listed
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.called import attached, titles
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
 from medfl.publish.drawing import Drawing
@@ -42,19 +43,19 @@ def files(bench: Bench) -> APIRouter:
     @routes.get("/studies/{execution}/figures/{name}.svg", dependencies=[may(Action.SEE_STUDY)])
     def svg(execution: str, name: str) -> Response:
         view = bench.whole(execution)
-        headers = _attached(view, f"{name}.svg") | {"Content-Security-Policy": STILL}
+        headers = _figure(view, name, ".svg") | {"Content-Security-Policy": STILL}
         return Response(_drawing(view, name).file, headers=headers, media_type="image/svg+xml")
 
     @routes.get("/studies/{execution}/figures/{name}.png", dependencies=[may(Action.SEE_STUDY)])
     def png(execution: str, name: str) -> Response:
         view = bench.whole(execution)
-        return Response(_drawing(view, name).png(), headers=_attached(view, f"{name}.png"), media_type="image/png")
+        return Response(_drawing(view, name).png(), headers=_figure(view, name, ".png"), media_type="image/png")
 
     @routes.get("/studies/{execution}/tables/{name}.csv", dependencies=[may(Action.SEE_STUDY)])
     def table(execution: str, name: str) -> Response:
         view = bench.whole(execution)
         kind = "text/csv; charset=utf-8; header=present"
-        return Response(as_csv(_sheet(view, name)), headers=_attached(view, f"{name}.csv"), media_type=kind)
+        return Response(as_csv(_sheet(view, name)), headers=attached(view.study, name, ending=".csv"), media_type=kind)
 
     return routes
 
@@ -78,5 +79,7 @@ def _one(every: Mapping[str, Found], name: str, kind: str) -> Found:
     raise NotFoundError(f"this study has no such {kind}", received=name[:80], remedy=has)
 
 
-def _attached(view: ExecutionView, name: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{view.study}-{name}"'}
+def _figure(view: ExecutionView, name: str, ending: str) -> dict[str, str]:
+    metric = glance(view).metric
+    title, number = titles(pictures(view, metric) if metric else ()).get(name, (name, 0))
+    return attached(view.study, title.lower(), number or "", ending=ending)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -16,6 +17,9 @@ from medfl.bundles.contents import models_of
 from medfl.bundles.writing import write_to
 from medfl.errors import NotFoundError
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.called import attached
+from medfl.hub.pages.language import reading
+from medfl.hub.pages.retold import retold
 from medfl.hub.pages.turns import Turns
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
@@ -23,7 +27,6 @@ from medfl.publish.model_card import model_card
 from medfl.publish.pdf import report_pdf
 from medfl.publish.report import report
 from medfl.publish.ways import Mark, mark_of
-from medfl.store.home import Home
 from medfl.store.views import ExecutionView, RunView
 
 _BLOCK = 2**18
@@ -63,46 +66,55 @@ def documents(bench: Bench) -> APIRouter:
 
     @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
     async def whole_report(request: Request, execution: str) -> Response:
-        body = await turns(request, lambda: report(bench.whole(execution)))
+        told = partial(retold, language=reading())
+        body = await turns(request, lambda: told(report(bench.whole(execution))))
         # Written by MEDfl alone and without scripts; its styles are within it.
         policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
         return HTMLResponse(body, headers={"Content-Security-Policy": policy})
 
     @routes.get("/studies/{execution}/report.pdf", dependencies=[may(Action.SEE_STUDY)])
     async def pdf(request: Request, execution: str) -> Response:
-        body = await turns(request, lambda: report_pdf(bench.whole(execution)))
-        return Response(body, headers=_attached(f"{execution}.pdf"), media_type="application/pdf")
+        told = partial(retold, language=reading())
+
+        def drawn() -> tuple[str, bytes]:
+            view = bench.whole(execution)
+            return view.study, report_pdf(view, told=told)
+
+        study, body = await turns(request, drawn)
+        return Response(body, headers=attached(study, "report", ending=".pdf"), media_type="application/pdf")
 
     @routes.get("/studies/{execution}/bundle.zip", dependencies=[may(Action.SEE_STUDY)])
     async def bundle(request: Request, execution: str) -> Response:
-        file = await turns(request, lambda: _bundled(bench.home, execution))
-        headers = _attached(f"{execution}.zip") | {"Content-Length": str(file.tell())}
+        study, file = await turns(request, lambda: _bundled(bench, execution))
+        headers = attached(study, "bundle", ending=".zip") | {"Content-Length": str(file.tell())}
         return StreamingResponse(_read(file), headers=headers, media_type="application/zip")
 
     @routes.get("/studies/{execution}/models/{run}/model.safetensors", dependencies=[may(Action.SEE_STUDY)])
     def weights(execution: str, run: str) -> Response:
-        found = _with_model(bench.whole(execution), run)
+        view = bench.whole(execution)
+        found = _with_model(view, run)
         file = bench.home.artefacts.open(found.model or "")
-        return StreamingResponse(
-            _read(file), headers=_attached(f"{run}.safetensors"), media_type="application/octet-stream"
-        )
+        headers = attached(*_names(view, found), ending=".safetensors")
+        return StreamingResponse(_read(file), headers=headers, media_type="application/octet-stream")
 
     @routes.get("/studies/{execution}/models/{run}/model-card.md", dependencies=[may(Action.SEE_STUDY)])
     def card(execution: str, run: str) -> Response:
-        found = _with_model(bench.whole(execution), run)
-        kind = "text/markdown; charset=utf-8"
-        return Response(model_card(found), headers=_attached(f"{run}-card.md"), media_type=kind)
+        view = bench.whole(execution)
+        found = _with_model(view, run)
+        headers = attached(*_names(view, found), "model-card", ending=".md")
+        return Response(model_card(found), headers=headers, media_type="text/markdown; charset=utf-8")
 
     return routes
 
 
-def _bundled(home: Home, execution: str) -> IO[bytes]:
-    """Return a bundle, written whole before anything of it leaves: whatever is wrong is then said on a page."""
+def _bundled(bench: Bench, execution: str) -> tuple[str, IO[bytes]]:
+    """Return a study's name and its bundle, written whole before any of it leaves: what is wrong is said on a page."""
     with ExitStack() as stack:
         file = stack.enter_context(TemporaryFile())
-        write_to(home, execution, file)
+        write_to(bench.home, execution, file)
+        study = bench.whole(execution).study
         stack.pop_all()  # It is closed once it was read.
-    return file
+    return study, file
 
 
 def _with_model(view: ExecutionView, name: str) -> RunView:
@@ -114,9 +126,9 @@ def _with_model(view: ExecutionView, name: str) -> RunView:
     return next(run for run in view.every if run.run == name)
 
 
-def _attached(name: str) -> dict[str, str]:
-    plain = "".join(letter for letter in name if letter.isascii() and (letter.isalnum() or letter in "-._"))
-    return {"Content-Disposition": f'attachment; filename="{plain}"'}
+def _names(view: ExecutionView, run: RunView) -> tuple[str, str, str]:
+    """Return what tells a run's files from those of others: the study, the arm, the seed."""
+    return view.study, mark_of(view, run.arm).label, f"seed-{run.seed}"
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from medfl.hub.again import WAITS, taken_up_again
 from medfl.hub.pages.lasting import Lasting, lasting
-from medfl.hub.pages.standing import State, done, planned, state_of, stopped_for
+from medfl.hub.pages.standing import State, done, paused_by, paused_in_words, planned, state_of, stopped_for
 from medfl.hub.pages.taking_part import Presence, presences, recent
 from medfl.hub.pages.weather import weather
 from medfl.publish.figures import Line, Panel, course, loss_by_site
 from medfl.publish.happening import Happening, happening
 from medfl.publish.ways import Mark, mark_of, name_of
-from medfl.publish.wording import duration, label, listed, number, sentence, size
+from medfl.publish.wording import duration, label, listed, number, size
 from medfl.store.decisions import dropped, note_of
 from medfl.store.home import Home
 from medfl.store.results import HEADLINE
@@ -35,7 +36,7 @@ class RunLine:
     Parameters
     ----------
     run, mark, name, seed, status
-        Which run it is, and where it stands.
+        Which run it is, and where it stands; "waits" where it ended without a site and goes on by itself.
     rounds, planned
         Rounds done and asked for; 0 of 0 where it trains in one go.
     judged
@@ -81,8 +82,10 @@ class WatchPage:
         Units of work: rounds, a baseline counting as one.
     runs
         All of its runs, as planned.
-    paused
-        Who paused it and why, in a sentence; empty where nobody did.
+    paused, since
+        Who paused it and why, in a sentence, and when it came to rest (UTC, ISO 8601); empty where nobody did.
+    again
+        Where it ended because a site was not there: what it waits for before it goes on by itself.
     leaving
         Sites that leave at the next round, as somebody decided.
     weather
@@ -120,6 +123,8 @@ class WatchPage:
     planned: int
     runs: tuple[RunLine, ...]
     paused: str = ""
+    since: str = ""
+    again: str = ""
     leaving: tuple[str, ...] = ()
     weather: tuple[str, ...] = ()
     current: str = ""
@@ -168,6 +173,7 @@ def watch_page(
         Remembers panels from one look to the next.
     """
     current, metric, state = _current(view), _metric(view), state_of(view.every, busy)
+    again = taken_up_again(home, view.every)
     page = WatchPage(
         execution=view.execution,
         study=view.study,
@@ -176,8 +182,10 @@ def watch_page(
         state=state,
         done=done(view.every),
         planned=planned(view.every),
-        runs=tuple(_line(view, run) for run in view.every),
+        runs=tuple(_line(view, run, waits=again is not None and again.run == run.run) for run in view.every),
         paused=_paused(view, home) if state != "finished" else "",
+        since=paused_by(view.every)[1] if state == "waiting" else "",
+        again=again.told if again is not None else "",
         weather=tuple(weather(home, view, busy=state == "running")),
         metric=metric,
         panels=(courses or Courses())(view, metric, current),
@@ -252,14 +260,14 @@ def _metric(view: ExecutionView) -> str:
     return next((name for name in HEADLINE if any(metrics.get(name) is not None for metrics in judged)), "")
 
 
-def _line(view: ExecutionView, run: RunView) -> RunLine:
+def _line(view: ExecutionView, run: RunView, *, waits: bool) -> RunLine:
     found = next((name for name in HEADLINE if run.metrics.get(name) is not None), "")
     return RunLine(
         run=run.run,
         mark=mark_of(view, run.arm),
         name=name_of(view, run),
         seed=run.seed,
-        status="paused" if run.status == "stopped" and run.stopped and run.stopped.paused else run.status,
+        status=WAITS if waits else "paused" if paused_by([run])[0] else run.status,
         rounds=run.rounds if run.federated else 0,
         planned=run.planned_rounds if run.federated else 0,
         judged=f"{label(found)} {number(run.metrics[found], metric=found)}" if found else "",
@@ -272,8 +280,7 @@ def _paused(view: ExecutionView, home: Home) -> str:
     note = note_of(home, view.execution)
     if not note.paused or not home.asked_to_stop(view.execution):
         return ""
-    by = f" by {note.by}" if note.by else ""
-    return sentence(f"Paused{by}{f': {note.why}' if note.why else ''}")
+    return paused_in_words(note.by, note.why)
 
 
 def _tiles(run: RunView, metric: str, took: Lasting | None) -> Iterator[Tile]:
@@ -309,6 +316,8 @@ def _since(values: list[float | None], metric: str) -> str:
     before, now = (values[-2], values[-1]) if len(values) > 1 else (None, None)
     if before is None or now is None:
         return ""
+    if not number(abs(now - before), metric=metric).strip("0."):
+        return "as in the round before"
     return f"{'+' if now >= before else '−'}{number(abs(now - before), metric=metric)} since the round before"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter
 from medfl.errors import Complaint, DataError
 from medfl.learn.data import cells, positive
 from medfl.learn.data.cells import Numbers, Texts
+from medfl.learn.data.delimited import DECIMAL_COMMA, GROUPED
 from medfl.learn.data.sheet import Sheet, Table, sheet_of
 from medfl.spec.data import Data
 
@@ -26,7 +26,6 @@ LARGEST = float(np.finfo(np.float32).max)
 _FEW_ROWS = 20
 """Below this many rows, all values being different says nothing."""
 _NEARLY_ALL = 0.9
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,22 +233,34 @@ def _classes(name: str, unit: str, found: Texts) -> Column | Complaint:
 
 
 def _text_among_numbers(name: str, found: Texts) -> Complaint:
-    strange = [text for text in found.distinct if not cells.is_number(text)]
-    remedy = "add the spelling to data.missing, or list the column in data.categorical"
-    if all(_DECIMAL_COMMA.fullmatch(text) for text in strange):
-        remedy = "write decimals with a point, not a comma"
+    marked = found.count(_has_marks)
+    if marked == found.not_numbers:
+        many = f"{marked} of {found.present} values are not plain numbers"
+        grouped = any(GROUPED.fullmatch(text) and not DECIMAL_COMMA.fullmatch(text) for text in found.distinct)
+        return Complaint(
+            f"numbers with something between their thousands: {many}" if grouped else f"decimal commas: {many}",
+            _place(name),
+            "",
+            "write numbers plainly, such as 1234.5: a point, not a comma, and nothing between thousands"
+            + ("" if grouped else '; or, where a CSV file has decimal commas, say decimal = "," in [data]'),
+        )
     return Complaint(
-        f"text in a numeric column: {found.not_numbers} of {found.present} values are not numbers",
+        f"text in a numeric column: {found.not_numbers - marked} of {found.present} values are not numbers",
         _place(name),
         "",
-        remedy,
+        "add the spelling to data.missing, or list the column in data.categorical",
     )
 
 
 def _mostly_numbers(found: Texts) -> bool:
-    """Whether a column with text in it was meant to be numeric; decimal commas count as numbers."""
-    strange = found.count(lambda text: not cells.is_number(text) and not _DECIMAL_COMMA.fullmatch(text))
+    """Whether a column with text in it was meant to be numeric; numbers with other marks than a point count."""
+    strange = found.count(lambda text: not cells.is_number(text) and not _has_marks(text))
     return strange <= found.present / 2
+
+
+def _has_marks(text: str) -> bool:
+    """Whether a text is a number, but with a comma before its decimals, or something between its thousands."""
+    return not cells.is_number(text) and bool(DECIMAL_COMMA.fullmatch(text) or GROUPED.fullmatch(text))
 
 
 def _place(name: str) -> str:

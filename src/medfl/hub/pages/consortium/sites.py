@@ -7,12 +7,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from medfl.channel import Hardware
 from medfl.errors import EnrolmentError, RefusedError
 from medfl.hub.place import HubPlace
 from medfl.hub.presence import Presence
 from medfl.hub.register import Record, Status
 from medfl.hub.shown import utc
 from medfl.hub.told import Told
+from medfl.readiness import balance
+from medfl.readiness.balance import Share
 
 LINES = 50
 """Lines of a site's log on its page."""
@@ -40,6 +43,8 @@ class SiteLine:
         Why its last connection was refused; empty where it was not.
     datasets
         How many data sets it tells of; None where it tells nothing.
+    hardware
+        What its machine is like; None where it does not tell that.
     """
 
     name: str
@@ -54,6 +59,7 @@ class SiteLine:
     version: str = ""
     trouble: str = ""
     datasets: int | None = None
+    hardware: Hardware | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +102,8 @@ class DatasetTold:
     ----------
     name, target, rows
         What it is called, what it would predict, and how many rows it has; None where that may not be told.
+    balance
+        What share of its rows each class of the outcome has, as coarsely as that is told.
     columns, others, left_out
         Its columns, those of which only the name is told, and how many more there are.
     held_back
@@ -107,6 +115,7 @@ class DatasetTold:
     name: str
     target: str = ""
     rows: int | None = None
+    balance: tuple[Share, ...] = ()
     columns: tuple[ColumnTold, ...] = ()
     others: tuple[str, ...] = ()
     left_out: int = 0
@@ -253,6 +262,7 @@ def _line(record: Record, presence: Presence, told: Told) -> SiteLine:
         version=told.speaks.medfl if told.speaks is not None else "",
         trouble=told.trouble,
         datasets=len(told.datasets) if told.known else None,
+        hardware=told.hardware,
     )
 
 
@@ -263,6 +273,7 @@ def _dataset(name: str, entry: dict[str, Any]) -> DatasetTold:
         name=name,
         target=entry["target"],
         rows=entry.get("rows"),
+        balance=balance.told(entry.get("balance")),
         columns=tuple(map(_column, entry["columns"])),
         others=tuple(entry["other_columns"]),
         left_out=entry.get("left_out", 0),

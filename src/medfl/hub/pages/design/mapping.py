@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -71,6 +71,53 @@ def with_site(text: str, site: str, table: str) -> str:
     document = tomlkit_of(text)
     table_at(document, ("data", "sites"), make=True)[site] = table
     table_at(document, ("data",), make=True).pop("simulate", None)
+    return tomlkit.dumps(document)
+
+
+def without_site(text: str, site: str) -> str:
+    """Return a study's text without a site: without its table, how it is read, and what else is said of it by name.
+
+    Raises
+    ------
+    PlanError
+        If the text is no TOML.
+    """
+    document = tomlkit_of(text)
+    for table in (("data", "sites"), ("data", "harmonise"), ("evaluation", "test_ids")):
+        named = table_at(document, table, make=False)
+        named.pop(site, None)
+        if not named:
+            table_at(document, table[:-1], make=False).pop(table[-1], None)
+    return tomlkit.dumps(document)
+
+
+def without_column(text: str, column: str, *, every: Iterable[str], target: str) -> str:
+    """Return a study's text that learns from all columns that it learned from but one.
+
+    Parameters
+    ----------
+    text
+        The study.
+    column
+        Which.
+    every
+        All columns of its tables, for a study that learns from all.
+    target
+        The outcome, which is never learned from.
+
+    Raises
+    ------
+    PlanError
+        If nothing would be left to learn from, or the text is no TOML.
+    """
+    document = tomlkit_of(text)
+    data = table_at(document, ("data",), make=True)
+    left = [name for name in (data.get("features") or every) if name not in (column, target)]
+    if not left:
+        raise PlanError(
+            "nothing would be left to learn from", received=column, remedy="choose another column to learn from first"
+        )
+    data["features"] = left
     return tomlkit.dumps(document)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from medfl.errors import Complaint, MedflError, PlanError
-from medfl.hub.pages.bench import Bench, Told
+from medfl.hub.pages.bench import Bench, Cost, Told
 from medfl.hub.pages.design.drafts import Draft
 from medfl.hub.pages.design.form import ArmForm, Step, arms_of, steps_of, unplaced
-from medfl.hub.pages.design.mapping import repaired
+from medfl.hub.pages.design.mapping import repaired, without_column
 from medfl.hub.pages.design.picture import Picture, picture_of
 from medfl.hub.pages.design.tables import Tables, keys_of, repairs, tables_of
 from medfl.publish.code import script
@@ -18,6 +18,7 @@ from medfl.spec.reading import data_of, findings
 from medfl.spec.study import Study
 
 SOURCE = "study.toml"
+EPSILON = "privacy.dp.epsilon"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,14 @@ class DesignPage:
         What is wrong and stands at no field.
     faults
         How many things are wrong; 0 where the study can be looked at.
+    worst
+        The first of them, with the key where it is.
     digest, sections, code
         Of a study that is sound: its digest, what it would do, and the script.
+    costs
+        What its differential privacy is expected to cost, by the field of the form where ε is written.
+    tries
+        Whether that can be tried out.
     """
 
     draft: Draft
@@ -53,9 +60,12 @@ class DesignPage:
     tables: Tables
     wrong: tuple[str, ...]
     faults: int
+    worst: str = ""
     digest: str = ""
     sections: tuple[Told, ...] = ()
     code: str = ""
+    costs: tuple[tuple[str, Cost], ...] = ()
+    tries: bool = False
 
 
 def design_page(bench: Bench, draft: Draft) -> DesignPage:
@@ -78,10 +88,23 @@ def design_page(bench: Bench, draft: Draft) -> DesignPage:
         tables=tables_of(bench, tables),
         wrong=tuple(unplaced(found, steps, arms)),
         faults=len(found) + len(unreadable),
+        worst=next((_told(one.where, one.what, one.remedy) for one in unreadable), "")
+        or next((_told(".".join(map(str, one.path)), one.what, one.remedy) for one in found), ""),
         digest=sound.digest if sound else "",
         sections=_sections(bench, sound),
         code=script(sound) if sound else "",
+        costs=tuple(_costs(bench, sound, tables)) if sound else (),
+        tries=bench.tries is not None,
     )
+
+
+def _costs(bench: Bench, study: Study, tables: Mapping[str, Any]) -> Iterator[tuple[str, Cost]]:
+    """Yield each arm's cost with the field that its ε is written in: one of its own, or the study's."""
+    if all(arm.privacy.dp is None for arm in study.arms.values()):
+        return
+    own = {arm["name"]: number for number, arm in enumerate(tables.get("arm", ())) if "dp" in arm.get("privacy", ())}
+    for cost in bench.costs(study, bench.sees(study.data)):
+        yield f"arm.{own[cost.arm]}.{EPSILON}" if cost.arm in own else EPSILON, cost
 
 
 def accepted(bench: Bench, text: str, *, site: str, column: str) -> str:
@@ -98,6 +121,25 @@ def accepted(bench: Bench, text: str, *, site: str, column: str) -> str:
     for repair, data in found:
         text = repaired(text, repair.site, repair.column, keys_of(repair, data))
     return text
+
+
+def fewer(bench: Bench, text: str, *, column: str) -> str:
+    """Return a draft's text that does not learn from a column any more, nor from one that only few tables have.
+
+    Raises
+    ------
+    PlanError
+        If the text is no TOML, or nothing would be left to learn from.
+    """
+    known = tables_of(bench, data_of(text, SOURCE))
+    usual = [name for name, having in known.columns if having * 2 > known.there or name == column]
+    return without_column(text, column, every=usual, target=known.target)
+
+
+def _told(where: str, what: str, remedy: str) -> str:
+    """Return what is wrong in one line."""
+    said = f"{what} → {remedy}" if remedy else what
+    return f"{where}: {said}" if where else said
 
 
 def _sections(bench: Bench, study: Study | None) -> tuple[Told, ...]:

@@ -16,8 +16,8 @@ from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.design.arriving import arrived, begun, refused
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.editing import changed, forked, with_table, without_arm
-from medfl.hub.pages.design.mapping import as_it_is, read_otherwise, with_site
-from medfl.hub.pages.design.page import DesignPage, accepted, design_page
+from medfl.hub.pages.design.mapping import as_it_is, read_otherwise, with_site, without_site
+from medfl.hub.pages.design.page import DesignPage, accepted, design_page, fewer
 from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.forms import forms
 from medfl.hub.pages.plan import LONGEST, plan_page
@@ -26,7 +26,8 @@ from medfl.hub.people.access import Asked, Who, may
 from medfl.hub.people.permits import Action
 from medfl.publish.decoding import is_code
 
-Text = Annotated[str, Form(max_length=LONGEST)]
+Long = Annotated[str, Form()]
+"""However long: what is too long is told in words."""
 Word = Annotated[str, Form(max_length=200)]
 Words = Annotated[list[str], Form()]
 Number = Annotated[int, Form()]
@@ -119,15 +120,25 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         return edited(name, lambda text: with_table(text, path, there=bool(there)), seen)
 
     @routes.post("/drafts/{name}/text", dependencies=[may(Action.CHANGE_DRAFT)])
-    def set_text(name: str, seen: State, text: Text = "") -> Response:
+    def set_text(name: str, seen: State, text: Long = "") -> Response:
         """Replace a draft's whole text."""
         # A script that is pasted becomes the study in it, which its field then has to show.
-        return edited(name, lambda _: arrived(text), seen, typed=not is_code(text))
+        return edited(name, lambda _: arrived(_short(text)), seen, typed=not is_code(text))
 
     @routes.post("/drafts/{name}/site", dependencies=[may(Action.CHANGE_DRAFT)])
     def add_site(name: str, seen: State, site: Word, dataset: Word) -> Response:
         """Name a data set as a site of a draft."""
         return edited(name, lambda text: with_site(text, site, dataset), seen)
+
+    @routes.post("/drafts/{name}/unsite", dependencies=[may(Action.CHANGE_DRAFT)])
+    def remove_site(name: str, seen: State, site: Word) -> Response:
+        """Take a site out of a draft."""
+        return edited(name, lambda text: without_site(text, site), seen)
+
+    @routes.post("/drafts/{name}/without", dependencies=[may(Action.CHANGE_DRAFT)])
+    def learn_without(name: str, seen: State, column: Word) -> Response:
+        """Learn without a column."""
+        return edited(name, partial(fewer, bench, column=column), seen)
 
     @routes.post("/drafts/{name}/repair", dependencies=[may(Action.CHANGE_DRAFT)])
     def repair(name: str, seen: State, site: Word = "", column: Word = "") -> Response:
@@ -157,12 +168,12 @@ def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> Non
     """Add what is done with a draft as a whole."""
 
     @routes.post("/drafts", dependencies=[may(Action.BEGIN_DRAFT)])
-    def begin(request: Request, who: Who, access: Asked, text: Text = "", like: Word = "") -> Response:
+    def begin(request: Request, who: Who, access: Asked, text: Long = "", like: Word = "") -> Response:
         """Begin a draft, with a text or like a study to begin with."""
         try:
-            return begun(drafts, starting_text(like) if like else arrived(text), who, access)
+            return begun(drafts, starting_text(like) if like else arrived(_short(text)), who, access)
         except (SpecError, PlanError) as error:
-            return refused(request, drawn, error, text)
+            return refused(request, drawn, error, text[:LONGEST])
 
     @routes.post("/drafts/{name}/copy", dependencies=[may(Action.SEE_DRAFT)])
     def copy(name: str, who: Who, access: Asked) -> Response:
@@ -180,3 +191,14 @@ def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> Non
     def look(request: Request, name: str) -> Response:
         """Look at what a draft would do."""
         return drawn.page(request, "plan", plan_page(bench, drafts.read(name).text, draft=name))
+
+
+def _short(text: str) -> str:
+    """Return a text that is short enough to be a study."""
+    if len(text) > LONGEST:
+        raise PlanError(
+            "the text is too long to be a study, and was not kept",
+            received=f"{len(text)} characters",
+            remedy=f"shorten it to {LONGEST} characters",
+        )
+    return text

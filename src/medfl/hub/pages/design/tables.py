@@ -8,9 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from medfl.channel import Hardware
 from medfl.errors import Complaint
 from medfl.hub.pages.bench import Bench
-from medfl.readiness.check import Gap, gaps
+from medfl.readiness import balance
+from medfl.readiness.balance import Share
+from medfl.readiness.check import gaps
+from medfl.readiness.gap import Gap
 from medfl.readiness.repair import Repair
 from medfl.readiness.tables import Known, Seen, SeenTable
 from medfl.spec.data import Data
@@ -65,10 +69,16 @@ class TableShown:
         Names of columns of which no more is known.
     outcome
         The outcome's classes as they are there, with the rows of each.
+    balance
+        What share of the rows each of them has, as far as that is told.
+    hardware
+        What the site's machine is like, where that is told.
     missing
         Why there is none.
     spare
         Columns that are read as they are, and may be read otherwise.
+    written
+        How its file is written, in sentences, where that is not plain.
     """
 
     site: str
@@ -76,8 +86,11 @@ class TableShown:
     columns: tuple[ColumnShown, ...] = ()
     others: tuple[str, ...] = ()
     outcome: tuple[tuple[str, int | None], ...] = ()
+    balance: tuple[Share, ...] = ()
+    hardware: Hardware | None = None
     missing: Complaint | None = None
     spare: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +109,14 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A data set of an enrolled site that the study does not use yet; its rows where told."""
+    """A data set of an enrolled site that the study does not use yet; its rows, balance and machine where told."""
 
     site: str
     dataset: str
     target: str
     rows: int | None
+    balance: tuple[Share, ...] = ()
+    hardware: Hardware | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +143,12 @@ class Tables:
         How many of them hinder a run, and how many can be repaired by a click.
     read
         How columns are read.
+    lost
+        Whether no table has the outcome; then that is not told of each.
+    nowhere
+        Whether the study does not say yet where its rows are.
+    unread
+        The sites whose tables are on this machine and cannot be read.
     sends
         Whether a table may be sent from here.
     offers
@@ -146,6 +167,9 @@ class Tables:
     hindering: int = 0
     repairs: int = 0
     read: tuple[Read, ...] = ()
+    lost: bool = False
+    nowhere: bool = False
+    unread: tuple[str, ...] = ()
     sends: bool = False
     offers: tuple[Offer, ...] = ()
 
@@ -155,13 +179,17 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
     data = asked(words)
     sends = bench.uploads is not None
     if data is None:
-        return Tables(sends=sends, offers=tuple(_offers(bench, {})))
+        return Tables(nowhere=True, sends=sends, offers=tuple(_offers(bench, {})))
     known = bench.sees(data)
     found = () if known.dealt else gaps(data, known.tables)
+    machines = {site: told.hardware for site, told in bench.hub.told().items()} if bench.hub is not None else {}
     seen = {site: table.read_as(data.translations(site)) for site, table in known.tables.items()}
     columns = _columns(seen)
+    lost = bool(seen) and data.target not in columns and all(table.whole for table in seen.values())
+    if lost:
+        found = tuple(gap for gap in found if gap.column != data.target)
     return Tables(
-        every=tuple(_shown(data, known)),
+        every=tuple(_shown(data, known, machines)),
         dealt=known.dealt,
         columns=tuple(columns.items()),
         classes=_classes(data, seen),
@@ -170,9 +198,12 @@ def tables_of(bench: Bench, words: Mapping[str, Any]) -> Tables:
         target=data.target,
         ticks=0 < len(columns) <= MOST_TICKS,
         gaps=found,
-        hindering=sum(gap.blocks for gap in found),
+        hindering=sum(gap.blocks for gap in found) + lost,
         repairs=sum(gap.repair is not None for gap in found),
         read=tuple(_read(words, known)),
+        lost=lost,
+        nowhere=_nowhere(data),
+        unread=tuple(known.unread) if bench.hub is None else (),
         sends=sends,
         offers=tuple(_offers(bench, data.sites or {})),
     )
@@ -204,12 +235,25 @@ def asked(words: Mapping[str, Any]) -> Data | None:
     return None
 
 
+def _nowhere(data: Data) -> bool:
+    """Whether a study names neither a table of a site, nor one that is dealt out."""
+    dealt = data.simulate
+    return not data.sites and (dealt is None or (dealt.table is None and dealt.bundled is None))
+
+
 def _offers(bench: Bench, used: Mapping[str, str]) -> Iterator[Offer]:
     """Yield the data sets that enrolled sites have told of, of the sites that have no part yet."""
     for site, told in sorted(bench.hub.told().items()) if bench.hub is not None else ():
         for name, entry in told.datasets.items() if site not in used else ():
             if "columns" in entry:
-                yield Offer(site=site, dataset=name, target=str(entry.get("target", "")), rows=entry.get("rows"))
+                yield Offer(
+                    site=site,
+                    dataset=name,
+                    target=str(entry.get("target", "")),
+                    rows=entry.get("rows"),
+                    balance=balance.told(entry.get("balance")),
+                    hardware=told.hardware,
+                )
 
 
 def _columns(seen: Mapping[str, SeenTable]) -> dict[str, int]:
@@ -222,14 +266,15 @@ def _classes(data: Data, seen: Mapping[str, SeenTable]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for codes in found for text in codes))
 
 
-def _shown(data: Data, known: Known) -> Iterator[TableShown]:
+def _shown(data: Data, known: Known, machines: Mapping[str, Hardware | None]) -> Iterator[TableShown]:
     for site in sorted({*known.tables, *known.unread}):
         table = known.tables.get(site)
         if table is None:
             yield TableShown(site=site, missing=known.unread[site])
             continue
         translations = data.translations(site)
-        target = table.read_as(translations).columns.get(data.target)
+        read = table.read_as(translations)
+        target = read.columns.get(data.target)
         taken = {*translations, *(one.called for one in translations.values())}
         yield TableShown(
             site=site,
@@ -237,7 +282,10 @@ def _shown(data: Data, known: Known) -> Iterator[TableShown]:
             columns=tuple(_column(one, table.rows) for one in [*table.columns.values()][:MOST_SHOWN]),
             others=table.names,
             outcome=tuple((text, target.counts.get(text)) for text in target.categories) if target else (),
+            balance=read.shares(data.target),
+            hardware=machines.get(site),
             spare=tuple(name for name in (data.features or table.every) if name not in taken),
+            written=table.written,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -11,10 +12,13 @@ from fastapi import APIRouter, Depends, File, Form, UploadFile, params
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from medfl.errors import PlanError, RefusedError, StoreError
+from medfl.errors import MedflError, PlanError, RefusedError, StoreError
 from medfl.hub.pages.bench import Bench
+from medfl.hub.pages.called import unaccented
 from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.design.mapping import with_site
+from medfl.hub.pages.design.page import design_page
+from medfl.hub.pages.drawn import Drawn
 from medfl.hub.pages.forms import forms
 from medfl.hub.people.access import may
 from medfl.hub.people.permits import Action
@@ -28,12 +32,13 @@ ENDINGS = (".csv", ".parquet", ".xlsx")
 _CHUNK = 1 << 20
 
 
-def sent_tables(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRouter:
+def sent_tables(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -> APIRouter:
     """Return the address that tables are sent to; its size is looked at before anything of it is read."""
     routes = forms(Depends(_small), guarded)
 
     @routes.post("/drafts/{name}/upload", dependencies=[may(Action.CHANGE_DRAFT)])
     def upload(
+        request: Request,
         name: str,
         table: Annotated[UploadFile, File()],
         revision: Annotated[int, Form()],
@@ -42,13 +47,48 @@ def sent_tables(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRou
         """Send a table, and name it as a site of a draft."""
         if bench.uploads is None:
             raise RefusedError("tables stay at their sites: none is sent to a hub", remedy="name the site's data set")
-        file = table.filename or ""
-        path = keep(bench.uploads, file, table.file)
-        who = site.strip() or re.sub(r"[^A-Za-z0-9-]+", "-", Path(file).stem).strip("-")[:80]
-        drafts.change(name, lambda text: with_site(text, who, str(path)), seen=revision, by="")
+        try:
+            _added(bench.uploads, drafts, Sent(name, revision, site.strip(), table))
+        except MedflError as error:
+            # Told in the draft, so that whoever sent it is where the next try is made.
+            page = design_page(bench, drafts.read(name))
+            return drawn.page(request, "design", page, status=400, refused=error.complaints)
         return RedirectResponse(f"/drafts/{name}#tables", status_code=303)
 
     return routes
+
+
+def loaded_again() -> APIRouter:
+    """Return where somebody comes who loads a page again that says why a table was refused."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/drafts/{name}/upload", dependencies=[may(Action.SEE_DRAFT)])
+    def back(name: str) -> Response:
+        return RedirectResponse(f"/drafts/{name}", status_code=303)
+
+    return routes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A table that is sent to a draft: which revision of it the page knew, and the name of the site, or nothing."""
+
+    draft: str
+    revision: int
+    site: str
+    table: UploadFile
+
+
+def _added(folder: Path, drafts: Drafts, sent: Sent) -> None:
+    """Keep a table and name it in its draft; where the draft does not take it, nothing is kept."""
+    file = sent.table.filename or ""
+    path = keep(folder, file, sent.table.file)
+    who = sent.site or re.sub(r"[^A-Za-z0-9-]+", "-", unaccented(Path(file).stem)).strip("-")[:80] or "site"
+    try:
+        drafts.change(sent.draft, lambda text: with_site(text, who, str(path)), seen=sent.revision, by="")
+    except MedflError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def keep(folder: Path, name: str, body: BinaryIO) -> Path:
@@ -70,7 +110,7 @@ def keep(folder: Path, name: str, body: BinaryIO) -> Path:
     StoreError
         If it cannot be written.
     """
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name.replace("\\", "/")).name).lstrip(".-")[-80:]
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", unaccented(Path(name.replace("\\", "/")).name)).lstrip(".-")[-80:]
     if Path(plain).suffix.lower() not in ENDINGS or not Path(plain).stem:
         raise PlanError("not called like a table", received=name[:80], remedy=f"send a file {' or '.join(ENDINGS)}")
     make_private(folder)

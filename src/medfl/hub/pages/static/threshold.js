@@ -94,7 +94,14 @@
 
   function take(value) {
     control("cut").value = value;
-    control("cut-value").value = Number(control("cut").value).toFixed(3);
+    control("cut-value").value = Number(control("cut").value).toLocaleString(LOCALE, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
+  }
+
+  // With a comma or a point, whatever the language of the page; what is no number changes nothing.
+  function typed() {
+    const text = control("cut-value").value.trim().replace(",", ".");
+    const value = Number(text);
+    return text && Number.isFinite(value) ? value : control("cut").value;
   }
 
   function redraw() {
@@ -103,7 +110,7 @@
   }
 
   control("cut").addEventListener("input", () => { take(control("cut").value); redraw(); });
-  control("cut-value").addEventListener("change", () => { take(control("cut-value").value); redraw(); });
+  control("cut-value").addEventListener("change", () => { take(typed()); redraw(); });
   control("way")?.addEventListener("change", () => { take(chosen().used ?? 0.5); redraw(); });
   control("cut-back").addEventListener("click", () => { take(chosen().used ?? 0.5); redraw(); });
   take(chosen().used ?? 0.5);
