@@ -162,7 +162,7 @@ def test_who_is_cancelled_while_waiting_leaves_the_queue() -> None:
 
 @pytest.mark.parametrize("file", ["report.html", "report.pdf", "bundle.zip"])
 def test_a_crowd_is_told_when_to_come_again(file: str, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crowded(*_: object) -> bytes:
+    def crowded(*_: object, **__: object) -> bytes:
         raise CrowdedError("documents are made one at a time", remedy="ask again")
 
     monkeypatch.setattr(taking, "report", crowded)

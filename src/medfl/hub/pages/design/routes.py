@@ -100,14 +100,7 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     """Return what changes a draft; `guarded` stands before each of them."""
     routes = forms(guarded)
 
-    def edited(name: str, change: Callable[[str], str], seen: Seen, *, typed: bool = False) -> Response:
-        try:
-            draft = drafts.change(name, change, seen=seen.revision, by=seen.by)
-        except MedflError as error:
-            # Told beside the form, which stays as it is; htmx takes in only answers that went well.
-            return HTMLResponse(drawn.part("said", error.complaints))
-        body = drawn.part("design-parts", design_page(bench, draft), typed=typed)
-        return HTMLResponse(body)
+    edited = _Edits(bench, drafts, drawn)
 
     @routes.post("/drafts/{name}/set", dependencies=[may(Action.CHANGE_DRAFT)])
     def set_key(name: str, path: Word, seen: State, value: Words) -> Response:
@@ -124,6 +117,39 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
         """Replace a draft's whole text."""
         # A script that is pasted becomes the study in it, which its field then has to show.
         return edited(name, lambda _: arrived(_short(text)), seen, typed=not is_code(text))
+
+    @routes.post("/drafts/{name}/fork", dependencies=[may(Action.CHANGE_DRAFT)])
+    def fork(name: str, part: Word, seen: State) -> Response:
+        """Add an arm that differs in one part."""
+        return edited(name, lambda text: forked(text, part), seen)
+
+    @routes.post("/drafts/{name}/unfork", dependencies=[may(Action.CHANGE_DRAFT)])
+    def unfork(name: str, number: Number, seen: State) -> Response:
+        """Take an arm out."""
+        return edited(name, lambda text: without_arm(text, number), seen)
+
+    _tables(routes, bench, edited)
+    _whole(routes, bench, drafts, drawn)
+    return routes
+
+
+class _Edits:
+    """Changes a draft, and draws its page anew."""
+
+    def __init__(self, bench: Bench, drafts: Drafts, drawn: Drawn) -> None:
+        self._bench, self._drafts, self._drawn = bench, drafts, drawn
+
+    def __call__(self, name: str, change: Callable[[str], str], seen: Seen, *, typed: bool = False) -> Response:
+        try:
+            draft = self._drafts.change(name, change, seen=seen.revision, by=seen.by)
+        except MedflError as error:
+            # Told beside the form, which stays as it is; htmx takes in only answers that went well.
+            return HTMLResponse(self._drawn.part("said", error.complaints))
+        return HTMLResponse(self._drawn.part("design-parts", design_page(self._bench, draft), typed=typed))
+
+
+def _tables(routes: APIRouter, bench: Bench, edited: _Edits) -> None:
+    """Add what is said of the sites' tables."""
 
     @routes.post("/drafts/{name}/site", dependencies=[may(Action.CHANGE_DRAFT)])
     def add_site(name: str, seen: State, site: Word, dataset: Word) -> Response:
@@ -149,19 +175,6 @@ def edits(bench: Bench, drafts: Drafts, drawn: Drawn, guarded: params.Depends) -
     def harmonise(name: str, seen: State, said: Read) -> Response:
         """Say how a column of a site is to be read."""
         return edited(name, said.into, seen)
-
-    @routes.post("/drafts/{name}/fork", dependencies=[may(Action.CHANGE_DRAFT)])
-    def fork(name: str, part: Word, seen: State) -> Response:
-        """Add an arm that differs in one part."""
-        return edited(name, lambda text: forked(text, part), seen)
-
-    @routes.post("/drafts/{name}/unfork", dependencies=[may(Action.CHANGE_DRAFT)])
-    def unfork(name: str, number: Number, seen: State) -> Response:
-        """Take an arm out."""
-        return edited(name, lambda text: without_arm(text, number), seen)
-
-    _whole(routes, bench, drafts, drawn)
-    return routes
 
 
 def _whole(routes: APIRouter, bench: Bench, drafts: Drafts, drawn: Drawn) -> None:
