@@ -14,6 +14,7 @@ from medfl.publish.code import notebook, script
 from medfl.publish.flower_app import App, files
 from medfl.spec.study import Study
 from medfl.spec.writing import as_toml
+from medfl.testing.fuzzing import fuzzed
 
 EVIL = "import os\nos.system('evil')"
 HOSTILE = (
@@ -53,6 +54,7 @@ def shape(code: str) -> list[str]:
     return [type(one).__name__ for one in ast.parse(code).body]
 
 
+@fuzzed(60)
 @given(TEXT, TEXT, TEXT)
 @example(HOSTILE[0], HOSTILE[1], HOSTILE[2])
 def test_whatever_a_study_says_the_code_is_the_same_but_for_its_values(question: str, column: str, site: str) -> None:
@@ -78,6 +80,7 @@ def test_hostile_questions_stay_text(question: str) -> None:
     test_whatever_a_study_says_the_code_is_the_same_but_for_its_values.hypothesis.inner_test(question, question, "x")  # type: ignore[attr-defined]
 
 
+@fuzzed(40)
 @given(TEXT)
 @example(HOSTILE[0])
 @example(HOSTILE[-2])

@@ -15,6 +15,7 @@ from starlette.types import Message
 from medfl.errors import CrowdedError, PlanError
 from medfl.hub.pages import taking
 from medfl.hub.pages.design import uploads
+from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.pages.turns import Turns
 from medfl.hub.people.permits import Role
 from medfl.store.home import Home
@@ -161,7 +162,7 @@ def test_who_is_cancelled_while_waiting_leaves_the_queue() -> None:
 
 @pytest.mark.parametrize("file", ["report.html", "report.pdf", "bundle.zip"])
 def test_a_crowd_is_told_when_to_come_again(file: str, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crowded(*_: object) -> bytes:
+    def crowded(*_: object, **__: object) -> bytes:
         raise CrowdedError("documents are made one at a time", remedy="ask again")
 
     monkeypatch.setattr(taking, "report", crowded)
@@ -171,3 +172,22 @@ def test_a_crowd_is_told_when_to_come_again(file: str, visitor: Visitor, monkeyp
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "30"
     assert "made one at a time" in answer.text
+
+
+def test_only_what_somebody_may_see_is_read(tmp_path: Path) -> None:
+    """A hub of twenty people may have four thousand drafts."""
+    drafts = Drafts(tmp_path)
+    mine, theirs = drafts.begin(STUDY), drafts.begin(STUDY)
+    (tmp_path / f"{theirs.name}.json").write_text("not to be read")
+    assert [one.name for one in drafts.every(lambda name: name == mine.name)] == [mine.name]
+
+
+def test_a_draft_that_is_removed_while_all_are_listed_is_missed_by_nobody(tmp_path: Path) -> None:
+    drafts = Drafts(tmp_path)
+    kept, gone = drafts.begin(STUDY), drafts.begin(STUDY)
+
+    def wanted(name: str) -> bool:
+        drafts.remove(gone.name)
+        return True
+
+    assert [one.name for one in drafts.every(wanted)] == [kept.name]

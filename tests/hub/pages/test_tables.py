@@ -30,6 +30,7 @@ from medfl.local_tables import LocalTables
 from medfl.loopback import Sessions
 from medfl.spec.reading import findings, parse
 from medfl.store.home import Home
+from medfl.testing.fuzzing import fuzzed
 from medfl.testing.pages import Carriers, Visitor, looked, serving
 
 NAMES = st.text("abz.- _é\"'#=[", min_size=1, max_size=8)
@@ -325,6 +326,7 @@ def test_the_study_for_own_tables_waits_for_them_and_nothing_else() -> None:
     assert study.data.sites is None
 
 
+@fuzzed(50)
 @given(
     st.dictionaries(st.sampled_from(["target", "features", "sites", "harmonise", "simulate", "missing", "x"]), st.none()
     | st.text(max_size=3) | st.integers() | st.lists(st.text(max_size=3), max_size=2)
@@ -336,6 +338,7 @@ def test_whatever_a_draft_says_of_its_tables_is_read(said: Mapping[str, Any]) ->
     tables_of(bench, {"data": said})
 
 
+@fuzzed(50)
 @given(NAMES, NAMES, st.sampled_from(["", "[data]\ntarget = \"x\"  # why\n", "[data.sites]\na = \"b\"\n"]))  # fmt: skip
 def test_what_is_written_is_what_is_read(site: str, column: str, text: str) -> None:
     keys = {"called": "a = b", "codes": {"1": 'x"', "é": ""}}

@@ -14,7 +14,7 @@ from medfl.hub.pages.design.drafts import Drafts
 from medfl.hub.people.entrance import COOKIE
 from medfl.hub.people.permits import Role
 from medfl.testing.pages import STUDY
-from medfl.testing.people import HOST, Browser, Consortium
+from medfl.testing.people import GOOD, HOST, Browser, Consortium
 
 HOSTILE = STUDY.replace("Is it <malignant> & so on?", "<script>alert(1)</script>")
 
@@ -107,3 +107,13 @@ def test_room_for_a_draft_is_held_until_it_is_there(tmp_path: Path) -> None:
         raise AssertionError
     with drafts.room(lambda name: False):
         drafts.begin(STUDY)
+
+
+def test_who_waits_in_a_session_does_not_wait_longer_for_asking(hub: Consortium) -> None:
+    browser = hub.has("ada", Role.RESEARCHER).browser("ada")
+    new = "nine brass kettles in a row"
+    given = {"new": new, "again": new}
+    told = [browser.post("/account/password", page="/account", old="wrong", **given).text.lower() for _ in range(30)]
+    assert ["tried too often" in one for one in told].index(True) == 20
+    hub.clock.now += 4
+    assert browser.post("/account/password", page="/account", old=GOOD, **given).status_code == 200

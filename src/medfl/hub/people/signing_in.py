@@ -8,6 +8,8 @@ for a moment from everywhere, so that nobody keeps the owner of a name out by gu
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from medfl.errors import RefusedError, UserError
@@ -84,20 +86,22 @@ class SignIn:
         self._audit.note(By(name, "session", address), "sign-in", name)
         return self._sessions.begin(name, address=address, agent=agent)
 
-    def require_patience(self, address: str) -> None:
-        """Refuse an address from which too much was refused, as where somebody guesses in a session that is open.
+    @contextmanager
+    def counted(self, address: str) -> Iterator[None]:
+        """Count what is not right in a block for an address, as where somebody guesses in a session that is open.
 
         Raises
         ------
         RefusedError
-            If it has to wait.
+            If too much was refused from there already: then the block is not begun, and nothing is counted.
         """
         if (wait := self._pace.wait(address)) > 0:
             raise _too_often(wait)
-
-    def impatient(self, address: str) -> None:
-        """Count something that was not right."""
-        self._pace.refused(address)
+        try:
+            yield
+        except UserError:
+            self._pace.refused(address)
+            raise
 
     def _right(self, name: str, given: Given) -> bool:
         query = "SELECT password, second, step, disabled FROM accounts WHERE name = ?"

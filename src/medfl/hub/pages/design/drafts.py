@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,9 +103,12 @@ class Drafts:
             raise _missing(name) from None
         return Draft(name=name, **words)
 
-    def every(self) -> Iterator[Draft]:
-        """Yield all drafts, the one changed last first."""
-        found = [self.read(path.stem) for path in self._folder.glob("*.json")]
+    def every(self, wanted: Callable[[str], bool] = bool) -> Iterator[Draft]:
+        """Yield all drafts whose names are wanted, the one changed last first; the others are not read."""
+        found = []
+        for name in filter(wanted, [path.stem for path in self._folder.glob("*.json")]):
+            with suppress(NotFoundError):  # Somebody has removed it meanwhile.
+                found.append(self.read(name))
         yield from sorted(found, key=lambda draft: draft.changed, reverse=True)
 
     def change(self, name: str, change: Callable[[str], str], *, seen: int, by: str) -> Draft:

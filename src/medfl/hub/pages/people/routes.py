@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
@@ -16,12 +16,14 @@ from medfl.hub.pages.forms import forms
 from medfl.hub.pages.people.contexts import AccountPage, SignInPage, WelcomePage, account_page
 from medfl.hub.pages.routes import changing
 from medfl.hub.people.access import Asked, Who, may
+from medfl.hub.people.accounts import Account
 from medfl.hub.people.audit import By
 from medfl.hub.people.consortium import People
 from medfl.hub.people.entrance import BEFORE, COOKIE, PeopleEntrance, by, look_again
 from medfl.hub.people.gate import SIGN_IN, safe_next
 from medfl.hub.people.passwords import LONGEST
 from medfl.hub.people.permits import Action, Actor
+from medfl.hub.people.provider import ProviderSignIn
 from medfl.hub.people.signing_in import Given
 
 Word = Annotated[str, Form(max_length=400)]
@@ -40,7 +42,7 @@ def entering(people: People, drawn: Drawn) -> APIRouter:
         if who.name:
             return RedirectResponse(safe_next(next), status_code=303)
         said = "Your password is set. Sign in with it." if done == "password" else ""
-        page = SignInPage(hub=people.name, provider=_provider(people), back=safe_next(next), said=said)
+        page = _sign_in_page(people, back=safe_next(next), said=said)
         return _before(request, access.entrance, drawn.page(request, "sign-in", page))
 
     @routes.post(SIGN_IN, dependencies=[*guarded, may(Action.SIGN_IN)])
@@ -52,13 +54,7 @@ def entering(people: People, drawn: Drawn) -> APIRouter:
         try:
             secret = people.sign_in.enter(Given(name, password, code), address=address, agent=agent)
         except RefusedError as error:
-            page = SignInPage(
-                hub=people.name,
-                provider=_provider(people),
-                back=safe_next(next),
-                name=name[:80],
-                complaints=error.complaints,
-            )
+            page = _sign_in_page(people, back=safe_next(next), name=name[:80], complaints=error.complaints)
             return drawn.page(request, "sign-in", page, status=403)
         return entered(people, request, secret, _first(people, secret, safe_next(next)))
 
@@ -109,17 +105,11 @@ def providing(people: People, drawn: Drawn) -> APIRouter:
         if people.provider is None:
             raise NotFoundError("no institution signs people in here", remedy=f"sign in at {SIGN_IN}")
         address = by_address(request)
-        people.sign_in.require_patience(address)
         try:
-            browser = request.cookies.get(BEFORE, "")
-            identity, back = people.provider.end(dict(request.query_params), browser=browser)
-            account = people.accounts.provided(identity, address=address)
+            with people.sign_in.counted(address):
+                account, back = _vouched(people, people.provider, request)
         except RefusedError as error:
-            people.sign_in.impatient(address)
-            why = error.complaints[0].what
-            people.audit.note(By("", "provider", address), "sign-in", verdict="refused", why=why)
-            page = SignInPage(hub=people.name, provider=_provider(people), complaints=error.complaints)
-            return drawn.page(request, "sign-in", page, status=403)
+            return drawn.page(request, "sign-in", _sign_in_page(people, complaints=error.complaints), status=403)
         people.audit.note(By(account.name, "provider", address), "sign-in", account.name)
         agent = request.headers.get("user-agent", "")
         secret = people.sessions.begin(account.name, address=address, agent=agent, provider=True)
@@ -159,10 +149,9 @@ def own(people: People, drawn: Drawn) -> APIRouter:
         """Change one's own password."""
         try:
             _require_same(new, again)
-            people.sign_in.require_patience(by_address(request))
-            people.accounts.change_password(who.name, old, new, by=by(who, request))
+            with people.sign_in.counted(by_address(request)):
+                people.accounts.change_password(who.name, old, new, by=by(who, request))
         except UserError as error:
-            people.sign_in.impatient(by_address(request))
             return shown(request, who, status=400, complaints=error.complaints)
         people.sessions.end_others(who.name, request.cookies.get(COOKIE, ""))
         return shown(request, who, said="Your password is changed. All your other sessions have ended.")
@@ -171,10 +160,9 @@ def own(people: People, drawn: Drawn) -> APIRouter:
     def second(request: Request, who: Who, code: Word = "") -> Response:
         """Set a second factor up."""
         try:
-            people.sign_in.require_patience(by_address(request))
-            codes = people.second.confirm(who.name, code, by=by(who, request))
+            with people.sign_in.counted(by_address(request)):
+                codes = people.second.confirm(who.name, code, by=by(who, request))
         except UserError as error:
-            people.sign_in.impatient(by_address(request))
             return shown(request, who, status=400, complaints=error.complaints)
         look_again(request)
         said = "From now on you are asked for a code, too."
@@ -249,8 +237,27 @@ def _first(people: People, secret: str, back: str) -> str:
     return "/account" if held else back
 
 
-def _provider(people: People) -> str:
-    return people.rules.provider.name if people.rules.provider is not None else ""
+def _sign_in_page(people: People, **more: Any) -> SignInPage:
+    provider = people.rules.provider
+    return SignInPage(hub=people.name, provider=provider.name if provider is not None else "", **more)
+
+
+def _vouched(people: People, provider: ProviderSignIn, request: Request) -> tuple[Account, str]:
+    """Return whom an institution vouches for, and where they wanted to go; who is refused is written down.
+
+    Raises
+    ------
+    RefusedError
+        If it vouches for nobody, or for somebody who is not let in.
+    """
+    address = by_address(request)
+    try:
+        identity, back = provider.end(dict(request.query_params), browser=request.cookies.get(BEFORE, ""))
+        return people.accounts.provided(identity, address=address), back
+    except RefusedError as error:
+        why = error.complaints[0].what
+        people.audit.note(By("", "provider", address), "sign-in", verdict="refused", why=why)
+        raise
 
 
 def _require_same(password: str, again: str) -> None:
