@@ -77,8 +77,7 @@ def test_how_files_are_written_is_told_where_it_is_not_plain(edited: Callable[..
     sections = inspect(study).sections
     german = {one.title: one.sentences for one in sections}
     assert german["How the files are written"] == (
-        "west: Cells are separated by semicolons.",
-        "west: Decimals are written with a comma: 12,5 is read as twelve and a half.",
+        "west: Decimals have a comma, and semicolons separate cells: 12,5 is read as twelve and a half.",
     )
     assert sections[2].title == "How the files are written"
 

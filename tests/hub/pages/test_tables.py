@@ -157,12 +157,12 @@ def test_an_outcome_that_no_table_has_is_told_once(visitor: Visitor, differing: 
 
 def test_how_a_file_is_written_is_told(visitor: Visitor, differing: Path) -> None:
     name = begun(visitor, differing.read_text(encoding="utf-8"))
-    assert "Decimals are written" not in visitor.client.get(f"/drafts/{name}").text
+    assert "Decimals have a comma" not in visitor.client.get(f"/drafts/{name}").text
     frame = pd.read_csv(differing.parent / "west.csv")
     frame.to_csv(differing.parent / "west.csv", index=False, sep=";", decimal=",")
     assert "12,5 is read as twelve and a half" in visitor.client.get(f"/drafts/{name}").text
     (west,) = [one for one in twin(visitor, name)["tables"]["every"] if one["site"] == "west"]
-    assert west["written"][0] == "Cells are separated by semicolons."
+    assert west["written"][0].startswith("Decimals have a comma, and semicolons separate cells")
 
 
 def test_how_a_column_is_read_is_edited_key_by_key(visitor: Visitor, differing: Path) -> None:

@@ -42,11 +42,10 @@ def test_the_same_table_in_german_has_the_same_rows(tmp_path: Path, separator: s
 def test_what_was_found_is_told(tmp_path: Path) -> None:
     told = read_and_tell(written(tmp_path, GERMAN, "windows-1252"))[1].sentences
     assert told == (
-        "Cells are separated by semicolons.",
-        "Decimals are written with a comma: 12,5 is read as twelve and a half.",
+        "Decimals have a comma, and semicolons separate cells: 12,5 is read as twelve and a half.",
         "Letters are coded as Windows-1252 (Latin-1), not as UTF-8: check names with accents.",
     )
-    assert Writing().sentences == ()
+    assert Writing().sentences == Writing(separator=";").sentences == ()
 
 
 @pytest.mark.parametrize(

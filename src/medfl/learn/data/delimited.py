@@ -61,12 +61,11 @@ class Writing:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What of it a reader should know, in words; nothing of a plain CSV file."""
+        """What of it a reader should know, in words; nothing of a file whose numbers and letters are read as ever."""
         told = []
-        if self.separator != ",":
-            told.append(f"Cells are separated by {_SEPARATORS[self.separator]}.")
         if self.decimal != ".":
-            told.append("Decimals are written with a comma: 12,5 is read as twelve and a half.")
+            between = _SEPARATORS[self.separator]
+            told.append(f"Decimals have a comma, and {between} separate cells: 12,5 is read as twelve and a half.")
         if self.encoding != "utf-8":
             told.append("Letters are coded as Windows-1252 (Latin-1), not as UTF-8: check names with accents.")
         return tuple(told)
