@@ -15,6 +15,8 @@ _RAW = ("style", "script")
 _CODE = ("code", "pre")
 _NAMES = ("text", "th")
 """Where names stand, and in a drawing nothing but text: there nothing is marked."""
+_DATA = ("yes", "no")
+"""What is a value of a table where it stands by itself."""
 _SENTENCE = re.compile(r"([\s:·→☐]*)(.*?)(\s*)", re.DOTALL)
 _SAID = re.compile(r' (aria-label|title|alt)="([^"]*)"')
 _FIGURES = re.compile(r"[(−\d](?:[\d.,()–−% \u202f]|(?<=\d) to (?=[−\d]))*")
@@ -97,6 +99,8 @@ class _Teller(HTMLParser):
     def _known(self, text: str) -> str | None:
         """Return a text in the language; None unless all of it is known: a half would be worse than none."""
         plain = text.replace("\u00a0", " ")
+        if plain in _DATA:
+            return plain
         if _FIGURES.fullmatch(plain):
             return self._figures(plain)
         pieces = self._words.sentences.pieces(plain)
