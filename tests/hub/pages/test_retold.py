@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from sklearn.datasets import load_breast_cancer
@@ -78,6 +79,10 @@ def test_numbers_code_and_drawings_stay_as_they_are(told: str) -> None:
         assert found
         assert list(map(unescape, re.findall(pattern, page, re.DOTALL))) == found
     assert len(re.findall(r"<(\w+)", page)) - page.count("<span lang=") == len(re.findall(r"<(\w+)", told))
+    # In a document drawings are XML.
+    assert re.findall(r"</\w+>", page.replace("</span>", "")) == re.findall(r"</\w+>", told.replace("</span>", ""))
+    for drawing in re.findall(r"<svg .*?</svg>", page, re.DOTALL):
+        ElementTree.fromstring(drawing)
     assert retold(told, "en") == told
 
 

@@ -53,11 +53,13 @@ class _Teller(HTMLParser):
         self.told: list[str] = []
         self._words, self._figures = words, Numerals(words.language).figures
         self._within: list[str] = []
+        self._spelled: dict[str, str] = {}
 
     def handle_decl(self, decl: str) -> None:
         self.told.append(f"<!{decl}>")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._spelled[tag] = (self.get_starttag_text() or "")[1 : 1 + len(tag)]
         self._start()
         if tag in (*_RAW, *_CODE, *_NAMES):
             self._within.append(tag)
@@ -66,7 +68,8 @@ class _Teller(HTMLParser):
         self._start()
 
     def handle_endtag(self, tag: str) -> None:
-        self.told.append(f"</{tag}>")
+        # In drawings, which are XML, capitals count; the parser knows none.
+        self.told.append(f"</{self._spelled.get(tag, tag)}>")
         if self._within and self._within[-1] == tag:
             self._within.pop()
 
