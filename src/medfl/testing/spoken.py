@@ -48,7 +48,7 @@ def words_of_one_only(texts: Mapping[str, str]) -> frozenset[str]:
 def foreign(text: str, words: frozenset[str], *, names: Iterable[str] = ()) -> Iterator[str]:
     """Yield the words of a text that are among those of another language, and not in a name."""
     for name in sorted(names, key=len, reverse=True):
-        text = text.replace(name, " ")
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " ", text)
     yield from (word for word in _WORD.findall(_CODE.sub(" ", text).lower()) if word in words)
 
 

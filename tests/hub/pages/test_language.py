@@ -191,7 +191,8 @@ def test_counts_take_the_form_that_the_language_wants() -> None:
 def test_numbers_are_written_as_their_reader_writes_them() -> None:
     french, english = Numerals("fr"), Numerals("en")
     assert french.figures("0.932 (0.901–0.958)") == "0,932 (0,901–0,958)"
-    assert english.figures("0.932") == "0.932"
+    assert french.figures("−0.5 to 1.5, in 3.11.7") == "−0,5 à 1,5, in 3.11.7"
+    assert english.figures("0.932 to 1.5") == "0.932 to 1.5"
     assert french.percent(0.085, 1) == "8,5\u00a0%"
     assert english.percent(0.5) == "50\u00a0%"
     assert french.whole(12345) == "12\u202f345"

@@ -22,7 +22,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 _TO: Mapping[str, str] = MappingProxyType({"en": "to", "fr": "à"})
 _BETWEEN = re.compile(r"(?<=\d) to (?=[−-]?\d)")
-_POINT = re.compile(r"(?<=\d)\.(?=\d)")
+_POINT = re.compile(r"(?<![\d.])(\d+)\.(\d+)(?!\d|\.\d)")
+"""Of a decimal number; a version has more of them."""
 
 
 class Numerals:
@@ -64,7 +65,7 @@ class Numerals:
 
     def figures(self, text: str) -> str:
         """Return figures that are written already, with this language's decimal sign: "0.93 (0.90 to 0.96)"."""
-        return _BETWEEN.sub(f" {_TO[self._language]} ", _POINT.sub(get_decimal_symbol(self._locale), text))
+        return _BETWEEN.sub(f" {_TO[self._language]} ", _POINT.sub(rf"\1{get_decimal_symbol(self._locale)}\2", text))
 
     def moment(self, at: str | None) -> str:
         """Return an ISO 8601 time in words, in UTC."""

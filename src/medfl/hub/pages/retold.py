@@ -15,6 +15,8 @@ _RAW = ("style", "script")
 _CODE = ("code", "pre")
 _NAMES = ("text", "th")
 """Where names stand, and in a drawing nothing but text: there nothing is marked."""
+_DATA = ("yes", "no")
+"""What is a value of a table where it stands by itself."""
 _SENTENCE = re.compile(r"([\s:·→☐]*)(.*?)(\s*)", re.DOTALL)
 _SAID = re.compile(r' (aria-label|title|alt)="([^"]*)"')
 _FIGURES = re.compile(r"[(−\d](?:[\d.,()–−% \u202f]|(?<=\d) to (?=[−\d]))*")
@@ -51,11 +53,13 @@ class _Teller(HTMLParser):
         self.told: list[str] = []
         self._words, self._figures = words, Numerals(words.language).figures
         self._within: list[str] = []
+        self._spelled: dict[str, str] = {}
 
     def handle_decl(self, decl: str) -> None:
         self.told.append(f"<!{decl}>")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._spelled[tag] = (self.get_starttag_text() or "")[1 : 1 + len(tag)]
         self._start()
         if tag in (*_RAW, *_CODE, *_NAMES):
             self._within.append(tag)
@@ -64,7 +68,8 @@ class _Teller(HTMLParser):
         self._start()
 
     def handle_endtag(self, tag: str) -> None:
-        self.told.append(f"</{tag}>")
+        # In drawings, which are XML, capitals count; the parser knows none.
+        self.told.append(f"</{self._spelled.get(tag, tag)}>")
         if self._within and self._within[-1] == tag:
             self._within.pop()
 
@@ -97,6 +102,8 @@ class _Teller(HTMLParser):
     def _known(self, text: str) -> str | None:
         """Return a text in the language; None unless all of it is known: a half would be worse than none."""
         plain = text.replace("\u00a0", " ")
+        if plain in _DATA:
+            return plain
         if _FIGURES.fullmatch(plain):
             return self._figures(plain)
         pieces = self._words.sentences.pieces(plain)

@@ -34,6 +34,8 @@ _HELD: Mapping[str, str] = MappingProxyType(
         "site": r"[^,;:()]+?",
         "time": r"\d\d:\d\d",
         "person": r"[\w.@+-]*[A-Za-z][\w.@+-]*|whoever is at this machine",
+        "say_sites": r"\S+ sites?",
+        "say_outcome": r"The (?:[a-z]+ )?outcome",
         "say_p": r"p [=<] [\d.,]+",
         "say_role": _ROLES,
         "say_other": _ROLES,
@@ -108,13 +110,15 @@ class Sentences:
     def _found(self, text: str, depth: int = 0) -> str | None:
         if text in self._texts and not has_places(text):
             return self._texts[text]
-        if depth < DEEP:
-            for pattern in self._patterns:
-                match = pattern.matches(text)
-                filled = self._filled(pattern.words, match.groupdict(), depth) if match else None
-                if filled is not None:
-                    return filled
-        return self._turned(text, depth)
+        return self._with_places(text, depth) or self._turned(text, depth)
+
+    def _with_places(self, text: str, depth: int) -> str | None:
+        for pattern in self._patterns if depth < DEEP else ():
+            match = pattern.matches(text)
+            filled = self._filled(pattern.words, match.groupdict(), depth) if match else None
+            if filled is not None:
+                return filled
+        return None
 
     def _turned(self, text: str, depth: int) -> str | None:
         """Return what is known with a small letter where a sentence begins, or with a capital within one."""
@@ -123,8 +127,13 @@ class Sentences:
             found = self._found(lowered, depth)
             return None if found is None else found[:1].upper() + found[1:]
         raised = text[:1].upper() + text[1:]
-        found = self._texts.get(raised) or self._texts.get(f"{raised}.") if depth else None
-        return None if found is None or has_places(found) else (found[:1].lower() + found[1:]).rstrip(".")
+        if not depth or raised == text:
+            return None
+        found = self._texts.get(raised) or self._texts.get(f"{raised}.")
+        if found is not None and not has_places(found):
+            return (found[:1].lower() + found[1:]).rstrip(".")
+        found = self._with_places(raised, depth)
+        return None if found is None else found[:1].lower() + found[1:]
 
     def _filled(self, words: str, places: Mapping[str, str], depth: int) -> str | None:
         """Return a text with its places filled; None where one of them has no words."""
