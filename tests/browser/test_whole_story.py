@@ -72,6 +72,7 @@ def page(consortium: Consortium, browser: Browser) -> Iterator[Page]:
     assert not wrong
 
 
+@pytest.mark.timeout(600)  # a dozen processes and a browser; 100 s where nothing else runs
 def test_the_whole_story(consortium: Consortium, page: Page, screenshots: Path, tmp_path: Path) -> None:
     signs_in(consortium, page)
     designs(page, screenshots)

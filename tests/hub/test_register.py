@@ -170,7 +170,7 @@ def test_the_list_of_sites(hub: HubPlace) -> None:
     waiting = hub.register.apply(application(invitation), invitation.authority)
     (told,) = typed("hub", "sites", "--json", "--home", hub.folder).json
     assert (told["status"], told["fingerprint"]) == ("waiting", waiting.fingerprint)
-    stands = {"name", "title", "status", "fingerprint", "since", "connected", "seen"}
+    stands = {"name", "title", "status", "fingerprint", "since", "connected", "seen", "hardware"}
     assert set(told) == stands | {"doing", "state", "trouble", "version"}
 
 
