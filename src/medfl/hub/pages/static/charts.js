@@ -45,6 +45,12 @@ function pairs(x, y) {
   return x.map((value, place) => [value, y[place]]);
 }
 
+// A share never passes 1; the axis of a single one is the tenth that it lies in.
+const SHARE = {
+  min: ({ min, max }) => (min === max && max <= 1 ? Math.max(0, Math.ceil(min * 10) / 10 - 0.1) : null),
+  max: ({ min, max }) => (max > 1 ? null : max > 0.9 ? 1 : min === max ? Math.max(0.1, Math.ceil(max * 10) / 10) : null),
+};
+
 function panel(numbers) {
   const series = numbers.lines.map((line) => ({
     name: word(line.name),
@@ -67,7 +73,7 @@ function panel(numbers) {
     title: { text: numbers.title, left: 0, top: 0, padding: [3, 0], textStyle: { color: colour("ink"), fontSize: 13, fontWeight: 600 } },
     legend: { data: named, top: 18, left: 0, show: named.length > 1, textStyle: { color: colour("muted") } },
     xAxis: axis(word("round"), { minInterval: 1 }),
-    yAxis: axis("", { scale: true, max: ({ max }) => (numbers.metric && max <= 1 && max > 0.9 ? 1 : null) }),
+    yAxis: axis("", { scale: true, ...(numbers.metric ? SHARE : {}) }),
     series,
   });
 }
