@@ -177,6 +177,37 @@ def test_a_list_is_read_as_it_is_spelled(words: list[str]) -> None:
     assert (meant(("data", "missing"), spelled(words)) or []) == words
 
 
+@pytest.mark.parametrize("typed", ["0,120", "0, 120", "0; 120", "0 to 120", "0 120", "0.0, 120.0"])
+def test_a_range_is_two_numbers_however_they_are_parted(typed: str) -> None:
+    assert meant(("privacy", "dp", "ranges"), f"age = {typed}\ndose = -9,5; 9,5") == {
+        "age": [0, 120],
+        "dose": [-9.5, 9.5],
+    }
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9)))
+)
+def test_ranges_are_read_as_they_are_spelled(ranges: dict[str, tuple[float, float]]) -> None:
+    found = meant(("privacy", "dp", "ranges"), spelled(ranges)) or {}
+    assert found == {name: list(both) for name, both in ranges.items()}
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z]{1,8}", fullmatch=True),
+        st.lists(st.from_regex(r'[A-Za-z0-9,";é-]{1,12}', fullmatch=True), min_size=1, max_size=4),
+    )
+)
+def test_categories_are_read_as_they_are_spelled(categories: dict[str, list[str]]) -> None:
+    assert (meant(("privacy", "dp", "categories"), spelled(categories)) or {}) == categories
+
+
+def test_what_a_name_stands_for_keeps_its_kind() -> None:
+    assert meant(("data", "sites"), "a = 12\nb = x.csv") == {"a": "12", "b": "x.csv"}
+    assert meant(("training", "class_weight"), "0 = 1,5\n1 = 2") == {"0": 1.5, "1": 2}
+
+
 def test_the_page_follows_the_text_and_the_text_follows_the_form(visitor: Visitor) -> None:
     headers = {"x-csrf-token": visitor.token}
     begun = visitor.client.post("/drafts", data={"text": STUDY}, headers=headers, follow_redirects=False)

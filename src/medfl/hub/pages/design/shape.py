@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Literal, TypeAlias, get_origin
+from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -18,6 +19,7 @@ Widget: TypeAlias = Literal["word", "words", "switch", "number", "text", "list",
 """A word or some of a few, yes or no, a number, a line, one a line, "name = value" lines, or only in the text."""
 OPTIONAL = "left out"
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+(?:e[+-]?\d+)?)", re.IGNORECASE)
+_BETWEEN_NUMBERS = re.compile(r"\s*;\s*|,?\s+(?:to\s+)?")
 _TWO_NUMBERS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _BETWEEN_THOUSANDS = re.compile(r"(?<=\d)[ \u00a0\u202f](?=\d{3}(?:\D|$))")
 
@@ -46,7 +48,7 @@ def spelled(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case Mapping():
-            return "\n".join(f"{name} = {spelled(inner)}" for name, inner in value.items())
+            return "\n".join(f"{name} = {_in_line(inner)}" for name, inner in value.items())
         case Part():
             return ""
         case list() | tuple():
@@ -72,7 +74,7 @@ def meant(path: tuple[str | int, ...], text: str) -> Any:
             return [_plain(field, line.strip()) for line in text.replace(",", "\n").splitlines() if line.strip()]
         case "lines" if "=" in text:
             pairs = (line.partition("=") for line in text.splitlines() if line.strip())
-            return {name.strip(): _number(value.strip()) for name, _, value in pairs}
+            return {name.strip(): _entry(field, value.strip()) for name, _, value in pairs}
         case "text" if field is not None and {int, float} & set(map(bare, members(field.annotation))):
             return _number(text)
     return text
@@ -89,6 +91,30 @@ def field_at(path: tuple[str | int, ...]) -> FieldInfo | None:
             return None
         parts = parts_of(field)
     return field
+
+
+def _in_line(value: object) -> str:
+    """Spell what belongs to a name: several with commas between, in quotes where one has a comma itself."""
+    if not isinstance(value, list | tuple):
+        return spelled(value)
+    return ", ".join(_quoted(one) if set(one) & {",", '"'} else one for one in map(spelled, value))
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _entry(field: FieldInfo | None, text: str) -> object:
+    """Return what a name stands for, by what the key holds: a text, a number, several of either."""
+    tables = [kind for kind in map(bare, members(field.annotation)) if get_origin(kind) is dict] if field else []
+    inner = bare(get_args(tables[0])[1]) if tables else None
+    if get_origin(inner) is tuple:
+        if float in get_args(inner):
+            # Two numbers with a comma between them, which without a space could be the comma of a decimal.
+            apart = _BETWEEN_NUMBERS.split(text)
+            return [_number(one) for one in (apart if len(apart) > 1 else text.split(",")) if one]
+        return [one.strip() for one in next(csv.reader([text], skipinitialspace=True), []) if one.strip()]
+    return text if inner is str else _number(text)
 
 
 def _number(text: str) -> object:
