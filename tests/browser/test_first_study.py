@@ -172,18 +172,40 @@ def test_whoever_leaves_takes_the_last_change_along(page: Page) -> None:
     expect(page.locator('[id="study.name"]')).to_have_value("in-no-hurry")
 
 
-def test_a_change_that_does_not_arrive_is_told(context: BrowserContext) -> None:
+@pytest.mark.parametrize(
+    ("status", "why"), [(0, "did not reach the draft"), (403, "not signed in"), (503, "the other end has trouble")]
+)
+def test_a_change_that_does_not_arrive_is_told(context: BrowserContext, status: int, why: str) -> None:
     page = context.new_page()  # its console may speak of the failure
     page.goto("/new")
     page.get_by_role("button", name="Begin").click()
     expect(page.locator("#verdict")).to_contain_text("to mend")
     draft = page.url
-    page.route("**/set", lambda route: route.fulfill(status=503, body="busy"))
+    page.route("**/set", lambda route: route.fulfill(status=status, body="no") if status else route.abort())
     page.locator('[id="study.name"]').fill("lost")
     page.get_by_role("button", name="Look at the plan").click()
-    expect(page.locator("#said")).to_contain_text("did not reach the draft")
+    expect(page.locator("#said")).to_contain_text(why)
     assert page.url == draft
     page.close()
+
+
+def test_whoever_loads_the_page_again_in_the_midst_of_a_change_is_asked(page: Page) -> None:
+    page.goto("/new")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict")).to_contain_text("to mend")
+    held = list[Route]()
+    page.route("**/set", lambda route: held.append(route))
+    page.locator('[id="study.name"]').click()
+    page.keyboard.type("typing")
+    with page.expect_event("dialog") as asked:
+        page.evaluate("setTimeout(() => location.reload())")
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
+    expect(page.locator('[id="study.name"]')).to_have_value("typing")
+    assert held  # what was typed is sent before anybody leaves
+    held[0].continue_()
+    page.get_by_role("tab", name="Spec").click()
+    expect(page.locator("#text")).to_have_value(re.compile('name = "typing"'))
 
 
 def test_two_people_who_change_one_draft_are_told(page: Page, context: BrowserContext) -> None:

@@ -71,7 +71,7 @@ def meant(path: tuple[str | int, ...], text: str) -> Any:
         case "number":
             return _number(text)
         case "list" | "words":
-            return [_plain(field, line.strip()) for line in text.replace(",", "\n").splitlines() if line.strip()]
+            return _listed(field, text)
         case "lines" if "=" in text:
             pairs = (line.partition("=") for line in text.splitlines() if line.strip())
             return {name.strip(): _entry(field, value.strip()) for name, _, value in pairs}
@@ -138,9 +138,13 @@ def _number(text: str) -> object:
     return text
 
 
-def _plain(field: FieldInfo | None, text: str) -> object:
-    """Return an entry of a list: a number where the list holds numbers."""
-    if field is None:
-        return text
-    inside = [inner for kind in map(bare, members(field.annotation)) for inner in getattr(kind, "__args__", ())]
-    return _number(text) if inside and all(bare(one) in (int, float, ...) for one in inside) else text
+def _listed(field: FieldInfo | None, text: str) -> list[object]:
+    """Return the entries of a list, one a line; numbers may share a line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    kinds = map(bare, members(field.annotation)) if field is not None else ()
+    inside = [bare(inner) for kind in kinds for inner in get_args(kind) if inner is not ...]
+    if not inside or not all(one in (int, float) for one in inside):
+        return list(lines)
+    if int in inside and float not in inside:
+        lines = [one for line in lines for one in line.split(",")]
+    return [_number(one.strip()) for line in lines for one in _BETWEEN_NUMBERS.split(line) if one.strip()]

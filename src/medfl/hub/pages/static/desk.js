@@ -14,7 +14,8 @@ function changed(element, values) {
 }
 function send(address, values) {
   open += 1;
-  htmx.ajax("POST", address, { source: document.getElementById("desk"), swap: "none", values });
+  const sent = htmx.ajax("POST", address, { source: document.getElementById("desk"), swap: "none", values });
+  sent.catch(() => {}); // told below, with every other change that does not arrive
 }
 document.addEventListener("DOMContentLoaded", () => {
   // Each page that is open has a name of its own, so that a draft knows whether it is changed from two of them.
@@ -25,32 +26,44 @@ document.addEventListener("DOMContentLoaded", () => {
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.target.id !== "desk") return;
   open -= 1;
-  const said = document.getElementById("said");
-  if (!event.detail.successful) {
-    const wrong = Object.assign(document.createElement("p"), { className: "wrong" });
-    wrong.textContent = word("Your last change did not reach the draft. Look whether you are connected, and change it once more.");
-    said.replaceChildren(wrong);
-  }
+  document.getElementById("saving")?.remove();
+  if (!event.detail.successful) told(why(event.detail.xhr.status), "wrong");
   if (open || !leave) return;
-  if (!said.hasChildNodes()) leave(); // else somebody reads first why a change was not taken
+  if (!document.getElementById("said").hasChildNodes()) leave(); // else somebody reads first why a change was not taken
   leave = null;
 });
+function why(status) {
+  if (status === 0) return word("Your last change did not reach the draft. Look whether you are connected, and change it once more.");
+  if (status === 401 || status === 403) return word("Your last change was not taken: you are not signed in any more, or may not change this draft. Sign in in another window, and change it once more.");
+  return word("Your last change was not taken: the other end has trouble. Change it once more; if that does not help, load the page again.");
+}
+function told(text, kind) {
+  const line = Object.assign(document.createElement("p"), { className: kind, textContent: text });
+  document.getElementById("said").replaceChildren(line);
+  return line;
+}
 
 // Whoever leaves the page takes their last change along.
 function unanswered() {
   if (typing) typed();
   return open > 0 || early?.length > 0;
 }
-document.addEventListener("submit", (event) => {
-  if (!unanswered()) return;
+function leaving(event, go) {
   event.preventDefault();
-  leave = () => event.target.requestSubmit(event.submitter);
+  leave = go;
+  told(word("Your last change is on its way …"), "muted").id = "saving";
+}
+document.addEventListener("submit", (event) => {
+  if (unanswered()) leaving(event, () => event.target.requestSubmit(event.submitter));
 });
 document.addEventListener("click", (event) => {
   const link = event.target.closest('a[href]:not([href^="#"]):not([target])');
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || !unanswered()) return;
-  event.preventDefault();
-  leave = () => location.assign(link.href);
+  leaving(event, () => location.assign(link.href));
+});
+window.addEventListener("beforeunload", (event) => {
+  document.activeElement?.blur?.(); // what is being typed is a change, too
+  if (unanswered()) event.preventDefault();
 });
 
 document.addEventListener("change", (event) => {
