@@ -238,6 +238,12 @@ def test_no_page_is_wider_than_its_window(width: int, page: Page) -> None:
     for path in ("/", "/new", "/start/breast-cancer", "/start/breast-cancer-arms"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto("/new")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator("#verdict p").first).to_be_visible()
+    page.locator("#step-privacy button.small").first.click()
+    expect(page.locator("#step-arms")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def parted(page: Page, heading: str, folder: Path) -> None:

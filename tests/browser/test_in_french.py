@@ -90,3 +90,9 @@ def test_no_french_page_is_wider_than_its_window(width: int, page: Page) -> None
     for path in ("/", "/new", "/start/breast-cancer"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto("/new")
+    page.get_by_role("button", name="Commencer").click()
+    expect(page.locator("#verdict p").first).to_be_visible()
+    page.locator("#step-privacy button.small").first.click()
+    expect(page.locator("#step-arms")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
