@@ -241,6 +241,15 @@ def test_explain_says_what_leaves_and_what_does_not(folder: Path) -> None:
         ('releases.ranges = "exact"', "values of single patients"),
         ("releases.catalogue = true", "Without any study: of each data set the columns that studies can use"),
         ("releases = { catalogue = true, label_balance = true }", "about which share of the rows each class"),
+        ("releases.catalogue = true", "A row is known by all its cells: where a column comes or goes"),
+        (
+            'accepts.patient_id = "patient"\nreleases.catalogue = true',
+            "until 5 of the patients with an outcome are others, by the column patient",
+        ),
+        (
+            "counts.minimum_difference = 1\nreleases.catalogue = true",
+            "before and after one patient came, or that something is told at all, can give that patient's outcome away",
+        ),
         ("releases.hardware = true", "how many cores the site's machine has, about how much memory, and whether"),
         ('releases.categories = "all"', "also of one that a single patient has"),
         ('counts.treatment = "round"', "Counts are rounded to multiples of 5, up or down at random"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from medfl.channel import DATASETS, DECISIONS, LINES, State
 from medfl.errors import WireError
 from medfl.hub.fitting import doubts, misfits, tables, untold
-from medfl.hub.told import FOLDER, Told
+from medfl.hub.told import FOLDER, UNREAD, Told
 from medfl.testing.federation import study
 from medfl.versions import here
 
@@ -70,11 +70,11 @@ def test_what_its_machine_is_like_is_told_with_the_catalogue_or_without(tmp_path
      {"parts": {"0": 1, "1": 0}, "of": 1}, {"parts": {"0": 9.5, "1": 0.5}, "of": 10},
      {"parts": {str(n): 0 for n in range(99)} | {"x": 10}, "of": 10}],
 )  # fmt: skip
-def test_a_balance_is_one_or_is_refused(damaged: object) -> None:
+def test_a_balance_is_one_or_nothing_of_the_data_set_is_told(damaged: object) -> None:
+    """And no reason to part from the site, which would tell the same as soon as it is back."""
     whole = {"parts": {"0": 9, "1": 1}, "of": 10}
     assert told(AGE, SICK, balance=whole).datasets["ward"]["balance"] == whole
-    with pytest.raises(WireError):
-        told(AGE, SICK, balance=damaged)
+    assert told(AGE, SICK, balance=damaged).datasets == {"ward": {"withheld": UNREAD}}
 
 
 def test_it_does_not_grow() -> None:

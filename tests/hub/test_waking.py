@@ -286,6 +286,23 @@ def test_a_site_that_tells_what_cannot_be_read_is_parted_from(hub: HubPlace, tmp
     assert "site a tells what cannot be read" in hub.log.read_text(encoding="utf-8")
 
 
+def test_a_data_set_that_cannot_be_read_is_no_reason_to_part(
+    hub: HubPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two classes that are alike in all letters that are read: the site would tell the same when it is back."""
+    monkeypatch.setattr(waking, "TOGETHER", 0.01)
+    homes = enrolled(hub, tmp_path, "a")
+    alike = {"parts": {"L" * 130 + "0": 5, "L" * 130 + "1": 5}, "of": 10}
+    entry = {"target": "sick", "columns": [], "other_columns": [], "balance": alike}
+    with let_in(hub, homes["a"]) as line:
+        line.send(json.dumps({"tell": "catalogue", "all": ["ward"]}))
+        line.send(json.dumps({"tell": "catalogue", "dataset": "ward", "entry": entry}))
+        line.send(json.dumps({"tell": "state", "state": State("paused").to_json()}))
+        until(lambda: (told := Told.at(hub.folder, "a")).state is not None and told.state.doing == "paused")
+    assert Told.at(hub.folder, "a").datasets == {"ward": {"withheld": "the hub cannot read what the site tells of it"}}
+    assert "data set ward cannot be read" in hub.log.read_text(encoding="utf-8")
+
+
 def test_so_is_one_that_tells_too_much(hub: HubPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waking, "A_SECOND", 0.0)
     homes = enrolled(hub, tmp_path, "a")

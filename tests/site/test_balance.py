@@ -63,7 +63,12 @@ def test_a_small_table_is_told_in_coarser_parts(tmp_path: Path) -> None:
         (ward(60, 12), [('"suppress"', '"round"'), ("base = 5", "base = 10")], "too few rows, or too few of a class"),
         (ward(60, 0), [], "the outcome has no two classes that are told (releases.label_balance"),
         (ward(60, 12).assign(sick=range(60)), [], "the outcome has no two classes that are told"),
-        (ward(60, 12), [("minimum_difference = 5", "minimum_difference = 99")], "about nearly the same patients"),
+        (ward(60, 12), [("minimum_difference = 5", "minimum_difference = 99")], "fewer than 99 rows have an outcome"),
+        (
+            ward(60, 12).assign(sick=["L" * 120 + str(row % 2) for row in range(60)]),
+            [],
+            "its classes are more than 64, or their names alike in the first 120 letters",
+        ),
     ],
 )
 def test_what_stays_is_said_with_its_reason(

@@ -205,6 +205,9 @@ def test_a_table_with_a_patient_more_is_not_told_again(place: Place, ward: DataS
     assert catalogue(place)["ward"] == entry
     with Path(ward.source).open("a") as file:
         file.write("P999,60.5,,blue,1\n")
+    assert catalogue(place)["ward"] == entry, "as it was, to the last word"
+    with Path(ward.source).open("a") as file:
+        file.writelines(f"P99{number},60.5,1.0,blue,1\n" for number in range(4))
     assert "could be subtracted (counts.minimum_difference)" in catalogue(place)["ward"]["withheld"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,8 @@ from medfl.private import write_private
 from medfl.versions import Speaks
 
 FOLDER = "told"
+UNREAD = "the hub cannot read what the site tells of it"
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -141,7 +144,7 @@ class Told:
                 name = plain(said.get("dataset"), NAME)
                 if name not in self.datasets:
                     raise unreadable("a data set that there is")
-                self.datasets[name] = entry(said.get("entry"))
+                self.datasets[name] = _entry(said.get("entry"), name)
             case _:
                 raise unreadable("what a site tells")
 
@@ -171,3 +174,16 @@ class Told:
         nothing = {"withheld": "it has not been told yet"}
         self.datasets = {name: self.datasets.get(name, nothing) for name in (plain(one, NAME) for one in names)}
         self.known = True
+
+
+def _entry(said: object, name: str) -> dict[str, Any]:
+    """Read what a site tells of a data set; where that cannot be read, say so in its place.
+
+    It follows from a table: a site that were parted from for it would come back and tell the same, for as long as the
+    table is like that.
+    """
+    try:
+        return entry(said)
+    except WireError as error:
+        log.warning("what a site tells of its data set %s cannot be read: %s", name, error.complaints[0].received)
+        return {"withheld": UNREAD}

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from medfl.learn.data.prints import Prints
+from medfl.channel import CLASSES, NAME, plain
 from medfl.privacy.balance import shares
 from medfl.site.policy import Facts
-from medfl.site.remembered import Remembered
 from medfl.site.rules import Rules
 
 RULE = "releases.label_balance"
 
 
-def balance(
-    rules: Rules, facts: Facts, memory: Remembered, *, target: str, classes: Sequence[str]
-) -> tuple[dict[str, Any] | None, str]:
+def balance(rules: Rules, facts: Facts, *, target: str, classes: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
     """Return how many parts of the whole each class has, or None; and why nothing is told, in words.
+
+    Both follow from the outcomes, the reason too. So neither may be told of nearly the same patients twice, which is
+    for the catalogue to keep.
 
     Parameters
     ----------
@@ -27,8 +27,6 @@ def balance(
         The site's policy.
     facts
         What it may look at of the table.
-    memory
-        What was told before.
     target
         The outcome.
     classes
@@ -39,15 +37,16 @@ def balance(
     found = dict(facts.counted(target))
     if len(classes) < 2 or {*classes} != {*found}:
         return None, _stayed("the outcome has no two classes that are told", RULE)
+    # Names are cut on their way: where two become one, their parts would be told of one class, or of none.
+    if len({plain(name, NAME) for name in classes}) < len(classes) or len(classes) > CLASSES:
+        why = f"its classes are more than {CLASSES}, or their names alike in the first {NAME} letters"
+        return None, _stayed(why, RULE)
+    near = rules.counts.minimum_difference
+    if sum(found.values()) < near:
+        return None, _stayed(f"fewer than {near} rows have an outcome", "counts.minimum_difference")
     told = shares(np.array([found[name] for name in classes], np.int64), fewest=_fewest(rules))
     if told is None:
         return None, _stayed("too few rows, or too few of a class", "counts.minimum")
-    near = rules.counts.minimum_difference
-    present = _present(facts, target)
-    # A set that is smaller than the difference is not remembered: of it nothing is told.
-    if near > 1 and (len(present) < near or memory.too_near({f"balance/{target}": present}, fewest=near) is not None):
-        why = f"about nearly the same patients as before: all but {near - 1} of them or fewer"
-        return None, _stayed(why, "counts.minimum_difference")
     parts, whole = told
     return {"parts": dict(zip(classes, parts, strict=True)), "of": whole}, ""
 
@@ -56,17 +55,6 @@ def _fewest(rules: Rules) -> int:
     """Return the smallest count that may show; where counts are rounded, what they are rounded to."""
     counts = rules.counts
     return max(counts.minimum, counts.base) if counts.treatment == "round" else counts.minimum
-
-
-def _present(facts: Facts, target: str) -> Prints:
-    """Return the rows that have an outcome.
-
-    Whoever comes without one changes no share. So it is not all rows that are compared: among five new ones there
-    might be a single one with an outcome.
-    """
-    prints = facts.prints()
-    missing = facts.used().get(f"missing/{target}", prints[:0])
-    return prints[~np.isin(prints, missing)]
 
 
 def _stayed(why: str, rule: str) -> str:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from medfl.errors import MedflError
+import numpy as np
+import pandas as pd
+
+from medfl.errors import DataError, MedflError
+from medfl.learn.data.cells import Texts
+from medfl.learn.data.prints import prints_of
 from medfl.learn.data.schema import Schema, described
+from medfl.learn.data.sheet import Sheet
 from medfl.learn.statistic import ZERO
 from medfl.messages import Request
 from medfl.site.balance import balance
@@ -15,13 +24,14 @@ from medfl.site.dictionary import Meaning
 from medfl.site.looking import Looking
 from medfl.site.place import Place
 from medfl.site.policy import Release
-from medfl.site.remembered import Remembered
+from medfl.site.remembered import About, Remembered
 from medfl.site.rules import Rules
 from medfl.site.rules_reading import read
 from medfl.site.written import Written
 from medfl.spec.study import Info, Study
 
 NO_POLICY = "the site has no policy yet"
+Meanings = Mapping[str, Meaning]
 
 
 def catalogue(place: Place) -> dict[str, Any]:
@@ -42,20 +52,79 @@ def catalogue(place: Place) -> dict[str, Any]:
 
 
 def _entry(place: Place, rules: Rules, name: str, dataset: DataSet) -> dict[str, Any]:
+    """Return what is told of a data set: of nearly the same patients the same as before, word by word.
+
+    Whatever it says, and also that it says nothing, may follow from an outcome that one patient has.
+    """
+    least = rules.counts.minimum_difference
     try:
         frame, meanings = dataset.table(), dataset.meanings()
         require_column(dataset.target, list(frame.columns))
-        data = data_of(dataset, meanings)
+
+        def tell() -> str:
+            return json.dumps(_told_now(place, rules, name, dataset, frame=frame, meanings=meanings))
+
+        if least == 1:
+            said: str | None = tell()
+        else:
+            heading = _heading(rules, name, dataset, meanings)
+            about = _about(frame, dataset.target, patient=rules.accepts.patient_id, heading=heading)
+            said = Remembered(place.outcomes).once(about, tell, fewest=least)
+    except MedflError as error:
+        return _unread(error)
+    if said is None:
+        return {"withheld": f"{_NEARLY} {least - 1} of them or fewer (counts.minimum_difference)"}
+    told: dict[str, Any] = json.loads(said)
+    return told
+
+
+_NEARLY = "something was told about nearly the same patients, under another policy or of another data set: all but"
+
+
+def _unread(error: MedflError) -> dict[str, Any]:
+    return {"withheld": f"the data set cannot be read now ({error.code})"}
+
+
+def _heading(rules: Rules, name: str, dataset: DataSet, meanings: Meanings) -> str:
+    """Return a digest of all that an entry follows from, besides the rows."""
+    meant = {column: [one.description, one.unit, dict(one.codes)] for column, one in meanings.items()}
+    words = [name, dataset.digest, rules.model_dump(mode="json"), meant]
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def _about(frame: pd.DataFrame, target: str, *, patient: str | None, heading: str) -> About:
+    """Return the patients that have an outcome, and what of them tells the outcomes.
+
+    Whoever comes without one changes no class. So it is not all rows that are compared: among five new ones there might
+    be a single one with an outcome. Patients are known by their ID, where the policy says which column that is; else
+    rows by all their cells, so that a row of which a cell has changed is another one.
+    """
+    cells = Sheet(frame).cells(target)
+    present = cells.codes >= 0 if isinstance(cells, Texts) else ~np.isnan(cells.values)
+    kind = f"outcomes in {target}"
+    if patient is None or patient not in frame.columns:
+        rows = prints_of(frame)[present]
+        return About(kind=kind, heading=heading, who=rows, what=rows)
+    known = frame.loc[present, list(dict.fromkeys([patient, target]))]
+    who = prints_of(known[[patient]].drop_duplicates())
+    return About(kind=kind, heading=heading, who=who, what=prints_of(known))
+
+
+def _told_now(
+    place: Place, rules: Rules, name: str, dataset: DataSet, *, frame: pd.DataFrame, meanings: Meanings
+) -> dict[str, Any]:
+    """Return what the policy lets be told of a table as it is."""
+    try:
+        data = data_of(dataset, dict(meanings))
         # A column that no study could use, such as one of names, is not described; the policy says whether it is named.
         unusable = described(frame, data)[1]
         usable = tuple(one for one in map(str, frame.columns) if one not in {*unusable, data.target})
         study = Study(study=Info(name="catalogue"), data=data.model_copy(update={"features": usable}))
-        memory = Remembered(place.told(name))
-        policy = Written(rules, memory)
+        policy = Written(rules, Remembered(place.told(name)))
         told = _told(policy, study, Desk(name, lambda: frame, place.folder, columns=policy.columns))
-        found, stayed = _balance(rules, told, memory) if isinstance(told, Release) else (None, "")
-    except MedflError as error:
-        return {"withheld": f"the data set cannot be read now ({error.code})"}
+        found, stayed = _balance(rules, told) if isinstance(told, Release) else (None, "")
+    except DataError as error:
+        return _unread(error)
     if isinstance(told, str):
         return {"withheld": told}
     schema = Schema.from_json(told.content["schema"])
@@ -71,12 +140,12 @@ def _entry(place: Place, rules: Rules, name: str, dataset: DataSet) -> dict[str,
     }
 
 
-def _balance(rules: Rules, told: Release, memory: Remembered) -> tuple[dict[str, Any] | None, str]:
+def _balance(rules: Rules, told: Release) -> tuple[dict[str, Any] | None, str]:
     """Return how the outcome's classes are balanced, of those whose names may be told."""
     target = told.study.data.target
     columns = Schema.from_json(told.content["schema"]).columns
     classes = next((column.categories for column in columns if column.name == target), ())
-    return balance(rules, told.facts, memory, target=target, classes=classes)
+    return balance(rules, told.facts, target=target, classes=classes)
 
 
 def _told(policy: Written, study: Study, desk: Desk) -> Release | str:

@@ -63,6 +63,12 @@ class Place:
         """Return the folder where a policy remembers what was told of a data set."""
         return self.folder / "told" / dataset
 
+    @property
+    def outcomes(self) -> Path:
+        """The folder where the site remembers of whose outcomes its catalogue told something, in any data set."""
+        # No data set is called so.
+        return self.told(".outcomes")
+
     @contextmanager
     def changing(self, folder: Path | None = None) -> Iterator[None]:
         """Make a folder, for its owner only, and keep other processes from changing what is in it.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,33 @@ CREATE TABLE IF NOT EXISTS rows (place INTEGER PRIMARY KEY, print BLOB UNIQUE NO
 CREATE TABLE IF NOT EXISTS sets (
     kind TEXT NOT NULL, digest TEXT NOT NULL, bits BLOB NOT NULL, PRIMARY KEY (kind, digest)
 );
+CREATE TABLE IF NOT EXISTS words (
+    kind TEXT NOT NULL, digest TEXT NOT NULL, heading TEXT NOT NULL, bits BLOB NOT NULL, said TEXT NOT NULL,
+    PRIMARY KEY (kind, digest, heading)
+);
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What something is told about.
+
+    Parameters
+    ----------
+    kind
+        What it is compared with: whatever is of the same kind.
+    heading
+        Under which it is told: data set, policy and whatever else the words follow from, besides the rows.
+    who
+        Whom it is about; shape (people,) or (rows,).
+    what
+        What it follows from: whenever these are the same, it may be told anew; shape (rows,).
+    """
+
+    kind: str
+    heading: str
+    who: Prints
+    what: Prints
 
 
 class Remembered:
@@ -58,9 +85,9 @@ class Remembered:
         Parameters
         ----------
         sets
-            Rows by ``rows/part``, ``class/part/name``, ``group/part/name``, ``missing/column`` and ``balance/column``.
-            Classes and groups are compared within the same part, missing values and balances within the same column;
-            sets of fewer than `fewest` rows not at all, as nothing is told of them alone.
+            Rows by ``rows/part``, ``class/part/name``, ``group/part/name``, and ``missing/column``.
+            Classes and groups are compared within the same part, missing values within the same column; sets of fewer
+            than `fewest` rows not at all, as nothing is told of them alone.
         fewest
             How many rows two sets of one kind must differ by, if they differ.
 
@@ -74,9 +101,65 @@ class Remembered:
         new = {key: prints for key, prints in new.items() if "/".join(key) not in self._known}
         if not new:
             return None
+        with self._opened() as file:
+            near = _taken_up(file, new, fewest)
+        if near is None:
+            self._known |= {"/".join(key) for key in new}
+        return near.partition(" ")[0] if near is not None else None
+
+    def once(self, about: About, tell: Callable[[], str], *, fewest: int) -> str | None:
+        """Return what is told: what was told about nearly the same people, word by word, or else what `tell` says.
+
+        Which of the two it is follows from who they are, and not from what they are like; also a no is repeated.
+
+        Parameters
+        ----------
+        about
+            Whom, and of what.
+        tell
+            Says what there is to tell. What it raises is nothing that was told.
+        fewest
+            By how many two sets of people have to differ, for both to be told about.
+
+        Returns
+        -------
+        str or None
+            None where something was told about nearly the same people, but under other headings only.
+
+        Raises
+        ------
+        StoreError
+            If the memory cannot be read or written; then nothing may leave.
+        """
+        digest = _digest(about.what)
+        with self._opened() as file:
+            bits = _bits(_places(file, about.who))
+            found = file.execute(
+                "SELECT digest, heading, bits, said FROM words WHERE kind = ? ORDER BY rowid DESC", (about.kind,)
+            ).fetchall()
+            if all(known != digest for known, *_ in found):
+                near = [one for one in found if _difference(bits, np.frombuffer(one[2], np.uint8)) < fewest]
+                if near:
+                    return next((said for _, heading, _, said in near if heading == about.heading), None)
+            said = tell()
+            file.execute(
+                "INSERT OR REPLACE INTO words VALUES (?, ?, ?, ?, ?)",
+                (about.kind, digest, about.heading, bits.tobytes(), said),
+            )
+        return said
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for one change at a time, durable when done and undone when not.
+
+        Raises
+        ------
+        StoreError
+            If that fails.
+        """
         try:
-            with self._opened() as file:
-                near = _taken_up(file, new, fewest)
+            with self._locked() as file:
+                yield file
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
                 "the site's memory of what it has told cannot be used",
@@ -84,13 +167,9 @@ class Remembered:
                 received=type(error).__name__,
                 remedy="mend the file or its permissions; without it nothing leaves",
             ) from error
-        if near is None:
-            self._known |= {"/".join(key) for key in new}
-        return near.partition(" ")[0] if near is not None else None
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one change at a time, durable when done and undone when not."""
+    def _locked(self) -> Iterator[sqlite3.Connection]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / FILE
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -109,7 +188,7 @@ class Remembered:
 def _kind(name: str, sets: Mapping[str, Prints]) -> str:
     """Return what a set is compared with: parts with parts, classes and groups with those of the same part."""
     kind, part = name.split("/")[:2]
-    if kind in ("missing", "balance"):
+    if kind == "missing":
         return name.replace("/", " in ", 1)
     whole = sets.get(f"rows/{part}")
     return kind if kind == "rows" or whole is None else f"{kind} of {_digest(whole)}"

@@ -92,19 +92,40 @@ def _beforehand(rules: Rules) -> Iterator[str]:
     """Yield what else leaves without any study, where the policy says so."""
     counts, releases = rules.counts, rules.releases
     if releases.label_balance:
-        again = ""
-        if counts.minimum_difference > 1:
-            again = f", nor once more before {counts.minimum_difference} rows or more have changed"
         yield (
             "With it: about which share of the rows each class of the outcome has, in tenths, or in coarser parts "
-            f"where the table is small. Nothing of it where a class has fewer than {counts.minimum} rows{again}. It is "
+            f"where the table is small. Nothing of it where a class has fewer than {counts.minimum} rows. It is "
             "rounded, and no differential privacy."
         )
+    if releases.catalogue:
+        yield _again(rules)
     if releases.hardware:
         yield (
             "Without any study: how many cores the site's machine has, about how much memory, and whether there is a "
             "GPU."
         )
+
+
+def _again(rules: Rules) -> str:
+    """Return how what is told of a data set changes while its patients do."""
+    many, patient = rules.counts.minimum_difference, rules.accepts.patient_id
+    if many == 1:
+        return (
+            "What is told of a data set follows each row: what is told before and after one patient came, or that "
+            "something is told at all, can give that patient's outcome away."
+        )
+    if patient is not None:
+        return (
+            f"What is told of a data set, also that nothing is, stays the same to the last word until {many} of the "
+            f"patients with an outcome are others, by the column {patient} (by all cells of a row, where a table has "
+            "none), in any data set with an outcome of that name."
+        )
+    return (
+        f"What is told of a data set, also that nothing is, stays the same to the last word until {many} of the rows "
+        "with an outcome have changed. A row is known by all its cells: where a column comes or goes, or other cells "
+        "change at the same time, all are new, and a single patient's outcome may show. Name the column that tells "
+        "patients apart (patient_id in [accepts]) to prevent that."
+    )
 
 
 def _counts(counts: CountRules) -> Iterator[str]:
@@ -190,6 +211,8 @@ _UNTOLD = MappingProxyType(
 _CANNOT = (
     "Three or more answers that only together single out a patient; two tables that hold the same patients under other "
     "policies; what somebody knows already. Differential privacy bounds these, and only it does.",
+    "That a study is refused because few patients have an outcome, and answered when one more has it: its no tells of "
+    "that patient, to whoever knows the others.",
     "Learning from updates seen in clear whether a known patient took part: require secure aggregation.",
 )
 
