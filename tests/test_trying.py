@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ import pytest
 from medfl.errors import BusyError, PlanError, SpecError
 from medfl.hub.pages.bench import Attempt
 from medfl.learn.data.tables import bundled
-from medfl.rehearsing import PUBLIC, carry_out, ready, table_of
+from medfl.rehearsing import PUBLIC, SECONDS, carry_out, ready, table_of
 from medfl.spec.reading import parse
 from medfl.testing.federation import table
 from medfl.trying import Trials
@@ -49,6 +50,7 @@ unit = "record"
 epsilon = 3.0
 ranges = { age = [0, 120], dose = [-9, 9] }
 """
+LONG = STUDY.replace("rounds = 2", "rounds = 5000")
 HOSPITALS = STUDY.replace('[data.simulate]\ntable = "ward.csv"\nsites = 2', '[data.sites]\na = "a.csv"\nb = "b.csv"')
 
 
@@ -62,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
 def trials(folder: Path) -> Iterator[Trials]:
     found = Trials(folder / "trials", folder)
     yield found
-    found.stop()
+    found.close()
 
 
 def until(look: Callable[[], Attempt], *states: str) -> Attempt:
@@ -92,25 +94,79 @@ def test_a_study_is_tried_on_its_own_table_and_what_came_of_it_is_kept(trials: T
 
 
 def test_it_is_ended_by_a_word_and_only_one_goes_on_at_a_time(trials: Trials) -> None:
-    long = STUDY.replace("rounds = 2", "rounds = 5000")
-    trials.begin(long)
-    assert trials.seen(long).state == "running"
+    trials.begin(LONG)
+    assert trials.seen(LONG).state == "running"
     with pytest.raises(BusyError, match="another study is being tried out"):
         trials.begin(STUDY)
-    trials.stop()
-    assert trials.seen(long).state == "stopped"
+    trials.stop(STUDY)
+    assert trials.seen(LONG).state == "running", "a word about another study ends nothing"
+    trials.stop(LONG)
+    assert trials.seen(LONG).state == "stopped"
     assert trials.seen(STUDY).state == "none"
+
+
+def home_of(trials: Trials) -> Path:
+    """Return the folder of what is being tried, once there is a store in it."""
+    until(
+        lambda: replace(trials.seen(LONG), state="stored" if [*trials._folder.glob("at-*/*")] else "not yet"), "stored"
+    )
+    (found,) = trials._folder.glob("at-*")
+    return found
+
+
+def test_what_was_stopped_leaves_no_store_behind(
+    trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setenv("TMPDIR", str(shared))
+    for end in (lambda: trials.stop(LONG), trials.close):
+        trials.begin(LONG)
+        home = home_of(trials)
+        assert home.stat().st_mode & 0o777 == 0o700
+        assert [*shared.iterdir()] == [], "nothing of it is where everybody's files are"
+        end()
+        assert not home.exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there is no such signal here")
+def test_what_took_too_long_leaves_no_store_behind(trials: Trials) -> None:
+    trials.begin(LONG)
+    home = home_of(trials)
+    process = trials._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGALRM)
+    until(lambda: trials.seen(LONG), "failed")
+    assert not home.exists()
+
+
+def test_what_is_left_of_an_application_that_was_killed_goes_with_the_next_trial(trials: Trials) -> None:
+    old, young = (trials._folder / name / "store" for name in ("at-old", "at-young"))
+    for path in (old, young):
+        path.mkdir(parents=True)
+    long_ago = time.time() - 10 * SECONDS
+    os.utime(old.parent, (long_ago, long_ago))
+    trials.begin(LONG)
+    assert not old.parent.exists()
+    assert young.exists(), "it may be another application's"
+
+
+def test_a_table_is_read_with_the_decimals_that_the_study_says(folder: Path) -> None:
+    (folder / "ward.csv").write_text(
+        "age;dose;sick\n" + "".join(f"{n % 9 + 1},{n + 100};{n % 7};1\n" for n in range(9))
+    )
+    study = parse(STUDY.replace("[data]", '[data]\ndecimal = ","', 1), source="x")
+    assert ready(study, folder)[1]["age"].tolist() == [float(f"{n % 9 + 1}.{n + 100}") for n in range(9)]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there is no such signal here")
 def test_what_takes_too_long_or_dies_is_said(trials: Trials) -> None:
-    long = STUDY.replace("rounds = 2", "rounds = 5000")
     for sent, why in ((signal.SIGALRM, "longer than 3 minutes"), (signal.SIGKILL, "nobody foresaw")):
-        trials.begin(long)
+        trials.begin(LONG)
         process = trials._process
         assert process is not None
         os.kill(process.pid, sent)
-        found = until(lambda: trials.seen(long), "failed")
+        found = until(lambda: trials.seen(LONG), "failed")
         assert why in found.why
 
 

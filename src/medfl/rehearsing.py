@@ -100,7 +100,8 @@ def ready(study: Study, base: Path) -> tuple[dict[str, Study], pd.DataFrame]:
     simulate = study.data.simulate
     if simulate is not None and simulate.table is not None:
         data = study.data
-        return arms, read_table(base / simulate.table, columns=data.columns, missing=data.missing)
+        path = base / simulate.table
+        return arms, read_table(path, columns=data.columns, missing=data.missing, decimal=data.decimal)
     table = bundled(name)
     return (arms if own else {name: _on_public(arm, table) for name, arm in arms.items()}), table
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,10 +28,16 @@ from medfl.spec.study import Study
 ENDED = (-signal.SIGALRM,) if hasattr(signal, "SIGALRM") else ()
 """How a process ends that takes too long."""
 UNFORESEEN = "it ended in a way that nobody foresaw; medfl check STUDY --public TABLE shows more"
+_HOME = "at-"
+"""How the folders begin in which trials have their stores."""
+_NOBODYS = 2 * SECONDS
+"""After this many seconds no trial is under way any more."""
 
 
 class Trials:
     """Carries trials out, one at a time, and keeps what came of them by the study's digest.
+
+    What a trial stores meanwhile is in a folder of its own beside that, and goes with it, however it ends.
 
     Parameters
     ----------
@@ -41,6 +51,7 @@ class Trials:
         self._folder, self._base, self._lock = folder, base, Lock()
         self._key, self._stopped = "", False
         self._process: subprocess.Popen[bytes] | None = None
+        self._home: Path | None = None
 
     def begin(self, text: str) -> None:
         """Begin to try what a study's text says, unless that is under way.
@@ -59,6 +70,8 @@ class Trials:
                     return
                 raise BusyError("another study is being tried out", remedy="wait until it is done, or stop it")
             make_private(self._folder)
+            self._sweep()
+            self._home = Path(tempfile.mkdtemp(dir=self._folder, prefix=_HOME))
             study, results = self._folder / f"{key}.toml", self._folder / f"{key}.json"
             write_private(study, text.encode())
             results.unlink(missing_ok=True)
@@ -69,7 +82,7 @@ class Trials:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | ONE_THREAD,
+                env=os.environ | ONE_THREAD | {"TMPDIR": str(self._home)},
                 start_new_session=True,
             )
             self._key, self._stopped = key, False
@@ -87,6 +100,8 @@ class Trials:
         with self._lock:
             ours = key == self._key and self._process is not None
             running, code = ours and self._working(), self._process.poll() if ours and self._process else None
+            if not self._working():
+                self._leave()
         found = _read(self._folder / f"{key}.json")
         about = {"table": Path(table).name, "own": own, "done": found.get("done", 0), "of": found.get("of", 0)}
         if running:
@@ -100,13 +115,44 @@ class Trials:
             return Attempt(state="failed", why=f"it took longer than {SECONDS // 60} minutes and was ended", **about)
         return Attempt(state="stopped" if self._stopped else "failed", why="" if self._stopped else UNFORESEEN, **about)
 
-    def stop(self) -> None:
+    def stop(self, text: str) -> None:
+        """End the trial of a study, if that is what is under way.
+
+        Raises
+        ------
+        MedflError
+            If the text is no study.
+        """
+        key = self._key_of(parse(text, source="study.toml"))
+        with self._lock:
+            if key == self._key:
+                self._end()
+
+    def close(self) -> None:
         """End what is being tried."""
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
-                self._stopped = True
+            self._end()
+
+    def _end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+            self._stopped = True
+        self._leave()
+
+    def _leave(self) -> None:
+        """Remove what a trial that is over has stored: one that is killed cannot."""
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
+            self._home = None
+
+    def _sweep(self) -> None:
+        """Remove what trials have left here, also those of an application that was killed itself."""
+        self._leave()
+        for folder in self._folder.glob(f"{_HOME}*"):
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _NOBODYS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _working(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -181,7 +181,7 @@ class Workbench:
 
     def __exit__(self, *_: object) -> None:
         self.workers.close()
-        self.trials.stop()
+        self.trials.close()
         self._socket.close()
 
 

@@ -50,9 +50,9 @@ class Scripted:
         """Return what it was told to say."""
         return self.attempt
 
-    def stop(self) -> None:
-        """Write down that it was to stop."""
-        self.asked.append("stop")
+    def stop(self, text: str) -> None:
+        """Write down what was to stop."""
+        self.asked.append(f"stop {parse(text, source='x').study.name}")
 
 
 @dataclass
@@ -62,6 +62,7 @@ class Pages:
     app: ASGIApp
     tries: Scripted
     draft: str
+    visit: Visit
 
     def get(self, path: str = "") -> str:
         """Return a page under the draft's cost."""
@@ -70,8 +71,8 @@ class Pages:
         return re.sub(r"\s+", " ", answer.text)
 
 
-def begun(home: Home, text: str, *, tries: Scripted | None) -> tuple[ASGIApp, str]:
-    visit = Visit()
+def begun(home: Home, text: str, *, tries: Scripted | None, visit: Visit | None = None) -> tuple[ASGIApp, str]:
+    visit = visit or Visit()
     visit.come("ada", Role.RESEARCHER)
     bench = Bench(home, looked, looked, Carriers(home), home.is_busy, costs=costs, tries=tries)
     app = application(bench, visit.access, OPEN_DOOR)
@@ -80,10 +81,10 @@ def begun(home: Home, text: str, *, tries: Scripted | None) -> tuple[ASGIApp, st
 
 @pytest.fixture
 def pages(tmp_path: Path) -> Iterator[Pages]:
-    tries = Scripted()
+    tries, visit = Scripted(), Visit()
     with Home(tmp_path / "home") as home:
-        app, draft = begun(home, PRIVATE, tries=tries)
-        yield Pages(app, tries, draft)
+        app, draft = begun(home, PRIVATE, tries=tries, visit=visit)
+        yield Pages(app, tries, draft, visit)
 
 
 def test_it_is_begun_from_the_draft_and_ended_by_a_word(pages: Pages) -> None:
@@ -95,7 +96,7 @@ def test_it_is_begun_from_the_draft_and_ended_by_a_word(pages: Pages) -> None:
     answer = posted(pages.app, f"{pages.draft}/cost")
     assert (answer.status_code, answer.headers["location"]) == (303, f"{pages.draft}/cost")
     assert posted(pages.app, f"{pages.draft}/cost/stop").status_code == 303
-    assert pages.tries.asked == ["tumours", "stop"]
+    assert pages.tries.asked == ["tumours", "stop tumours"]
     pages.tries.busy = True
     assert "another study is being tried out" in posted(pages.app, f"{pages.draft}/cost").text
 
@@ -145,3 +146,28 @@ def test_what_is_no_study_and_where_nothing_can_be_tried(tmp_path: Path) -> None
         assert "Nothing can be tried out here" in asked(app, "GET", f"{draft}/cost").text
         answer = posted(app, f"{draft}/cost")
         assert (answer.status_code, "nothing can be tried out here" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_nobody_else_sees_begins_or_stops_somebodys_trial(pages: Pages, role: Role | None) -> None:
+    pages.tries.attempt = replace(pages.tries.attempt, state="done", results=(DONE,))
+    addresses = (f"{pages.draft}/cost", f"/api{pages.draft}/cost", f"{pages.draft}/cost/parts")
+    pages.visit.come("bob", *(() if role is None else (role,)))
+    for address in addresses:
+        answer = asked(pages.app, "GET", address)
+        # An auditor sees every draft, and changes none.
+        assert (answer.status_code == 403) is (role is not Role.AUDITOR), address
+        if role is not Role.AUDITOR:
+            assert "0.95" not in answer.text
+    for what in ("cost", "cost/stop"):
+        assert posted(pages.app, f"{pages.draft}/{what}").status_code == 403
+    assert pages.tries.asked == []
+    pages.visit.come("ada", Role.RESEARCHER)
+    assert [asked(pages.app, "GET", address).status_code for address in addresses] == [200] * 3
+
+
+def test_who_stops_a_draft_of_their_own_stops_no_other(pages: Pages) -> None:
+    pages.visit.come("bob", Role.RESEARCHER)
+    own = posted(pages.app, "/drafts", text=PRIVATE.replace('"tumours"', '"lungs"')).headers["location"]
+    assert posted(pages.app, f"{own}/cost/stop").status_code == 303
+    assert pages.tries.asked == ["stop lungs"], "and not what ada tries"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from medfl.errors import DataError
+from medfl.learn.data.cells import is_number
 from medfl.learn.data.delimited import Decimal, Writing
 from medfl.learn.data.prints import prints_of
 from medfl.learn.data.schema import described, infer
@@ -103,6 +105,70 @@ def test_what_is_said_counts(tmp_path: Path, decimal: Decimal, value: float | No
     assert (frame["a"].dtype == np.float64) is (value is not None)
     if value is not None:
         assert frame["a"].tolist() == [value, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("income\tlab\tage\n1,234\t13,5\t50\n999\t2,4\t60\n12,500\t1,2\t70\n", "'income'"),
+        ("income;codes;lab\n1,234;1,3;12,5\n999;2,4;8,25\n12,500;1;9,75\n", "'income' and 'codes'"),
+        ("platelets;crp\n250,000;1,05\n90,000;2\n", "'platelets'"),
+        ("income;b\n1,234;1.234,5\n-12,500;2.345,25\n", "'income'"),
+        ("lab;codes\n12,5;1,3\n8,25;1,12\n", "'codes'"),
+    ],
+    ids=["thousands", "thousands and codes", "only groups", "told by both signs", "codes of two digits"],
+)
+def test_thousands_and_codes_are_not_divided_because_another_column_has_decimals(
+    tmp_path: Path, text: str, columns: str
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(DataError, match="some columns have decimal commas") as found:
+        read_table(path)
+    (complaint,) = found.value.complaints
+    assert f"column {columns};" in complaint.what
+    assert 'say decimal = "," in [data]' in complaint.remedy
+    assert 'decimal = "."' in complaint.remedy
+    name = columns.partition("'")[2].partition("'")[0]
+    assert read_table(path, decimal=",")[name].dtype == np.float64
+    plain = pd.read_csv(path, sep=None, engine="python", dtype=str)
+    assert read_table(path, decimal=".")[name].tolist() == plain[name].tolist(), "as they stand"
+
+
+def test_lists_of_codes_alone_are_no_decimals_and_can_be_called_categories(tmp_path: Path) -> None:
+    frame, how = read_and_tell(written(tmp_path, "age;symptoms\n50;1,3\n60;2,4\n70;1\n80;1,2\n"))
+    assert how.decimal == "."
+    assert frame["symptoms"].tolist() == ["1,3", "2,4", "1", "1,2"]
+    _, wrong = described(frame, Data(target="age"))
+    assert "list the column in data.categorical" in wrong["symptoms"].remedy
+
+
+@pytest.mark.parametrize("values", [("7,35", "7,41"), ("1,3", "3,1"), ("1,3", "2,0"), ("0,9", "1,3"), ("-1,3", "2,5")])
+def test_decimals_that_no_list_of_codes_has_are_read(tmp_path: Path, values: tuple[str, ...]) -> None:
+    frame, how = read_and_tell(written(tmp_path, "a;b\n" + "".join(f"{value};x\n" for value in values)))
+    assert how.decimal == ","
+    assert frame["a"].tolist() == [float(value.replace(",", ".")) for value in values]
+
+
+def test_a_cell_of_many_digits_takes_no_longer_than_another_of_its_length() -> None:
+    # A pattern that tries each way to part digits would be at it for hours.
+    digits = "1" * 1_000_000
+    assert not is_number(f"{digits},5x")
+    assert is_number(digits)
+    assert is_number(f"{digits}.{digits}e{digits}")
+    assert not is_number(f"{digits}.{digits}e{digits}x")
+
+
+@pytest.mark.parametrize("text", ["1", "+1.", "-.5", "1.5e-3", "1e5", "00.10", "٣", ".", "", "1.2.3", "e5", "1e", "1 "])
+def test_what_is_a_number_is_as_ever(text: str) -> None:
+    assert is_number(text) is bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text))
+
+
+@pytest.mark.parametrize("body", ['a;b\n"{};1\ny;2\n', 'a;b\n"{}";1\ny;2\n', 'a;b\n1;"2"\n{};2\n'])
+def test_a_cell_that_is_too_long_is_called_so(tmp_path: Path, body: str) -> None:
+    with pytest.raises(DataError, match="a cell has more than 131072 letters") as found:
+        read_table(written(tmp_path, body.format("x" * 131_073)))
+    assert "quote that is never closed" in str(found.value)
+    assert "stands inside" not in str(found.value)
 
 
 def test_quoted_decimal_commas_between_commas_can_be_said(tmp_path: Path) -> None:

@@ -145,8 +145,14 @@ class Tries(Protocol):
         """
         ...
 
-    def stop(self) -> None:
-        """End what is being tried."""
+    def stop(self, text: str) -> None:
+        """End the trial of a study, if that is what is under way: somebody else's is theirs.
+
+        Raises
+        ------
+        MedflError
+            If the text is no study.
+        """
         ...
 
 

@@ -35,6 +35,7 @@ GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(([.,'’ \u00a0\u202f])\d{3})(\2\d{3})*
 _SEPARATORS = MappingProxyType({",": "commas", ";": "semicolons", "\t": "tabs"})
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _LOOKS_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*")
+_TWO_CODES = re.compile(r"([1-9]\d?),([1-9]\d?)")
 _WESTERN = frozenset("€’–§«»°±²³µ·\u00a0" + "".join(map(chr, range(0xC0, 0x100))))
 """What else than ASCII occurs in Western European texts; other codings put other signs in these places."""
 _FOREIGN = 0.3
@@ -145,24 +146,27 @@ class _File:
     def _has_commas(self) -> bool:
         """Whether commas stand before decimals for sure.
 
-        One column tells: "12,5" in all of it can be nothing else, while "1,234" may be a thousand. A column of "12.5"
-        tells the contrary.
+        One column tells: "12,5" in all of it can be nothing else, while "1,234" may be a thousand, and "1,3" two codes.
+        A column of "12.5" tells the contrary.
 
         Raises
         ------
         DataError
-            If commas do, and a column has numbers such as "1.234".
+            If commas do, and a column has numbers such as "1.234", or commas that may be others.
         """
         cells = self._parsed(".", as_text=True)
         texts = {name: [*cells[name].dropna().str.strip().unique()] for name in self.names}
-        commas = [column for column in texts.values() if _all_match(column, DECIMAL_COMMA) and "," in "".join(column)]
+        commas = [
+            name for name, column in texts.items() if _all_match(column, DECIMAL_COMMA) and "," in "".join(column)
+        ]
+        unsure = [name for name in commas if not _tells(texts[name])]
         groups = [column for column in texts.values() if _all_match(column, GROUPED, DECIMAL_COMMA)]
         points = {name: column for name, column in texts.items() if _are_points(column)}
-        told = any(_tells(text) for column in commas for text in column)
-        told = told or any(_has_both(text) for column in groups for text in column)
+        told = len(unsure) < len(commas) or any(_has_both(text) for column in groups for text in column)
         if not told or any(not _all_match(column, _LOOKS_GROUPED) for column in points.values()):
             return False
         self._require_one_way([*points])
+        self._require_sure(unsure)
         return bool(commas)
 
     def _require_one_way(self, points: Sequence[str]) -> None:
@@ -173,6 +177,17 @@ class _File:
                 where=str(self.path),
                 remedy='write decimals alike in the whole file, and nothing between thousands; or say decimal = "." in '
                 "[data], if points are what stands before decimals",
+            )
+
+    def _require_sure(self, unsure: Sequence[str]) -> None:
+        if unsure:
+            raise DataError(
+                "some columns have decimal commas, and in others a comma may stand between thousands (1,234) or codes "
+                f"(1,3): column {listed(map(repr, unsure))}; what is it there?",
+                where=str(self.path),
+                remedy='say decimal = "," in [data], or --decimal , of a data set, if commas stand before decimals in '
+                "all of them; else write nothing between thousands and another sign between codes, or say decimal = "
+                '"." to have all numbers with commas as text',
             )
 
     def _parsed(self, decimal: Decimal, *, as_text: bool = False) -> pd.DataFrame:
@@ -202,9 +217,20 @@ def _are_points(texts: Sequence[str]) -> bool:
     return len(texts) > 0 and all(map(is_number, texts)) and any("." in text for text in texts)
 
 
-def _tells(text: str) -> bool:
-    """Whether the comma of a number can only stand before decimals."""
-    return "," in text and not _LOOKS_GROUPED.fullmatch(text)
+def _tells(texts: Sequence[str]) -> bool:
+    """Whether the commas of a column of numbers can only stand before decimals."""
+    marked = [text for text in texts if "," in text]
+    return not (all(map(_LOOKS_GROUPED.fullmatch, marked)) or _look_like_codes(marked))
+
+
+def _look_like_codes(marked: Sequence[str]) -> bool:
+    """Whether all of these may be two codes in order, such as 1,3 and 2,12.
+
+    Codes of two digits throughout are none: a pH of 7,35 and 7,41 is far more common.
+    """
+    pairs = [found.groups() for found in map(_TWO_CODES.fullmatch, marked) if found is not None]
+    in_order = len(pairs) == len(marked) and all(int(first) < int(second) for first, second in pairs)
+    return in_order and any(len(second) == 1 for _, second in pairs)
 
 
 def _has_both(text: str) -> bool:
@@ -273,7 +299,13 @@ def _records(path: Path, body: bytes, separator: str) -> Iterator[tuple[int, lis
         for cells in reader:
             if len(cells) > 1 or any(cell.strip() for cell in cells):
                 yield reader.line_num, cells
-    except csv.Error:
+    except csv.Error as error:
+        if "field limit" in str(error):
+            raise DataError(
+                f"a cell has more than {csv.field_size_limit()} letters",
+                where=f"{path}, up to line {reader.line_num}",
+                remedy="shorten it; a quote that is never closed makes such a cell of all that follows it",
+            ) from None
         raise DataError(
             "a quote is opened and not closed, or stands inside a quoted text",
             where=f"{path}, up to line {reader.line_num}",

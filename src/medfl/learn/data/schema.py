@@ -242,7 +242,12 @@ def _text_among_numbers(name: str, found: Texts) -> Complaint:
             _place(name),
             "",
             "write numbers plainly, such as 1234.5: a point, not a comma, and nothing between thousands"
-            + ("" if grouped else '; or, where a CSV file has decimal commas, say decimal = "," in [data]'),
+            + (
+                ""
+                if grouped
+                else '; or, where a CSV file has decimal commas, say decimal = "," in [data]; or, where they are '
+                "codes, list the column in data.categorical"
+            ),
         )
     return Complaint(
         f"text in a numeric column: {found.not_numbers - marked} of {found.present} values are not numbers",

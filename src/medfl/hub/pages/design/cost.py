@@ -104,9 +104,9 @@ def trials(bench: Bench, drafts: Drafts, guarded: params.Depends) -> APIRouter:
 
     @routes.post("/drafts/{name}/cost/stop", dependencies=[may(Action.CHANGE_DRAFT)])
     def stop(name: str) -> Response:
-        """End a trial."""
+        """End the trial of a draft."""
         if bench.tries is not None:
-            bench.tries.stop()
+            bench.tries.stop(drafts.read(name).text)
         return Moved(f"/drafts/{name}/cost")
 
     return routes
