@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from medfl.bundles.contents import models_of
 from medfl.bundles.writing import write_to
 from medfl.errors import NotFoundError
+from medfl.hub.again import waiting
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.called import attached
 from medfl.hub.pages.language import reading
@@ -69,7 +70,12 @@ def documents(bench: Bench) -> APIRouter:
     @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
     async def whole_report(request: Request, execution: str, who: Who) -> Response:
         told = partial(retold, language=reading())
-        body = await turns(request, lambda: told(report(bench.whole(execution))), who=who.name)
+
+        def drawn() -> str:
+            view = bench.whole(execution)
+            return told(report(view, waits=waiting(bench.home, view.every)))
+
+        body = await turns(request, drawn, who=who.name)
         # Written by MEDfl alone and without scripts; its styles are within it.
         policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
         return HTMLResponse(body, headers={"Content-Security-Policy": policy})
@@ -80,7 +86,7 @@ def documents(bench: Bench) -> APIRouter:
 
         def drawn() -> tuple[str, bytes]:
             view = bench.whole(execution)
-            return view.study, report_pdf(view, told=told)
+            return view.study, report_pdf(view, told=told, waits=waiting(bench.home, view.every))
 
         study, body = await turns(request, drawn, who=who.name)
         return Response(body, headers=attached(study, "report", ending=".pdf"), media_type="application/pdf")
