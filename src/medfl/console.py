@@ -328,6 +328,8 @@ def show(run: str, home: Path | None, *, as_json: bool) -> None:
         view = whole_run(place, run)
         execution = whole_execution(place, view.execution)
         whole, again = summary(execution), taken_up_again(place, execution.every)
+        if again is not None:
+            whole["runs"] = [again.marked(entry) for entry in whole["runs"]]
     if as_json:
         print_json(next((entry for entry in whole["runs"] if entry["run"] == view.run), whole))
     else:

@@ -69,15 +69,16 @@ class Results:
         UserError
             If the file cannot be where it is asked for.
         """
+        from medfl.hub.again import waiting
         from medfl.publish.export import save
         from medfl.publish.pdf import save_pdf
         from medfl.publish.report import report
 
-        target, told = Path(path), _teller(language)
+        target, told, waits = Path(path), _teller(language), waiting(self.home, self.view.every)
         if target.suffix.lower() == ".pdf":
-            save_pdf(target, self.view, told=told)
+            save_pdf(target, self.view, told=told, waits=waits)
         else:
-            save(target, told(report(self.view)))
+            save(target, told(report(self.view, waits=waits)))
         return target
 
     def __str__(self) -> str:

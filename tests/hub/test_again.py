@@ -61,9 +61,36 @@ def test_it_waits_for_the_site_that_is_away(hub: HubPlace) -> None:
     (entry,) = typed("runs", "--home", hub.folder, "--json").json
     assert (entry["status"], entry["waits_for"]) == ("waits", [AWAY])
     assert f"waits for {AWAY}" in typed("runs", "--home", hub.folder).out
+    entry = typed("show", RUN, "--home", hub.folder, "--json").json
+    assert (entry["status"], entry["waits_for"]) == ("waits", [AWAY])
     shown = typed("show", RUN, "--home", hub.folder).out
     assert told in shown
     assert "medfl resume" not in shown
+
+
+@pytest.mark.parametrize(
+    ("language", "failed", "says"),
+    [
+        ("en", "failed", ("The study waits", ": waits after 1 of 6 rounds.", f"Waits for {AWAY}.", "<td>waits</td>")),
+        ("fr", "a échoué", ("L’étude attend", "en attente (tours terminés\u00a0: 1 sur 6)", f"Attend {AWAY}.")),
+    ],
+)
+def test_the_report_says_what_it_waits_for(language: str, failed: str, says: tuple[str, ...], hub: HubPlace) -> None:
+    target = hub.folder / "report.html"
+
+    def told() -> str:
+        assert typed("report", RUN, "--home", hub.folder, "-o", target, "--language", language).code == 0
+        return target.read_text(encoding="utf-8")
+
+    report = told()
+    assert [text for text in says if text not in report] == []
+    assert "medfl resume" not in report
+    assert f": {failed} " not in report
+    hub.queue.done(EXECUTION)
+    report = told()
+    assert [text for text in says if text in report] == []
+    assert "medfl resume" in report
+    assert f": {failed} " in report
 
 
 def test_the_page_says_so_when_it_is_back(hub: HubPlace) -> None:
@@ -88,6 +115,7 @@ def test_what_nobody_takes_up_again_has_failed(hub: HubPlace) -> None:
     (line,) = pages(hub).waiting
     assert (line.again, line.why) == ("", f"site {AWAY}, round 2: it did not answer in time")
     assert typed("runs", "--home", hub.folder, "--json").json[0]["status"] == "failed"
+    assert typed("show", RUN, "--home", hub.folder, "--json").json["status"] == "failed"
 
 
 def test_who_paused_it_and_since_when_is_said_and_it_is_not_stopped(hub: HubPlace) -> None:

@@ -54,6 +54,26 @@ def test_only_the_last_address_counts() -> None:
     assert seen(PROXY, PERSON, f"{SPOOFED},2001:db8::7") == "2001:db8::7"
 
 
+@pytest.mark.parametrize(
+    ("named", "who"),
+    [
+        (f"{PERSON}:567", PERSON),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        (f"{SPOOFED}:1, [2001:DB8::1]:443 ", "2001:db8::1"),
+        ("[::ffff:198.51.100.4]:443", PERSON),
+        ("2001:db8::1:443", "2001:db8::1:443"),
+    ],
+)
+def test_brackets_and_a_port_are_no_part_of_an_address(named: str, who: str) -> None:
+    assert seen(PROXY, named) == who
+
+
+@pytest.mark.parametrize("named", [f"{PERSON}:", f"{PERSON}:http", f"{PERSON}:1:2", "[2001:db8::1", "[]:443", "[::1]x"])
+def test_half_an_address_is_none(named: str) -> None:
+    assert seen(PROXY, named) == PROXY
+
+
 @pytest.mark.parametrize("named", ["", ",", "unknown", f"{PERSON},", "_hidden", "1.2.3", "\xe9", f"{PERSON}; drop"])
 def test_what_is_no_address_leaves_the_web_servers_own(named: str) -> None:
     assert seen(PROXY, named) == PROXY
@@ -74,6 +94,17 @@ def test_a_web_server_brings_the_connections_of_many() -> None:
     for where, most in ((PROXY, EACH + 1), (PERSON, EACH)):
         let_in = [doors.enter(where, Open()) for _ in range(EACH + 1)]  # type: ignore[arg-type]
         assert sum(let_in) == most
+
+
+def test_who_has_a_whole_network_has_as_many_connections_as_who_has_one_address() -> None:
+    class Open:
+        def is_closing(self) -> bool:
+            return False
+
+    doors = Doors(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    let_in = [doors.enter(f"2001:db8::{number:x}", Open()) for number in range(EACH + 1)]  # type: ignore[arg-type]
+    assert sum(let_in) == EACH
+    assert doors.enter("2001:db8:0:1::1", Open())  # type: ignore[arg-type]
 
 
 def test_what_is_typed_is_what_counts(tmp_path: Path) -> None:

@@ -150,6 +150,26 @@ def test_refusals_are_forgotten_one_by_one() -> None:
     assert pace.wait("a") == 0
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:DB8:1:2::1", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("fe80::1%eth0", "fe80::2", True),
+        ("::ffff:198.51.100.4", "198.51.100.4", True),
+        ("::ffff:198.51.100.4", "::ffff:198.51.100.5", False),
+        ("198.51.100.4", "198.51.100.5", False),
+        ("?", "", False),
+    ],
+)
+def test_whoever_has_a_whole_network_is_slowed_down_as_one(first: str, second: str, *, same: bool) -> None:
+    pace = Pace(most=1, every=10.0, clock=lambda: 0.0)
+    pace.refused(first)
+    assert pace.wait(first) == 10
+    assert pace.wait(second) == (10 if same else 0)
+
+
 def test_a_damaged_register_is_the_hubs_own_affair(hub: HubPlace) -> None:
     invitation = invited(hub, "a")
     (hub.folder / "sites.db").write_bytes(b"no database" * 100)

@@ -45,6 +45,11 @@ class Again:
             return f"{listed(self.sites, at_most=4)} did not answer. {_SOON}"
         return _SOON
 
+    def marked(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return what JSON tells of a run, which waits, and for whom, where it is this one."""
+        mine = entry.get("run") == self.run
+        return entry | {"status": WAITS, "waits_for": list(self.away)} if mine else entry
+
 
 def taken_up_again(home: Home, runs: Sequence[RunView]) -> Again | None:
     """Return what a study waits for; None where nothing of it has ended, or only a person can go on.
@@ -67,6 +72,12 @@ def taken_up_again(home: Home, runs: Sequence[RunView]) -> Again | None:
     return Again(ended.run, sites, tuple(site for site in sites if not presence.of(site)["connected"]))
 
 
+def waiting(home: Home, runs: Sequence[RunView]) -> dict[str, str]:
+    """Return the run of an execution that is taken up again by itself, with what it waits for, if there is one."""
+    again = taken_up_again(home, runs)
+    return {} if again is None else {again.run: again.told}
+
+
 def with_waiting(home: Home, entries: Iterable[dict[str, Any]], views: Sequence[RunView]) -> list[dict[str, Any]]:
     """Return a list of runs, in which one that is taken up again by itself waits, and for whom.
 
@@ -82,9 +93,11 @@ def with_waiting(home: Home, entries: Iterable[dict[str, Any]], views: Sequence[
     told = []
     for entry in entries:
         mine = next((view for view in views if view.run == entry["run"] and view.status == "failed"), None)
-        again = mine and taken_up_again(home, [view for view in views if view.execution == mine.execution])
-        waits = again is not None and again.run == entry["run"]
-        told.append(entry | {"status": WAITS, "waits_for": list(again.away)} if again and waits else entry)
+        if mine is None:
+            told.append(entry)
+            continue
+        again = taken_up_again(home, [view for view in views if view.execution == mine.execution])
+        told.append(entry if again is None else again.marked(entry))
     return told
 
 

@@ -7,6 +7,7 @@ stated web server has seen itself, whatever was in the header before.
 from __future__ import annotations
 
 import json
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME = "behind.json"
 HEADER = b"x-forwarded-for"
+_WRITTEN = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
+"""An address with a port behind it, or in brackets, as some web servers write it."""
 NOBODY = "none"
 """What is typed where nothing stands before the hub any more."""
 
@@ -107,4 +110,8 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
 def _last(headers: list[tuple[bytes, bytes]]) -> IPv4Address | IPv6Address | None:
     """Return the last address of all headers that name some; None where that is none."""
     named = [value for name, value in headers if name.lower() == HEADER]
-    return address_of(named[-1].rpartition(b",")[2].decode("latin-1")) if named else None
+    if not named:
+        return None
+    last = named[-1].rpartition(b",")[2].decode("latin-1").strip()
+    written = _WRITTEN.fullmatch(last)
+    return address_of((written[1] or written[2]) if written else last)

@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 
 from medfl.hub.behind import address_of
+from medfl.hub.pace import counted_as
 
 log = logging.getLogger(__name__)
 HANDSHAKE = 10.0
@@ -59,9 +60,10 @@ class Doors:
         """Count a connection; say whether it may stay."""
         self._open = [one for one in self._open if not one[1].is_closing()]
         many = self._proxy is not None and address_of(who) == self._proxy
-        if not many and sum(whose == who for whose, _ in self._open) >= EACH:
+        counted = counted_as(who)
+        if not many and sum(whose == counted for whose, _ in self._open) >= EACH:
             return False
-        self._open.append((who, transport))
+        self._open.append((counted, transport))
         return True
 
     def door(self, within: Callable[[], asyncio.Protocol]) -> asyncio.Protocol:

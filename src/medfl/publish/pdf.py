@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from medfl.errors import MissingExtraError
@@ -25,7 +26,9 @@ _LABEL = re.compile(r'aria-label="([^"]*)"')
 _NAMESPACE = 'xmlns="http://www.w3.org/2000/svg" font-family="DejaVu Sans, sans-serif"'
 
 
-def report_pdf(execution: ExecutionView, *, told: Callable[[str], str] = str) -> bytes:
+def report_pdf(
+    execution: ExecutionView, *, told: Callable[[str], str] = str, waits: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """Return the report of an execution as PDF.
 
     Parameters
@@ -34,23 +37,31 @@ def report_pdf(execution: ExecutionView, *, told: Callable[[str], str] = str) ->
         What is reported.
     told
         Tells the page in another language.
+    waits
+        As for :func:`~medfl.publish.report.report`.
 
     Raises
     ------
     MissingExtraError
         If WeasyPrint, or Pango beneath it, is not installed.
     """
-    return as_pdf(told(report(execution)), title=execution.digest)
+    return as_pdf(told(report(execution, waits=waits)), title=execution.digest)
 
 
-def save_pdf(target: Path, execution: ExecutionView, *, told: Callable[[str], str] = str) -> None:
+def save_pdf(
+    target: Path,
+    execution: ExecutionView,
+    *,
+    told: Callable[[str], str] = str,
+    waits: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the report of an execution as PDF into a file that the user named.
 
     Parameters
     ----------
     target
         The file.
-    execution, told
+    execution, told, waits
         As for :func:`report_pdf`.
 
     Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from medfl.publish.starting import started_from
@@ -58,13 +58,13 @@ class Provenance:
     spec: str
 
 
-def provenance(execution: ExecutionView) -> Provenance:
-    """Return an execution's provenance."""
+def provenance(execution: ExecutionView, waits: Collection[str] = ()) -> Provenance:
+    """Return an execution's provenance; runs that go on by themselves are named in `waits`."""
     every = execution.every
     partial = {run.run: _partial(run) for run in execution.runs if run.rounds}
     return Provenance(
         facts=tuple(_facts(execution)),
-        runs=tuple(_line(execution, run) for run in every),
+        runs=tuple(_line(execution, run, waits=run.run in waits) for run in every),
         fingerprints=tuple(_fingerprints(execution)),
         complete=sum(not told for told in partial.values()),
         partial=tuple(told for told in partial.values() if told),
@@ -97,12 +97,12 @@ def _versions(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
 
 
-def _line(execution: ExecutionView, run: RunView) -> RunLine:
+def _line(execution: ExecutionView, run: RunView, *, waits: bool) -> RunLine:
     return RunLine(
         run=run.run,
         way=name_of(execution, run) if run.members else run.arm,
         seed=run.seed,
-        status=run.status,
+        status="waits" if waits else run.status,
         rounds=f"{run.rounds} of {run.planned_rounds}" if run.federated else "–",
         time=duration(run.seconds),
         sittings=len(run.sittings),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
@@ -29,9 +30,17 @@ _EXTRA = ("auprc", "brier", "calibration_slope", "ppv", "npv")
 """Metrics that a figure speaks of, beside those of the table."""
 
 
-def report(execution: ExecutionView) -> str:
-    """Return the report of an execution, finished or not, as one self-contained HTML page."""
-    return _template().render(_told(execution))
+def report(execution: ExecutionView, *, waits: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the report of an execution, finished or not, as one self-contained HTML page.
+
+    Parameters
+    ----------
+    execution
+        What is reported.
+    waits
+        Runs that have ended and are taken up again by themselves, each with the sentence that says what it waits for.
+    """
+    return _template().render(_told(execution, waits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ class Failure:
     reason: str
 
 
-def _told(execution: ExecutionView) -> dict[str, Any]:
+def _told(execution: ExecutionView, waits: Mapping[str, str]) -> dict[str, Any]:
     metrics = headline(execution)
     shown = glance(execution)
     run = described(execution)
@@ -61,8 +70,9 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "study": execution,
         "title": execution.question or execution.study,
         "when": moment(execution.started),
-        "status": _status(execution),
-        "troubles": tuple(_troubles(execution)),
+        "status": _status(execution, waits),
+        "troubles": tuple(_troubles(execution, waits)),
+        "waits": tuple(waits.values()),
         "glance": shown,
         "cohort": cohort(execution),
         "methods": methods(execution.spec, setting_of(run, among=execution.every) if run else None),
@@ -75,27 +85,31 @@ def _told(execution: ExecutionView) -> dict[str, Any]:
         "leaving": leaving(execution),
         "failures": tuple(_failures(execution)),
         "notices": tuple(_notices(execution)),
-        "provenance": provenance(execution),
+        "provenance": provenance(execution, waits),
         "tripod": checklist(execution),
         "glossary": [METRICS[name] for name in (*metrics, *_EXTRA) if name in METRICS and _has(execution, name)],
     }
 
 
-def _status(execution: ExecutionView) -> str:
-    states = {run.status for run in execution.every}
-    for state in ("failed", "interrupted", "stopped", "running"):
+def _status(execution: ExecutionView, waits: Mapping[str, str]) -> str:
+    states = {"waits" if run.run in waits else run.status for run in execution.every}
+    for state in ("failed", "interrupted", "stopped", "running", "waits"):
         if state in states:
             return state
     return "finished" if states == {"finished"} else "planned" if states == {"planned"} else "interrupted"
 
 
-def _troubles(execution: ExecutionView) -> Iterator[Trouble]:
+def _troubles(execution: ExecutionView, waits: Mapping[str, str]) -> Iterator[Trouble]:
     for run in execution.every:
         if run.status in ("finished", "planned"):
             continue
+        name = f"{name_of(execution, run)}, seed {run.seed}"
         done = f"after {run.rounds} of {run.planned_rounds} rounds" if run.federated else ""
         why = run.error.message if run.error else ""
-        what = f"{name_of(execution, run)}, seed {run.seed}: {run.status} {done}".strip() + "."
+        if run.run in waits:
+            yield Trouble(f"{name}: waits {done}".strip() + ".", waits[run.run], "", "")
+            continue
+        what = f"{name}: {run.status} {done}".strip() + "."
         yield Trouble(what, why, *(next_step(run) if run.status != "running" else ("", "")))
 
 

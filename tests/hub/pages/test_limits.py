@@ -61,7 +61,7 @@ def test_tables_that_were_sent_have_room_together(tmp_path: Path, monkeypatch: p
     uploads.keep(folder, "small.csv", io.BytesIO(b"x" * 5))
 
 
-def asking(*said: Message) -> Request:
+def asking(*said: Message, path: str = "/") -> Request:
     """Return a request whose other end says something, and then nothing any more."""
     pending = list(said)
 
@@ -71,7 +71,7 @@ def asking(*said: Message) -> Request:
         await asyncio.Event().wait()
         raise AssertionError
 
-    return Request({"type": "http", "method": "GET", "path": "/", "headers": []}, receive)
+    return Request({"type": "http", "method": "GET", "path": path, "headers": []}, receive)
 
 
 class Work:
@@ -96,9 +96,9 @@ async def until(what: Callable[[], bool]) -> None:
 def test_heavy_work_is_done_one_at_a_time_in_order() -> None:
     async def both() -> tuple[int, int, bool]:
         turns, first, second = Turns(), Work(), Work()
-        one = asyncio.create_task(turns(asking(), first))
+        one = asyncio.create_task(turns(asking(), first, who="ada"))
         await until(first.began.is_set)
-        other = asyncio.create_task(turns(asking(), second))
+        other = asyncio.create_task(turns(asking(), second, who="bob"))
         second.end.set()
         await asyncio.sleep(0)
         before = second.began.is_set()
@@ -111,16 +111,16 @@ def test_heavy_work_is_done_one_at_a_time_in_order() -> None:
 def test_nobody_waits_for_long_or_in_a_crowd() -> None:
     async def crowd() -> None:
         turns, work = Turns(patience=0.0), Work()
-        one = asyncio.create_task(turns(asking(), work))
+        one = asyncio.create_task(turns(asking(), work, who="ada"))
         await until(work.began.is_set)
         with pytest.raises(CrowdedError, match="one at a time"):
-            await turns(asking(), work)
+            await turns(asking(), work, who="bob")
         full = Turns(most=0)
         with pytest.raises(CrowdedError):
-            await full(asking(), work)
+            await full(asking(), work, who="ada")
         work.end.set()
         assert await one == 1
-        assert await turns(asking(), lambda: "next") == "next"
+        assert await turns(asking(), lambda: "next", who="bob") == "next"
 
     asyncio.run(crowd())
 
@@ -129,15 +129,15 @@ def test_who_left_or_failed_gives_the_turn_back() -> None:
     async def gone() -> None:
         turns, work = Turns(patience=0.0), Work()
         with pytest.raises(CrowdedError):
-            await turns(asking({"type": "http.disconnect"}), work)
+            await turns(asking({"type": "http.disconnect"}), work, who="ada")
         assert not work.began.is_set()
         with pytest.raises(ZeroDivisionError):
-            await turns(asking(), lambda: 1 // 0)
-        waiting = asyncio.create_task(Turns()(asking(), work))
+            await turns(asking(), lambda: 1 // 0, who="ada")
+        waiting = asyncio.create_task(Turns()(asking(), work, who="ada"))
         await until(work.began.is_set)
         work.end.set()
         await waiting
-        assert await turns(asking(), lambda: "next") == "next"
+        assert await turns(asking(), lambda: "next", who="bob") == "next"
 
     asyncio.run(gone())
 
@@ -145,19 +145,68 @@ def test_who_left_or_failed_gives_the_turn_back() -> None:
 def test_who_is_cancelled_while_waiting_leaves_the_queue() -> None:
     async def cancelled() -> None:
         turns, work = Turns(most=1), Work()
-        one = asyncio.create_task(turns(asking(), work))
+        one = asyncio.create_task(turns(asking(), work, who="ada"))
         await until(work.began.is_set)
-        waits = asyncio.create_task(turns(asking(), work))
+        waits = asyncio.create_task(turns(asking(), work, who="mallory"))
         await asyncio.sleep(0)
         waits.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waits
-        after = asyncio.create_task(turns(asking(), lambda: 7))
+        after = asyncio.create_task(turns(asking(), lambda: 7, who="bob"))
         await asyncio.sleep(0)
         work.end.set()
         assert (await one, await after) == (1, 7)
 
     asyncio.run(cancelled())
+
+
+def test_one_account_does_not_keep_all_others_out() -> None:
+    async def crowd() -> tuple[list[object], str]:
+        turns, work = Turns(), Work()
+        first = asyncio.create_task(turns(asking(path="/0"), work, who="mallory"))
+        await until(work.began.is_set)
+        paths = [f"/{number}" for number in range(1, 20)]
+        more = [asyncio.create_task(turns(asking(path=path), work, who="mallory")) for path in paths]
+        await asyncio.sleep(0)
+        other = asyncio.create_task(turns(asking(), lambda: "made", who="alice"))
+        await asyncio.sleep(0)
+        work.end.set()
+        made = await other
+        return await asyncio.gather(first, *more, return_exceptions=True), made
+
+    (first, second, *rest), made = asyncio.run(crowd())
+    assert (first, second, made) == (1, 2, "made")
+    assert len(rest) == 18
+    assert all(isinstance(one, CrowdedError) and "nobody waits for two" in str(one) for one in rest)
+
+
+def test_who_asks_for_the_same_again_waits_in_the_same_place() -> None:
+    async def again() -> list[object]:
+        turns, work, order = Turns(most=2), Work(), list[object]()
+        first = asyncio.create_task(turns(asking(), work, who="ada"))
+        await until(work.began.is_set)
+
+        async def asks(who: str) -> None:
+            await turns(asking(), lambda: order.append(who), who=who)
+
+        every = [asyncio.create_task(asks(who)) for who in ("mallory", "mallory", "mallory", "bob")]
+        await asyncio.sleep(0)
+        work.end.set()
+        await asyncio.gather(first, *every)
+        return order
+
+    assert asyncio.run(again()) == ["mallory", "bob", "mallory", "mallory"]
+
+
+def test_nobody_who_wants_a_report_waits_for_a_bundle(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def slow(*_: object) -> None:
+        found.append(visitor.client.get(f"/studies/{visitor.execution}/report.html").status_code)
+
+    monkeypatch.setattr(taking, "write_to", slow)
+    assert visitor.client.get(f"/studies/{visitor.execution}/bundle.zip").status_code == 200
+    assert found == [200]
 
 
 @pytest.mark.parametrize("file", ["report.html", "report.pdf", "bundle.zip"])

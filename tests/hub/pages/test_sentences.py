@@ -11,6 +11,7 @@ from medfl.inspection import inspect
 from medfl.run.explain import explain
 from medfl.run.plan import compile
 from medfl.spec.reading import data_of, findings, parse
+from medfl.store.comparison import NOT_ALIKE
 from medfl.testing.pages import STUDY
 
 TEXTS = {
@@ -52,6 +53,34 @@ def french() -> Sentences:
 def test_a_sentence_is_found_with_what_varies(english: str, words: str, french: Sentences) -> None:
     assert " ".join(text for text, _ in french.pieces(english)) == words
     assert all(known for _, known in french.pieces(english))
+
+
+TOGETHER = "Together, the three sites reach an AUC of {}, measured on 171 test rows that were kept out of training"
+INTERVAL = "; in parentheses the 95 % interval"
+SOME = "; in some repeats without north (2 of 3 repeats) and south"
+
+
+@pytest.mark.parametrize(
+    ("english", "words"),
+    [
+        (f"{TOGETHER.format('0.99 (0.98 to 1)')}{INTERVAL}{SOME}.", "sans north (répétitions : 2 sur 3) et south."),
+        (f"{TOGETHER.format('0.99')}{SOME}.", "dans certaines répétitions, sans north"),
+        (f"{TOGETHER.format('0.99 (0.98 to 1) with a and 0.9 (0.8 to 1) with b')}{INTERVAL}{SOME}.", "avec a et 0,9"),
+        (f"{TOGETHER.format('between 0.8 (0.7 to 1) with a and 0.9 (0.8 to 1) with b')}{INTERVAL}.", "entre 0,8"),
+        (f"{TOGETHER.format('between 0.8 (0.7 to 1) with a and 0.9 (0.8 to 1) with b')}{INTERVAL}{SOME}.", "entre 0,8"),
+        (
+            "all test rows in one count; alone and fedyogi without north and south",
+            "seul et fedyogi sans north et south",
+        ),
+        ("Waits for north and south. It is taken up again by itself once they are back.", "north et south"),
+        (f"Not compared: alone with a and alone with b; {NOT_ALIKE}.", "seul avec a et seul avec b"),
+    ],
+)
+def test_lists_within_a_sentence_are_french_too(english: str, words: str) -> None:
+    ((told, known),) = catalogue("fr").sentences.pieces(english)
+    assert known
+    assert words in told.replace("\u00a0", " ")
+    assert not {"and", "alone", "with", "without", "to", "between", "repeats"} & set(told.split())
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,16 @@ def test_nobody_is_kept_out_by_somebody_who_guesses_without_a_pause(hub: Consort
     assert kept_out <= 30
 
 
+def test_a_whole_network_guesses_no_more_than_one_address(hub: Consortium) -> None:
+    """Who has an address of IPv6 has 2⁶⁴ of them."""
+    hub.has("ada", Role.RESEARCHER)
+    for number in range(FREE + 2):
+        assert WRONG in replace(hub.browser(), address=f"2001:db8::{number}").sign_in("ada", "wrong").text.lower()
+        hub.clock.now += 31
+    assert "tried too often" in replace(hub.browser(), address="2001:db8::ffff").sign_in("ada").text.lower()
+    assert replace(hub.browser(), address="2001:db8:0:1::1").sign_in("ada").status_code == 303
+
+
 def test_a_name_that_nobody_has_is_not_written_down(hub: Consortium) -> None:
     """It may be a password that was typed into the wrong field."""
     hub.browser().sign_in("my secret passphrase", "x")

@@ -3,9 +3,9 @@
 What a place may hold follows from its name: ``{n}``, ``{n1}`` a number; ``{count}`` a number or a small one as a word;
 ``{range}``, ``{range_low}`` figures with what belongs to them; ``{key}``, ``{place}`` a key of a study; ``{quoted}`` a
 word in quotation marks, ``{value}`` a value; ``{say_…}`` words that must be in the catalogue themselves; ``{told_…}``
-words that are somebody's own unless the catalogue has them; ``{arm}`` a way of learning; ``{names}``, ``{arms}``,
-``{list}`` several with "and" before the last, ``{series}`` several with semicolons or full stops between; every other
-one a name, which stays as it is.
+words that are somebody's own unless the catalogue has them; ``{arm}`` a way of learning; ``{names}``, ``{sites}``,
+``{arms}``, ``{list}`` several with "and" before the last, ``{series}`` several with semicolons or full stops between;
+every other one a name, which stays as it is.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ _HELD: Mapping[str, str] = MappingProxyType(
         "say_role": _ROLES,
         "say_other": _ROLES,
         "say_somebody": r"an? [a-z]+(?: owner)?(?: \([^)]*\))?",
+        "arms": rf"(?!between ){_WITHIN}",
         "arm": r"'?[\w.…-]+'?(?:, fine-tuned)?",
     }
 )
 _TAIL = re.compile(r"(?<= )[(−\d][^A-Za-z]*(?: to [^A-Za-z]*)?$")
 _BREAKS = re.compile(r"(; |\. )")
-_LISTS = ("names", "arms", "list")
+_LISTS = ("names", "sites", "arms", "list")
 _WAYS = frozenset({"federated", "alone", "centralised", "fine-tuned"})
 REMEMBERED = 4096
 DEEP = 4

@@ -16,12 +16,13 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from medfl.bundles.contents import models_of
 from medfl.bundles.writing import write_to
 from medfl.errors import NotFoundError
+from medfl.hub.again import waiting
 from medfl.hub.pages.bench import Bench
 from medfl.hub.pages.called import attached
 from medfl.hub.pages.language import reading
 from medfl.hub.pages.retold import retold
 from medfl.hub.pages.turns import Turns
-from medfl.hub.people.access import may
+from medfl.hub.people.access import Who, may
 from medfl.hub.people.permits import Action
 from medfl.publish.model_card import model_card
 from medfl.publish.pdf import report_pdf
@@ -62,30 +63,37 @@ def kept_models(view: ExecutionView) -> tuple[Kept, ...]:
 
 def documents(bench: Bench) -> APIRouter:
     """Return what of a study can be taken along whole."""
-    routes, turns = APIRouter(include_in_schema=False), Turns()
+    routes = APIRouter(include_in_schema=False)
+    # A bundle may take long: nobody who wants a report waits for it.
+    turns, turns_of_bundles = Turns(), Turns()
 
     @routes.get("/studies/{execution}/report.html", dependencies=[may(Action.SEE_STUDY)])
-    async def whole_report(request: Request, execution: str) -> Response:
+    async def whole_report(request: Request, execution: str, who: Who) -> Response:
         told = partial(retold, language=reading())
-        body = await turns(request, lambda: told(report(bench.whole(execution))))
+
+        def drawn() -> str:
+            view = bench.whole(execution)
+            return told(report(view, waits=waiting(bench.home, view.every)))
+
+        body = await turns(request, drawn, who=who.name)
         # Written by MEDfl alone and without scripts; its styles are within it.
         policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
         return HTMLResponse(body, headers={"Content-Security-Policy": policy})
 
     @routes.get("/studies/{execution}/report.pdf", dependencies=[may(Action.SEE_STUDY)])
-    async def pdf(request: Request, execution: str) -> Response:
+    async def pdf(request: Request, execution: str, who: Who) -> Response:
         told = partial(retold, language=reading())
 
         def drawn() -> tuple[str, bytes]:
             view = bench.whole(execution)
-            return view.study, report_pdf(view, told=told)
+            return view.study, report_pdf(view, told=told, waits=waiting(bench.home, view.every))
 
-        study, body = await turns(request, drawn)
+        study, body = await turns(request, drawn, who=who.name)
         return Response(body, headers=attached(study, "report", ending=".pdf"), media_type="application/pdf")
 
     @routes.get("/studies/{execution}/bundle.zip", dependencies=[may(Action.SEE_STUDY)])
-    async def bundle(request: Request, execution: str) -> Response:
-        study, file = await turns(request, lambda: _bundled(bench, execution))
+    async def bundle(request: Request, execution: str, who: Who) -> Response:
+        study, file = await turns_of_bundles(request, lambda: _bundled(bench, execution), who=who.name)
         headers = attached(study, "bundle", ending=".zip") | {"Content-Length": str(file.tell())}
         return StreamingResponse(_read(file), headers=headers, media_type="application/zip")
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from medfl.errors import RefusedError, UserError
-from medfl.hub.pace import Pace
+from medfl.hub.pace import Pace, counted_as
 from medfl.hub.people.accounts import digest
 from medfl.hub.people.audit import Audit, By
 from medfl.hub.people.book import Book
@@ -156,7 +156,7 @@ class SignIn:
 
 def _counted(name: str, address: str) -> dict[str, float]:
     """Return what an attempt is counted by, and how long each may have to wait."""
-    return {digest(f"{name}\n{address}"): LONGEST, digest(name): EVERYWHERE}
+    return {digest(f"{name}\n{counted_as(address)}"): LONGEST, digest(name): EVERYWHERE}
 
 
 def _too_often(wait: float) -> RefusedError:
