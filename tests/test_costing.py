@@ -13,6 +13,7 @@ from medfl.errors import MissingExtraError
 from medfl.hub.pages.bench import Cost
 from medfl.privacy.budget import budget
 from medfl.readiness.tables import Known, Seen, SeenTable
+from medfl.run.explain_privacy import lost
 from medfl.spec.study import Study
 from medfl.testing.federation import study
 
@@ -60,7 +61,23 @@ def test_it_is_the_accountants_noise_for_the_smallest_site() -> None:
     assert found.step == pytest.approx(each)
     assert found.round == pytest.approx(each / math.sqrt(2 * 15))
     assert found.whole == pytest.approx(each / math.sqrt(2 * 15 * 2))
-    assert found.loss == "little"
+    assert found.whole is not None
+    assert (found.whole < 0.1, found.loss) == (True, "untold"), "it is a best case, from which nothing follows"
+    assert exact.statistics is not None
+    assert (found.share, found.tested) == (dp.share, 60)
+    assert 1.0 <= (found.statistics or 0.0) / exact.statistics.noise_multiplier < 1.2
+    assert 1.0 <= (found.judging or 0.0) / exact.judging.noise_multiplier < 1.2
+
+
+@pytest.mark.parametrize(("ratio", "loss"), [(0.001, "untold"), (0.4, "untold"), (1.0, "untold"), (1.01, "most")])
+def test_only_noise_beyond_the_longest_signal_is_a_verdict(ratio: float, loss: str) -> None:
+    assert lost(ratio) == loss
+
+
+def test_what_needs_no_sums_pays_for_none() -> None:
+    found = cost(asked(DP, preprocess={"impute": "none", "scale": "min-max"}), known(east=300, west=300))
+    assert (found.share, found.statistics) == (0.0, None)
+    assert found.judging is not None
 
 
 def test_less_privacy_more_rows_and_more_sites_cost_less_and_a_larger_model_more() -> None:
@@ -92,7 +109,7 @@ def test_of_one_table_each_site_has_its_part() -> None:
 
 
 def test_of_whole_sites_it_is_the_sum_of_a_round_that_carries_the_noise() -> None:
-    found = cost(asked({"unit": "site", "epsilon": 8.0, "noise": "central"}), known(east=300, west=300))
+    found = cost(asked({"unit": "site", "epsilon": 1.0, "noise": "central"}), known(east=300, west=300))
     assert found.noise is not None
     assert found.round == pytest.approx(found.noise / 2 * math.sqrt(found.weights or 0))
     assert (found.loss, found.units) == ("most", 0)
@@ -101,7 +118,7 @@ def test_of_whole_sites_it_is_the_sum_of_a_round_that_carries_the_noise() -> Non
 def test_what_is_not_known_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
     found = cost(asked(DP, model={"kind": "torch", "name": "mine"}), known(east=300))
     assert found.noise is not None
-    assert (found.weights, found.whole, found.loss) == (None, None, "")
+    assert (found.weights, found.whole, found.loss) == (None, None, "untold")
     wrong = cost(asked({**DP, "delta": 0.1}), known(east=300, west=300))
     assert wrong.noise is None
     assert "delta is so large" in wrong.unknown

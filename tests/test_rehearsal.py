@@ -50,7 +50,7 @@ def test_check_tells_it(edited: Callable[..., Path], tmp_path: Path) -> None:
     asked = edited(more=promise)
     said = typed("check", asked, "--public", public)
     assert said.code == 0, said.out
-    assert "What privacy costs" in said.out
+    assert said.out.index("What privacy costs") < said.out.index("How it is judged"), "what was measured comes first"
     assert "Tried on 600 rows without secrets, dealt to 3 sites" in " ".join(said.out.split())
     told = typed("check", asked, "--public", public, "--json").json
     assert [(trial["arm"], trial["sites"]) for trial in told["rehearsal"]] == [("base", 3)]

@@ -110,11 +110,14 @@ def run(  # noqa: PLR0913 - one for each option
 @ADDRESS
 @PLUGIN
 @JSON
-def resume(run: str, home: Path | None, address: str | None, plugin: tuple[Path, ...], as_json: bool) -> None:
+@click.option("--unless-stopped", is_flag=True, help="Do not go on where somebody has asked it to stop.")
+def resume(
+    run: str, home: Path | None, address: str | None, plugin: tuple[Path, ...], as_json: bool, unless_stopped: bool
+) -> None:
     """Go on with an interrupted run, and with all that was started together with it."""
     from medfl import console
 
-    console.resume(run, home, address=address, plugins=plugin, as_json=as_json)
+    console.resume(run, home, address=address, plugins=plugin, as_json=as_json, unless_stopped=unless_stopped)
 
 
 @main.command()

@@ -128,15 +128,13 @@ def check(
         print_json(told | ({} if public is None else {"rehearsal": [asdict(trial) for trial in trials]}))
         return
     click.echo(click.style(found.study.study.name, bold=True) + f"  ({found.study.digest[:12]})")
-    for section in found.sections:
-        click.echo("\n" + click.style(section.title, bold=True))
-        for sentence in section.sentences:
+    # What was measured stands before what can be reckoned.
+    tried = [str(trial) if len(trials) == 1 else f"Arm {trial.arm!r}: {trial}" for trial in trials]
+    measured = [("What privacy costs", tried)] if tried else []
+    for title, sentences in (*measured, *((section.title, section.sentences) for section in found.sections)):
+        click.echo("\n" + click.style(title, bold=True))
+        for sentence in sentences:
             click.echo(click.wrap_text(sentence, 98, initial_indent="  ", subsequent_indent="    "))
-    if trials:
-        click.echo("\n" + click.style("What privacy costs", bold=True))
-    for trial in trials:
-        text = str(trial) if len(trials) == 1 else f"Arm {trial.arm!r}: {trial}"
-        click.echo(click.wrap_text(text, 98, initial_indent="  ", subsequent_indent="    "))
     click.echo("\n" + click.style("This study can run.", fg="green") + f"  medfl run {study}{home_option(home)}")
 
 
@@ -182,8 +180,10 @@ def engine(name: str, address: str | None, *, as_json: bool) -> Chosen:
         return chosen_here(name, address)
 
 
-def resume(run: str, home: Path | None, *, address: str | None, plugins: tuple[Path, ...], as_json: bool) -> None:
-    """Go on with an execution, named by one of its runs."""
+def resume(
+    run: str, home: Path | None, *, address: str | None, plugins: tuple[Path, ...], as_json: bool, unless_stopped: bool
+) -> None:
+    """Go on with an execution, named by one of its runs; not with one that is to stop, if that is to be obeyed."""
     from medfl.deploying import chosen
     from medfl.site.plugins import load
     from medfl.store.shelf import whole_run
@@ -194,7 +194,8 @@ def resume(run: str, home: Path | None, *, address: str | None, plugins: tuple[P
         known = whole_run(place, run)
         if address is not None:
             chosen(known.engine, address)
-        place.let_go_on(known.execution)
+        if not unless_stopped:
+            place.let_go_on(known.execution)
     _carry_on(known.execution, home, plugins=plugins, as_json=as_json, address=address)
 
 

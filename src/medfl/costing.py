@@ -77,6 +77,11 @@ def _of_rows(about: Cost, arm: Study, dp: DifferentialPrivacy, known: Known) -> 
         sites=sites,
         steps=spent.steps,
         rounds=spent.rounds,
+        share=0.0 if spent.statistics is None else dp.share,
+        statistics=None if spent.statistics is None else spent.statistics.noise_multiplier,
+        judging=spent.judging.noise_multiplier,
+        tested=test,
+        loss="untold",
     )
     if about.weights is None:
         return told
@@ -87,7 +92,7 @@ def _of_rows(about: Cost, arm: Study, dp: DifferentialPrivacy, known: Known) -> 
 def _of_sites(about: Cost, arm: Study, dp: DifferentialPrivacy) -> Cost:
     """Reckon with the sum of all sites' updates in a round."""
     noise, sites = between(dp, times=arm.algorithm.rounds).noise_multiplier, _number(arm)
-    told = replace(about, noise=noise, sites=sites, steps=1, rounds=arm.algorithm.rounds)
+    told = replace(about, noise=noise, sites=sites, steps=1, rounds=arm.algorithm.rounds, loss="untold")
     if about.weights is None or not sites:
         return told
     # In the sum of S updates the noise is there once; in their mean it is an S-th of that.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,9 +30,12 @@ class Steering:
     ----------
     home
         The store: that of a hub, too.
+    begun
+        Says whether a process was started for an execution that may not be seen at the store yet.
     """
 
     home: Home
+    begun: Callable[[str], bool] = lambda _: False
 
     def pause(self, execution: str, *, by: str, why: str) -> None:
         """Have an execution stop once its round is stored, and say whose wish that is; it does not wait for it.
@@ -43,8 +46,8 @@ class Steering:
             If nobody carries it out.
         """
         view = whole_execution(self.home, execution).every[0]
-        ask(self.home, view, note=Note(by=by, why=why[:LONGEST], paused=True))
-        if not self.home.is_busy(execution):
+        ask(self.home, view, note=Note(by=by, why=why[:LONGEST], paused=True), begun=self.begun(execution))
+        if not (self.begun(execution) or self.home.is_busy(execution)):
             settled(self.home, execution)
 
     def drop(self, execution: str, site: str, *, by: str, why: str) -> None:
@@ -94,7 +97,7 @@ def gone_from(home: Home, view: ExecutionView) -> set[str]:
 
 def _require_open(view: ExecutionView, site: str, gone: set[str]) -> None:
     """Refuse where there is nothing to leave the site out of."""
-    known = _sites(view)
+    known = view.sites
     if all(run.status == "finished" for run in view.every):
         raise PlanError(
             "the study has finished: there is nothing to leave a site out of", where=view.execution, received=site
@@ -126,7 +129,7 @@ def _against(view: ExecutionView, gone: set[str]) -> Iterator[Complaint]:
         )
     for run in view.every:
         if run.status != "finished" and run.role != "coalition":
-            yield from _against_run(run, _sites(view), gone)
+            yield from _against_run(run, view.sites, gone)
 
 
 def against(
@@ -201,18 +204,10 @@ def _sentences(view: ExecutionView, site: str, gone: set[str]) -> Iterator[str]:
             yield f"What it contributed to the rounds up to {going.rounds} stays in the model."
     else:
         yield f"{site} is not asked any more."
-    left = [name for name in _sites(view) if name not in gone]
+    left = [name for name in view.sites if name not in gone]
     yield f"The model goes on learning from {listed(left, 8)}, and is judged on their test rows alone."
     if any(run.status == "planned" for run in view.every):
         yield "The runs of this study that have not begun leave it out altogether."
     if any(run.status == "finished" for run in view.every):
         yield "Runs that have finished were judged with it: they and the others are not compared on the same patients."
     yield "It cannot come back into this study. Who decided, when and why stands in the journal and in the report."
-
-
-def _sites(view: ExecutionView) -> tuple[str, ...]:
-    """Return all sites of what is not finished, as far as they are known."""
-    told = dict.fromkeys(name for run in view.every if run.status != "finished" for name in run.sites)
-    named = view.spec.get("data", {}).get("sites") or {}
-    before = dict.fromkeys(name for run in view.every for name in run.sites)
-    return tuple(sorted({*told, *named} or before))

@@ -56,8 +56,15 @@ def stop(home: Home, name: str, *, now: bool, waiting: Callable[[RunView], Any],
     return _current(whole_execution(home, execution))
 
 
-def ask(home: Home, view: RunView, *, now: bool = False, note: Note | None = None) -> None:
+def ask(home: Home, view: RunView, *, now: bool = False, note: Note | None = None, begun: bool = False) -> None:
     """Ask whoever carries a run out to stop, and take it off a hub's queue; do not wait for it.
+
+    Parameters
+    ----------
+    home, view, now, note
+        As for :func:`stop`.
+    begun
+        Whether a process was started for it, which may not have come as far as to be seen at the store.
 
     Raises
     ------
@@ -65,7 +72,7 @@ def ask(home: Home, view: RunView, *, now: bool = False, note: Note | None = Non
         If nobody carries it out.
     """
     execution, queue = view.execution, queue_of(home.folder)
-    if not (queued := execution in queue.waiting()) and not home.asked_to_stop(execution):
+    if not ((queued := execution in queue.waiting()) or begun or home.asked_to_stop(execution)):
         _require_going(home, whole_execution(home, execution), view)
     if note is not None:
         write_note(home, execution, note)

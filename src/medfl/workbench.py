@@ -72,7 +72,10 @@ class Workers:
         if self.working(execution):
             return
         first = whole_execution(self._home, execution).every[0].run
-        command = (sys.executable, "-m", "medfl", "resume", first, "--home", str(self._home.folder))
+        # Here, not in the process: who pauses from now on is heard, though it takes seconds until it listens.
+        self._home.let_go_on(execution)
+        home = str(self._home.folder)
+        command = (sys.executable, "-m", "medfl", "resume", first, "--unless-stopped", "--home", home)
         path = log_of(self._home, execution)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -133,7 +136,7 @@ class Workbench:
             self._busy,
             sees=self._tables,
             uploads=home.folder / "tables",
-            steers=Steering(home),
+            steers=Steering(home, self.workers.working),
             costs=costing.costs,
             tries=self.trials,
             machine=machine(),

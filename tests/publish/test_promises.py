@@ -74,6 +74,10 @@ def test_check_says_what_is_promised_and_what_it_costs() -> None:
     assert "nobody else need be trusted" in text
     assert re.search(r"east: noise [\d.]+ times the longest gradient, 33\.\d+% of the units a step, 6 steps", text)
     assert "What it costs" in text
+    assert "That is the best case" in text
+    assert re.search(r"sums for preprocessing is [\d.]+ times what one record can change, among \d+ at the", text)
+    assert "cannot be told without trying it" in text
+    assert "little loss" not in text
     assert "smallest and largest value" not in text
     assert "Secure aggregation and differential privacy are not in force" not in text
 

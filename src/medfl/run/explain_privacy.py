@@ -13,15 +13,17 @@ from medfl.privacy.budget import between, delta_between
 from medfl.spec.privacy import DifferentialPrivacy
 from medfl.spec.study import Study
 
-Loss: TypeAlias = Literal["little", "shows", "most"]
+Loss: TypeAlias = Literal["most", "untold"]
 VERDICTS: Mapping[Loss, str] = MappingProxyType(
     {
-        "little": "Expect little loss of accuracy.",
-        "shows": "Expect a loss of accuracy that shows.",
         "most": "Expect to learn little: raise epsilon or batch_size, take fewer steps, or choose a smaller model.",
+        "untold": (
+            "How much accuracy is lost cannot be told without trying it, on a table that is no secret: "
+            "medfl check STUDY --public TABLE."
+        ),
     }
 )
-"""How much accuracy will be lost, in words."""
+"""How much accuracy will be lost, in words, as far as a bound makes it certain."""
 WHOM = {"record": "one row", "patient": "all rows of one patient", "site": "a whole site"}
 
 
@@ -91,7 +93,7 @@ def promised(study: Study, dp: DifferentialPrivacy, *, told: Iterable[Event], si
     planned = _planned(told)
     if planned:
         yield from _noises(planned)
-        yield from _cost(planned, size)
+        yield from _cost(planned, size, dp.unit)
     elif not dp.within_sites:
         yield from _between(study, dp, size)
 
@@ -129,24 +131,45 @@ def _noises(planned: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     yield from (f"{line}." for line in shown)
 
 
-def _cost(planned: Mapping[str, Mapping[str, Any]], size: int | None) -> Iterator[str]:
-    """Weigh noise against signal: the mean gradient is at most as long as the clip norm, the noise has a known length.
+def _cost(planned: Mapping[str, Mapping[str, Any]], size: int | None, unit: str) -> Iterator[str]:
+    """Weigh noise against the longest signal, and name what else carries noise: a best case, and no forecast.
 
     Of the averaged gradient of one step, noise has standard deviation σC / (units drawn) in each coordinate, so a
-    length of about √size times that; over steps and sites the signal adds up, and noise as its root.
+    length of about √size times that; over steps and sites the signal adds up at best, and noise as its root. The mean
+    gradient is at most as long as the clip norm, and mostly far shorter.
     """
-    if size is None:
-        return
+    verdict: Loss = "untold"
+    if size is not None:
+        verdict, told = _at_best(planned, size)
+        yield told
+    yield _beside(planned, unit)
+    yield VERDICTS[verdict]
+
+
+def _at_best(planned: Mapping[str, Mapping[str, Any]], size: int) -> tuple[Loss, str]:
     each = [
         per_step(float(words["noise_multiplier"]), float(words["units"] * words["sample_rate"]), size)
         for words in planned.values()
     ]
     steps = min(int(words["steps"]) for words in planned.values())
     whole = within(each, steps)
-    yield (
+    return lost(whole), (
         f"What it costs: in one step at the smallest site, noise is about {max(each):.2g} times as long as the mean "
         f"gradient can be; over {steps} steps and {len(each)} site{'s' * (len(each) > 1)} it averages to {whole:.2g}. "
-        f"{VERDICTS[lost(whole)]}"
+        "That is the best case: gradients are mostly far shorter than the longest that is let through."
+    )
+
+
+def _beside(planned: Mapping[str, Mapping[str, Any]], unit: str) -> str:
+    """Say what noise there is beside that of training, at the smallest site."""
+    words = min(planned.values(), key=lambda one: int(one["units"]))
+    judging, statistics = float(words["judging_noise"]), words["statistics_noise"]
+    on_top = "it comes on top, and weighs more the fewer rows there are."
+    if statistics is None:
+        return f"Noise in the counts for judging is {judging:.2g} times what one {unit} can change: {on_top}"
+    return (
+        f"Noise in the sums for preprocessing is {float(statistics):.2g} times what one {unit} can change, among "
+        f"{words['units']} at the smallest site, and in the counts for judging {judging:.2g} times: {on_top}"
     )
 
 
@@ -179,8 +202,12 @@ def within(each: Sequence[float], steps: int) -> float:
 
 
 def lost(ratio: float) -> Loss:
-    """Return how much accuracy will be lost where noise is so long in the mean over a whole run."""
-    return "little" if ratio < 0.1 else "shows" if ratio < 0.5 else "most"
+    """Return what is certain of the loss where noise is so long in the mean over a whole run.
+
+    The ratio is measured by the longest signal that there can be. Above 1 noise exceeds any signal; below, the signal
+    may be as short as it likes, so that nothing follows.
+    """
+    return "most" if ratio > 1.0 else "untold"
 
 
 def _between(study: Study, dp: DifferentialPrivacy, size: int | None) -> Iterator[str]:
@@ -194,6 +221,7 @@ def _between(study: Study, dp: DifferentialPrivacy, size: int | None) -> Iterato
             f"What it costs: with S sites, noise in a round is about {noise * size**0.5:.2g} / S times as long as the "
             "mean update can be: such a study needs hundreds of sites, or a small model."
         )
+    yield VERDICTS["untold"]
 
 
 def _planned(told: Iterable[Event]) -> dict[str, Mapping[str, Any]]:

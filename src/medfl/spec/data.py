@@ -74,6 +74,15 @@ class Simulate(Part):
             raise ValueError("sites is missing: say how many sites the table is dealt to")
         return self
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Names of the sites; none where these, or their number, follow from the data."""
+        if self.names is not None or self.partition.kind == "column":
+            return self.names or ()
+        # As many digits as make the names sort like the numbers.
+        digits = max(2, len(str(self.sites)))
+        return tuple(f"site-{number:0{digits}}" for number in range(1, (self.sites or 0) + 1))
+
 
 class Data(Part):
     """The outcome, the features, and where the rows are."""

@@ -19,6 +19,7 @@ from medfl.events import (
     SiteFailed,
     WeightsTaken,
 )
+from medfl.spec.data import Simulate
 from medfl.spec.merging import merge
 
 FINE_TUNED = ", fine-tuned"
@@ -314,6 +315,16 @@ class ExecutionView:
     def every(self) -> tuple[RunView, ...]:
         """All runs, in the order in which they are carried out."""
         return (*self.runs, *self.baselines, *self.coalitions)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """All sites of what is not finished, as far as they are known: before it begins, those that the study names."""
+        told = {name for run in self.every if run.status != "finished" for name in run.sites}
+        data = self.spec.get("data", {})
+        known = told.union(data.get("sites") or ()) or {name for run in self.every for name in run.sites}
+        if not known and data.get("simulate") is not None:
+            known = set(Simulate.model_validate(data["simulate"]).named)
+        return tuple(sorted(known))
 
     @property
     def arms(self) -> Mapping[str, tuple[RunView, ...]]:

@@ -28,6 +28,7 @@ impute = "median"
 unit = "record"
 epsilon = 3.0
 """
+RANGES = "ranges = { age = [0, 120] }\n"
 PRIVATE = STUDY.replace('baselines = ["centralised", "local-only"]', "threshold = 0.5") + DP
 DONE = Tried(arm="base", epsilon=3.0, metric="AUC", private=0.95012, open=0.9612, rows=569, sites=3)
 
@@ -124,8 +125,29 @@ def test_what_came_of_it_is_said_in_words_and_in_a_table(pages: Pages) -> None:
     assert "&lt;strict&gt;" in shown
     twin = asked(pages.app, "GET", f"/api{pages.draft}/cost").json()
     assert [(one["epsilon"], one["private"]) for one in twin["attempt"]["results"]] == [(3.0, 0.95012), (0.5, None)]
+    assert "Expected cost</b> <span>Tried out: AUC 0.961 without noise, 0.950 at ε = 3." in shown
+    assert "cannot be told" not in shown, "what was measured stands in its place"
+    drafted = re.sub(r"\s+", " ", asked(pages.app, "GET", pages.draft).text)
+    assert "Expected cost</b> <span>Tried out: AUC 0.961 without noise, 0.950 at ε = 3." in drafted
     french = asked(pages.app, "GET", f"{pages.draft}/cost", headers={"accept-language": "fr"}).text
     assert "AUC 0,961 sans bruit, 0,950 à ε = 3" in re.sub(r"\s+", " ", french)
+
+
+def test_arithmetic_says_what_it_knows_and_never_that_little_is_lost(pages: Pages) -> None:
+    shown = pages.get()
+    assert "Expected cost</b> <span>It cannot be told without trying it." in shown
+    assert "How long the noise is in all depends on how many numbers the model has" in shown
+    known = posted(pages.app, "/drafts", text=PRIVATE.replace("target =", 'features = ["age"]\ntarget =') + RANGES)
+    assert "That is the best case" in asked(pages.app, "GET", known.headers["location"]).text
+    assert "Preprocessing takes 10 % of ε" in shown.replace("\N{NO-BREAK SPACE}", " ").replace("10%", "10 %")
+    assert "The counts for judging carry noise, too" in shown
+    (one,) = asked(pages.app, "GET", f"/api{pages.draft}/cost").json()["costs"]
+    assert (one["loss"], one["share"]) == ("untold", 0.1)
+    assert one["statistics"] > 0
+    assert one["judging"] > 0
+    french = asked(pages.app, "GET", f"{pages.draft}/cost", headers={"accept-language": "fr"}).text
+    assert "On ne peut le dire sans l’essayer." in french
+    assert "Faible" not in french
 
 
 def test_where_there_is_no_result_the_page_says_why(pages: Pages) -> None:

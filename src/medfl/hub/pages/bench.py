@@ -42,11 +42,18 @@ class Cost:
         The smallest site, the rows that it trains on, and whether these are a guess, as no site has told them.
     sites, steps, rounds
         How many sites there are, steps of each a round, and rounds.
+    share, statistics
+        The share of ε that preprocessing takes, and the noise in its sums over what one unit can change in them; 0 and
+        None where it needs none.
+    judging, tested
+        The noise in the counts that the last model is judged by, over what one unit can change in them, and about how
+        many rows of the smallest site they count; None where they carry none.
     step, round, whole
-        How long the noise is, measured by the longest that the mean gradient or update can be: in one step at the
-        smallest site, in the mean over all sites' round, and over the whole run; None where not known.
+        How long the noise of training is at best, measured by the longest that the mean gradient or update can be: in
+        one step at the smallest site, in the mean over all sites' round, and over the whole run; None where not known.
     loss
-        How much accuracy will be lost; empty where not known.
+        "most" where noise exceeds even the longest signal, so that most is lost; "untold" where it does not, so that
+        only a trial tells; empty where the noise is not known.
     unknown
         Why the noise cannot be reckoned; empty where it can.
     """
@@ -63,6 +70,10 @@ class Cost:
     sites: int = 0
     steps: int = 0
     rounds: int = 0
+    share: float = 0.0
+    statistics: float | None = None
+    judging: float | None = None
+    tested: int = 0
     step: float | None = None
     round: float | None = None
     whole: float | None = None

@@ -126,7 +126,7 @@ def drop_page(bench: Bench, execution: str, site: str) -> DropPage:
         execution=execution,
         study=view.study,
         question=view.question,
-        sites=tuple(sorted({name for run in view.every for name in run.sites} - gone)),
+        sites=tuple(name for name in view.sites if name not in gone),
         site=site,
     )
     if not site:

@@ -76,14 +76,8 @@ def _even(rows: int, sites: int) -> Rows:
     return np.arange(rows) * sites // rows
 
 
-def _numbered(sites: int) -> tuple[str, ...]:
-    """Return site-01, site-02…: as many digits as make the names sort like the numbers."""
-    digits = max(2, len(str(sites)))
-    return tuple(f"site-{number:0{digits}}" for number in range(1, sites + 1))
-
-
 def _names(simulate: Simulate, rows: int) -> tuple[str, ...]:
-    names = simulate.names or _numbered(simulate.sites or 1)
+    names = simulate.named
     if len(set(names)) < len(names):
         raise DataError("two sites have one name", where="data.simulate.names", remedy="give each site its own name")
     if len(names) > rows:

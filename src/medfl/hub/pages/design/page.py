@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from medfl.errors import Complaint, MedflError, PlanError
-from medfl.hub.pages.bench import Bench, Cost, Told
+from medfl.hub.pages.bench import Bench, Cost, Told, Tried
 from medfl.hub.pages.design.drafts import Draft
 from medfl.hub.pages.design.form import ArmForm, Step, arms_of, steps_of, unplaced
 from medfl.hub.pages.design.mapping import repaired, without_column
@@ -51,6 +51,8 @@ class DesignPage:
         What its differential privacy is expected to cost, by the field of the form where ε is written.
     tries
         Whether that can be tried out.
+    tried
+        What came of trying it out, as the study and its table are now; nothing where that was not done.
     """
 
     draft: Draft
@@ -68,6 +70,7 @@ class DesignPage:
     code: str = ""
     costs: tuple[tuple[str, Cost], ...] = ()
     tries: bool = False
+    tried: tuple[Tried, ...] = ()
 
 
 def design_page(bench: Bench, draft: Draft) -> DesignPage:
@@ -96,6 +99,7 @@ def design_page(bench: Bench, draft: Draft) -> DesignPage:
         code=script(sound) if sound else "",
         costs=tuple(_costs(bench, sound, tables)) if sound else (),
         tries=bench.tries is not None,
+        tried=_tried(bench, draft.text) if sound else (),
     )
 
 
@@ -106,6 +110,11 @@ def _costs(bench: Bench, study: Study, tables: Mapping[str, Any]) -> Iterator[tu
     own = {arm["name"]: number for number, arm in enumerate(tables.get("arm", ())) if "dp" in arm.get("privacy", ())}
     for cost in bench.costs(study, bench.sees(study.data)):
         yield f"arm.{own[cost.arm]}.{EPSILON}" if cost.arm in own else EPSILON, cost
+
+
+def _tried(bench: Bench, text: str) -> tuple[Tried, ...]:
+    attempt = None if bench.tries is None else bench.tries.seen(text)
+    return attempt.results if attempt is not None and attempt.state == "done" else ()
 
 
 def accepted(bench: Bench, text: str, *, site: str, column: str) -> str:
