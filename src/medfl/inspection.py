@@ -108,8 +108,8 @@ def _doubts(studies: Sequence[Study], base: Path, tables: Tables | None) -> Iter
     """Yield what does not hinder a study but should be looked at: codes, ranges and gaps that differ between sites."""
     for study in studies:
         for gap in _gaps(study, base, tables):
-            told = gap.complaint
-            yield f"{told.what[:1].upper()}{told.what[1:]}; {told.remedy}."
+            # Most begin with the name of a site, which keeps its small letter.
+            yield f"{gap.complaint.what}; {gap.complaint.remedy}."
 
 
 def _gaps(study: Study, base: Path, tables: Tables | None) -> tuple[Gap, ...]:

@@ -48,15 +48,13 @@ def test_report_methods_card_and_glance_tell_of_a_site_that_was_left_out() -> No
     assert "Left out of fedavg (seed 7) from round 3 on by anna: its server is &lt;replaced&gt;." in page
     paragraphs = methods(view.spec, setting_of(run, among=view.every))
     federation = next(one.text for one in paragraphs if one.title == "Federation")
-    assert (
-        "By decision of the coordinator, st-anne was left out of fedavg (seed 7) from round 3 on by anna" in federation
-    )
+    assert "Site st-anne was left out of fedavg (seed 7) from round 3 on by anna" in federation
     assert str(escape(federation)) in page
     assert "st-anne: Left out from round 3 on by anna" in model_card(run).replace("\\\\", "")
     assert "Over all sites' test rows, without st-anne" in model_card(run)
-    assert "st-anne was left out by hand: of fedavg (seed 7) from round 3 on." in glance(view).says
+    assert "Site st-anne was left out by hand: of fedavg (seed 7) from round 3 on." in glance(view).says
     twenty = next(one.answer for one in checklist(view).items if one.number == "20a")
-    assert twenty.endswith("st-anne was left out by hand: of fedavg (seed 7) from round 3 on.")
+    assert twenty.endswith("Site st-anne was left out by hand: of fedavg (seed 7) from round 3 on.")
 
 
 @pytest.mark.parametrize(
@@ -104,8 +102,8 @@ def test_arms_that_were_judged_at_other_sites_are_not_told_of_together() -> None
     assert second.startswith("Together, the two sites reach an AUC of ")
     assert "with fedyogi, measured on 124 test rows" in second
     assert third == [
-        "st-anne was left out by hand: of fedyogi from round 3 on.",
-        "st-anne was left out by hand: of alone from the beginning.",
+        "Site st-anne was left out by hand: of fedyogi from round 3 on.",
+        "Site st-anne was left out by hand: of alone from the beginning.",
     ]
     assert not [text for text in shown.says if "that of arm fedyogi" in text], "no difference between the two is told"
     assert any("are not compared: the difference could be the patients'" in text for text in shown.cautions)
@@ -134,13 +132,16 @@ def test_arms_that_lost_the_same_site_are_told_of_together_and_from_when_on() ->
     assert "with fedavg and " in shown.says[0]
     assert "measured on 124 test rows" in shown.says[0]
     assert shown.says[1:3] == (
-        "st-anne was left out by hand: of fedavg from round 3 on.",
-        "st-anne was left out by hand: of fedyogi, centralised and alone from the beginning.",
+        "Site st-anne was left out by hand: of fedavg from round 3 on.",
+        "Site st-anne was left out by hand: of fedyogi, centralised and alone from the beginning.",
     )
     french = catalogue("fr").sentences
     told = (*shown.says[:3], *(text for text in shown.cautions if "st-anne was left out" in text))
     assert all(known for text in told for _, known in french.pieces(text))
-    assert french.pieces(shown.says[1])[0][0] == "st-anne a été écarté à la main\u00a0: de fedavg à partir du tour 3."
+    assert (
+        french.pieces(shown.says[1])[0][0]
+        == "Le site st-anne a été écarté à la main\u00a0: de fedavg à partir du tour 3."
+    )
     assert not [text for text in shown.cautions if "not compared" in text]
     assert not [text for text in shown.cautions if "not defined at st-anne" in text]
     groups = results(view)
@@ -158,3 +159,17 @@ def sheet(view: ExecutionView, name: str) -> Any:
 def test_what_is_alike_in_several_runs_is_said_once() -> None:
     run = execution().every[0]
     assert list(dropped_in([run, replace(run, seed=9)])) == list(dropped_in([run]))
+
+
+def test_test_rows_are_those_of_one_run_wherever_they_are_told() -> None:
+    view = execution()
+    shown = glance(view)
+    assert "measured on 141 test rows" in shown.says[0]
+    assert any("only 141 test rows in all" in text for text in shown.cautions)
+
+
+def test_only_a_decision_that_names_nobody_is_laid_to_the_coordinator() -> None:
+    run = execution().every[0]
+    nobody = replace(run, dropped={"st-anne": replace(DROP, run=run.run, by="")})
+    assert "coordinator" not in setting_of(run).dropped
+    assert setting_of(nobody).dropped.startswith("By decision of the coordinator, site st-anne was left out")

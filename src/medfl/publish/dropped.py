@@ -29,20 +29,23 @@ def since(event: SiteDropped, rounds: int) -> str:
     return sentence(f"left out {_when(event, rounds)}{by}: {event.why}")
 
 
-def methods_of_dropped(runs: Iterable[RunView]) -> str:
+def methods_of_dropped(runs: Sequence[RunView]) -> str:
     """Return what the methods section says of sites that were left out; empty where none was."""
     told: dict[str, list[str]] = {}
     for site, text in dropped_in(runs):
         told.setdefault(text, []).append(site)
     lines = [
-        f"{listed(sites)} {'was' if len(sites) == 1 else 'were'} {text[:1].lower()}{text[1:]}"
+        f"{'Site' if len(sites) == 1 else 'Sites'} {listed(sites)} {'was' if len(sites) == 1 else 'were'} "
+        f"{text[:1].lower()}{text[1:]}"
         for text, sites in told.items()
     ]
     if not lines:
         return ""
-    return (
-        f"By decision of the coordinator, {' '.join(lines)} From there on models were judged without their test rows."
-    )
+    # Who decided it stands in each sentence; journals from before that was written down leave it to the coordinator.
+    known = all(event.by for run in runs for event in run.dropped.values())
+    said = " ".join(lines)
+    said = said if known else f"By decision of the coordinator, {said[:1].lower()}{said[1:]}"
+    return f"{said} From there on models were judged without their test rows."
 
 
 def said_of_dropped(runs: Iterable[RunView]) -> Iterator[str]:
@@ -50,8 +53,7 @@ def said_of_dropped(runs: Iterable[RunView]) -> Iterator[str]:
     begun = _begun(runs)
     for site in sorted({site for run in begun for site in run.dropped}):
         for when in _phrases(site, [run for run in begun if site in run.dropped], begun):
-            # A name keeps its small letter.
-            yield f"{site} was left out by hand: {when}."
+            yield f"Site {site} was left out by hand: {when}."
 
 
 def caution_of_dropped(runs: Iterable[RunView]) -> Iterator[str]:

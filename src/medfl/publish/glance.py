@@ -26,7 +26,7 @@ from medfl.publish.wording import (
 )
 from medfl.store.comparison import Estimate, across, comparisons
 from medfl.store.results import headline, worst_site
-from medfl.store.views import ExecutionView
+from medfl.store.views import ExecutionView, RunView
 
 FEW_ROWS = 200
 """With fewer test rows than this, an interval of an AUC is wider than most differences one looks for."""
@@ -116,16 +116,21 @@ def _together(execution: ExecutionView, metric: str) -> Iterator[str]:
 
 
 def _reached_together(found: Sequence[tuple[Way, Estimate]], metric: str, *, alone: bool) -> str:
-    run = max(found[0][0].finished, key=lambda run: len(present(run)))
+    run = _fullest(found[0][0])
     count, rows = len(present(run)), judged_rows([run]) or 0
     who = "the one site reaches" if count == 1 else f"the {counted(count, 'site')} reach"
     explained = "; in parentheses the 95 % interval" if found[0][1].low is not None else ""
     if judged_rows(found[0][0].finished) is None:
-        explained += f"; in some repeats without {missing_from(found[0][0].finished)}"
+        explained += f". Some repeats were judged without {missing_from(found[0][0].finished)}"
     return (
         f"Together, {who} {_article(metric)} of {_reached(found, metric, alone=alone)}, measured on {whole(rows)} test "
         f"rows that were kept out of training{explained}"
     )
+
+
+def _fullest(way: Way) -> RunView:
+    """Return the run, of the repeats, that was judged at most sites: every number of test rows is that one's."""
+    return max(way.finished, key=lambda run: len(present(run)))
 
 
 def _reached(found: Sequence[tuple[Way, Estimate]], metric: str, *, alone: bool) -> str:
@@ -208,7 +213,7 @@ def _cautions(execution: ExecutionView, judged: Sequence[Way], metric: str) -> I
     yield from caution_of_dropped(execution.every)
     yield from _of_chance(execution, judged)
     yield from _noise(judged)
-    yield from _few_rows(judged[0])
+    yield from _few_rows(next((way for way in judged if way.mark.role == "arm"), judged[0]))
     if not execution.baselines:
         yield "Nothing was compared with: without baselines this does not say what federating gains."
     if execution.spec.get("data", {}).get("simulate"):
@@ -279,7 +284,7 @@ def _is_noised(way: Way) -> bool:
 
 
 def _few_rows(way: Way) -> Iterator[str]:
-    run = way.finished[0]
+    run = _fullest(way)
     by_site = {name: rows for name in present(run) if (rows := run.sites[name].test_rows) is not None}
     if 0 < sum(by_site.values()) < FEW_ROWS:
         yield sentence(

@@ -162,7 +162,7 @@ def _data(spec: Spec, known: Setting) -> str:
     texts += [_sites(data, known)]
     harmonise = {site: SiteColumns.model_validate(dict(table)) for site, table in (data.get("harmonise") or {}).items()}
     if told := list(sentences(harmonise, data.get("units") or {})):
-        texts += ["Columns were harmonised at the sites before any other step:", *told]
+        texts += ["Columns were harmonised at the sites before any other step", *told]
     if data.get("missing"):
         texts += [f"Cells reading {listed([repr(text) for text in data['missing']])} were taken as missing"]
     return " ".join(map(sentence, texts))

@@ -23,6 +23,9 @@ from medfl.spec.model import MLP, Linear, Logistic, Model, ModelPart, Torch
 from medfl.spec.study import Study
 from medfl.spec.training import Training
 
+_UNREAD = (
+    "The sites that hold the data; which rows train and which test is settled once their tables are read for the run."
+)
 BASELINES = "baselines"
 """What the study itself is called beside its arms, where none of them is like it."""
 
@@ -194,7 +197,7 @@ def _positive(study: Study) -> str:
 def _who(study: Study, prepared: Prepared | None) -> _Sentences:
     rows = [event.sites for event in _told(prepared) if isinstance(event, DataPrepared)]
     if not rows:
-        return ("The sites that hold the data; their tables were not opened.", *_asked_each_round(study, None))
+        return (_UNREAD, *_asked_each_round(study, None))
     lines = [
         f"{name}: {part['train_rows']} rows to train on, {part['test_rows']} to test on."
         for name, part in rows[0].items()

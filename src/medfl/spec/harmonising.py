@@ -97,14 +97,13 @@ def sentences(harmonise: Mapping[str, SiteColumns], units: Mapping[str, str]) ->
 
 def _said(name: str, one: Translation, unit: str) -> str:
     parts = [f"{name} is read from {one.called}" if one.called else f"{name} is converted"]
-    if one.is_scaled:
+    if one.is_scaled or one.unit:
         times = [f"times {one.slope:.6g}"] if one.factor is not None else []
         plus = [f"{'plus' if one.intercept >= 0 else 'minus'} {abs(one.intercept):.6g}"] if one.offset else []
-        parts.append(" ".join([*times, *plus]) or "as it is")
-    if one.unit:
-        parts.append(f"({one.unit} there{f', {unit} here' if unit else ''})")
+        there = [f"({one.unit} there{f', {unit} here' if unit else ''})"] if one.unit else []
+        parts.append(" ".join([*([*times, *plus] or ["as it is"]), *there]))
     if one.codes:
-        pairs = [f"{code} as {text or 'missing'}" for code, text in one.codes.items()]
+        pairs = [f"{code} = {text or 'missing'}" for code, text in one.codes.items()]
         shown = pairs if len(pairs) <= 8 else [*pairs[:7], f"{len(pairs) - 7} more codes likewise"]
         parts.append(f"with {', '.join(shown)}")
-    return " ".join(parts)
+    return ", ".join(parts)

@@ -15,6 +15,7 @@ from medfl.events import (
     Noticed,
     PrivacySpent,
     RunFailed,
+    RunFinished,
     RunInterrupted,
     RunPlanned,
     RunResumed,
@@ -110,6 +111,33 @@ epsilon = 8.0
 "mean texture" = [0.0, 50.0]
 """
 """With differential privacy."""
+OWN = """
+[study]
+name = "a-nous"
+question = "Qui rechute ?"
+repeats = 2
+[data]
+target = "rechute"
+positive = "oui"
+missing = ["k.A.", "<0,5"]
+units = { taille = "cm" }
+[data.sites]
+lille = "FOLDER/lille.csv"
+metz = "FOLDER/metz.csv"
+[data.harmonise.metz.columns]
+rechute = { codes = { JA = "oui", Nein = "non" } }
+taille = { called = "TAILLE", factor = 100.0, unit = "m" }
+[preprocess]
+impute = "median"
+[training]
+local_epochs = 1
+[algorithm]
+kind = "fedavg"
+rounds = 1
+[evaluation]
+baselines = ["local-only"]
+"""
+"""Over tables of one's own, of which one is written otherwise."""
 
 
 def store(folder: Path) -> Home:
@@ -117,7 +145,9 @@ def store(folder: Path) -> Home:
     for text in (STUDY, PRIVATE):
         simulate(parse(text, source="study.toml"), home=folder, progress=False)
     home = Home(folder)
+    simulate(_own(folder), home=folder, progress=False)
     home.journal.append(list(_french(story.execution(), "20250102-030405-abc")))
+    home.journal.append(list(_french(_without_a_site(), "20250102-030405-abd")))
     for name, end in _ENDS.items():
         home.journal.append(list(_french([*_course(), *end], name)))
     home.journal.append(list(_french(beginning(4, 6)[:1], "f0000007")))
@@ -125,6 +155,36 @@ def store(folder: Path) -> Home:
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("Traceback (most recent call last):\nKeyError: 'a'\n")
     return home
+
+
+def _own(folder: Path) -> Path:
+    """Write down a study with its tables, in two ways of writing, and return where it is."""
+    rows = range(60)
+    lille = [f"{150 + n},{'k.A.' if n % 9 == 0 else n / 7:.4},{'fh'[n % 2]},{('non', 'oui')[n % 3 == 0]}" for n in rows]
+    metz = [f"{1.5 + n / 99:.2f},{n / 6:.4f},{'fh'[n % 2]},{('Nein', 'JA')[n % 4 == 0]}" for n in rows]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lille.csv").write_text("\n".join(["taille,CRP,sexe,rechute", *lille]))
+    (folder / "metz.csv").write_text("\n".join(["TAILLE,CRP,sexe,rechute", *metz]))
+    path = folder / "a-nous.toml"
+    path.write_text(OWN.replace('"FOLDER/', f'"{folder}/'))
+    return path
+
+
+def _without_a_site() -> Iterator[Event]:
+    """Yield a comparison from one repeat of which a site was left out along the way, and from baselines at once."""
+    for event in story.execution(name=EXECUTION):
+        if isinstance(event, RunFinished):
+            late = event.run.endswith("fedavg-7")
+            if late or "centralised" in event.run or "local-only" in event.run:
+                yield SiteDropped(
+                    run=event.run,
+                    round=3 if late else 0,
+                    site="st-anne",
+                    by="whoever is at this machine",
+                    why="l’hôpital s’est retiré",
+                    decided="2026",
+                )
+        yield event
 
 
 def _course() -> Iterator[Event]:

@@ -34,7 +34,18 @@ NAMES = (
     *map(str, load_breast_cancer().feature_names),
     *(f"row {row} point {point}" for row in range(1, 9) for point in range(1, 9)),
     *KINDS,
-    *("compared", "groups", "malignant", "breast-cancer-arms", "breast-cancer", "DELETE", "GET"),
+    *(
+        "age",
+        "Age",
+        "no et yes",
+        "compared",
+        "groups",
+        "malignant",
+        "breast-cancer-arms",
+        "breast-cancer",
+        "DELETE",
+        "GET",
+    ),
 )
 """What has a name of its own: columns of the tables that came along, files, methods."""
 TABLES = {
@@ -43,6 +54,15 @@ TABLES = {
     "ouest.csv": "taille,sexe,poids,malade\n" + "\n".join(f"{'' if n % 3 else 30 + n},m,lourd,oui" for n in range(40)),
 }
 SITES = '[data.sites]\nnord = "nord.csv"\nsud = "sud.csv"\nouest = "ouest.csv"\n'
+SPOILT = {
+    "casse.xlsx": b"rien",
+    "trop.csv": b"a,malade\n1,0\n1,0,3\n",
+    "double.csv": b"a,a,malade\n1,2,0\n",
+    "vide.csv": b"",
+    "texte.csv": b"a,malade\n" + b"1,0\n2,1\nlourd,1\n3,0\n",
+}
+TEXT = '[study]\nname = "x"\n[data]\ntarget = "malade"\npositive = "1"\nsites = { nord = "FOLDER/texte.csv" }\n'
+UNREADABLE = "[data.sites]\n" + "".join(f'site{n} = "{name}"\n' for n, name in enumerate(SPOILT))
 WRONG = """
 [study]
 name = "un nom"
@@ -106,6 +126,7 @@ DRAFTS = {
     "tables": '[study]\nname = "t"\nquestion = "Qui ?"\n[data]\ntarget = "malade"\npositive = "1"\n'
     f'features = ["taille", "sexe", "poids"]\n[data.units]\ntaille = "cm"\n{SITES}est = "absent.csv"\n'
     '[data.harmonise.sud.columns.taille]\ncalled = "TAILLE"\nfactor = 0.0833\n',
+    "illisibles": f'[study]\nname = "i"\n[data]\ntarget = "malade"\npositive = "1"\n{UNREADABLE}',
     "bras": STUDY,
     "bruit": PRIVATE,
 }
@@ -153,6 +174,8 @@ def told(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield what the pages say, by what was asked."""
     for name, text in TABLES.items():
         (folder / name).write_text(text)
+    for name, body in SPOILT.items():
+        (folder / name).write_bytes(body)
     visit = Visit()
     visit.who = HERE
     with Home(folder / "empty") as empty, store(folder / "home") as home, home.lock(f"{RUNNING}-1"):
@@ -171,7 +194,7 @@ def told(folder: Path) -> Iterator[tuple[str, str]]:
         Steering(home).drop(RUNNING, "hospital-04", by="anne", why="déplacé")
         for path in paths(list(dict.fromkeys(run.execution for run in Everything(home)()))):
             yield path, got(app, path)
-        yield from told_of_drafts(app)
+        yield from told_of_drafts(app, folder)
         yield from refused(app)
 
 
@@ -188,15 +211,18 @@ def paths(executions: list[str]) -> Iterator[str]:
     yield from ("/", "/new", "/start/breast-cancer-arms", "/start/digits", "/start/rien")
     yield from ("/ailleurs", "/studies/rien/watch", "/drafts/rien", "/language")
     for execution in executions:
-        yield from (f"/studies/{execution}/{page}" for page in ("watch", "results", "code", "events", "drop"))
+        yield from (
+            f"/studies/{execution}/{page}" for page in ("watch", "results", "code", "events", "drop", "report.html")
+        )
         yield from (f"/studies/{execution}/drop?site={site}" for site in ("hospital-01", "nord"))
     last = executions[-1]
     yield from (f"/studies/{last}/{page}" for page in ("files/rien", "figures/rien.svg", "tables/rien.csv"))
     yield from (f"/studies/{RUNNING}/events?page=0", "/studies/f0000005/bundle.zip")
 
 
-def told_of_drafts(app: ASGIApp) -> Iterator[tuple[str, str]]:
-    for name, text in DRAFTS.items():
+def told_of_drafts(app: ASGIApp, folder: Path) -> Iterator[tuple[str, str]]:
+    own = {"a nous": (folder / "home" / "a-nous.toml").read_text(), "texte": TEXT}
+    for name, text in [*DRAFTS.items(), *((name, text.replace("FOLDER", str(folder))) for name, text in own.items())]:
         place = posted(app, "/drafts", text=text).headers["location"]
         yield f"draft {name}", got(app, place)
         yield f"look {name}", posted(app, f"{place}/look").text

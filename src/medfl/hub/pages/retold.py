@@ -20,6 +20,9 @@ _DATA = ("yes", "no")
 _SENTENCE = re.compile(r"([\s:·→☐]*)(.*?)(\s*)", re.DOTALL)
 _SAID = re.compile(r' (aria-label|title|alt)="([^"]*)"')
 _FIGURES = re.compile(r"[(−\d](?:[\d.,()–−% \u202f]|(?<=\d) to (?=[−\d]))*")
+_SHARE = re.compile(r"(?<= )\d+(?:\.\d+)?(?= %)")
+_SHARES = re.compile(rf"[^,]+{_SHARE.pattern} %(?:, [^,]+{_SHARE.pattern} %)*")
+"""Names of columns with a share behind each."""
 _LANGUAGE = re.compile(r'^<html lang="\w+"')
 _WORD = re.compile(r"[^\W\d_]{2,}")
 LEAST = 2
@@ -101,11 +104,13 @@ class _Teller(HTMLParser):
 
     def _known(self, text: str) -> str | None:
         """Return a text in the language; None unless all of it is known: a half would be worse than none."""
-        plain = text.replace("\u00a0", " ")
+        plain = re.sub(" {2,}", " ", text.replace("\u00a0", " "))
         if plain in _DATA:
             return plain
         if _FIGURES.fullmatch(plain):
             return self._figures(plain)
+        if _SHARES.fullmatch(plain):
+            return _SHARE.sub(lambda share: self._figures(share[0]), plain)
         pieces = self._words.sentences.pieces(plain)
         if all(known for _, known in pieces):
             return " ".join(piece for piece, _ in pieces)

@@ -32,6 +32,9 @@ _HELD: Mapping[str, str] = MappingProxyType(
         "value": r"\S+",
         "outcome": r"'[^']*'",
         "site": r"[^,;:()]+?",
+        "field": r"[^,;]+?",
+        "arms": r"(?:(?![.?!] [A-Z…]| → |, and of ).)+?",
+        "told_reason": r".+?",
         "time": r"\d\d:\d\d",
         "person": r"[\w.@+-]*[A-Za-z][\w.@+-]*|whoever is at this machine",
         "say_sites": r"\S+ sites?",
@@ -155,7 +158,7 @@ class Sentences:
             return self._count(value)
         if _is_figure(name):
             return self._figures(self._equal(value))
-        if name in _LISTS:
+        if name.rstrip("0123456789") in _LISTS:
             return self._listed(value, depth)
         if name == "series":
             parts = _BREAKS.split(value)
@@ -163,7 +166,11 @@ class Sentences:
                 part.replace("; ", self._between) if at % 2 else self._one(part, depth) for at, part in enumerate(parts)
             ]
             return "".join(told)
-        if name.startswith("told") or (name.startswith("arm") and (value in _WAYS or "," in value)):
+        if (
+            name.startswith("told")
+            or (name == "person" and " " in value)
+            or (name.startswith("arm") and (value in _WAYS or "," in value))
+        ):
             return self._found(value, depth + 1) or value
         return value
 
