@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -107,9 +106,8 @@ def test_it_is_ended_by_a_word_and_only_one_goes_on_at_a_time(trials: Trials) ->
 
 def home_of(trials: Trials) -> Path:
     """Return the folder of what is being tried, once there is a store in it."""
-    until(
-        lambda: replace(trials.seen(LONG), state="stored" if [*trials._folder.glob("at-*/*")] else "not yet"), "stored"
-    )
+    waiting = Attempt(state="none", table="", own=True)
+    until(lambda: trials.seen(LONG) if [*trials._folder.glob("at-*/*")] else waiting, "running")
     (found,) = trials._folder.glob("at-*")
     return found
 
@@ -120,7 +118,8 @@ def test_what_was_stopped_leaves_no_store_behind(
     shared = tmp_path / "shared"
     shared.mkdir()
     monkeypatch.setenv("TMPDIR", str(shared))
-    for end in (lambda: trials.stop(LONG), trials.close):
+    ends: tuple[Callable[[], None], ...] = (lambda: trials.stop(LONG), trials.close)
+    for end in ends:
         trials.begin(LONG)
         home = home_of(trials)
         assert home.stat().st_mode & 0o777 == 0o700
