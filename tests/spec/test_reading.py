@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medfl.errors import Complaint, MedflError, NotFoundError, SpecError
 from medfl.spec.anatomy import tables
-from medfl.spec.reading import DEEPEST, parse, read
+from medfl.spec.reading import DEEPEST, data_of, parse, read
 
 GOOD = '[study]\nname = "s"\n\n[data]\ntarget = "y"\n'
 SHARED = Path(__file__).parents[3] / "shared" / "studies"
@@ -285,3 +285,13 @@ def test_the_error_speaks_every_complaint_and_exits_as_a_mistake_of_the_user() -
     error: MedflError = caught.value
     assert error.exit_code == 2
     assert all(str(complaint) in str(error) for complaint in error.complaints)
+
+
+def test_a_mark_of_the_encoding_before_the_text_is_no_mistake() -> None:
+    assert data_of("\ufeff[study]\nname = 'a'\n", "study.toml") == {"study": {"name": "a"}}
+
+
+def test_a_key_that_is_written_twice_at_the_end_is_told_so() -> None:
+    with pytest.raises(SpecError) as error:
+        data_of("[study]\nname = 'a'\nname = 'b'", "study.toml")
+    assert error.value.complaints[0].remedy.startswith("write a key once")

@@ -163,6 +163,7 @@ def data_of(text: str, source: str, what: str = "study") -> dict[str, Any]:
     SpecError
         If it is no TOML, with the line and what to write instead.
     """
+    text = text.removeprefix("\ufeff")
     try:
         # Looked for first: the reader's time grows with the square of the length of such a key.
         deep = is_deep(text)
@@ -212,7 +213,9 @@ def _syntax_error(message: str, text: str, *, source: str, kind: str) -> SpecErr
         f"this is not TOML: {what[:1].lower()}{what[1:]}",
         where=f"{source}:{number}, {f'column {column}' if column else 'at the end of the text'}",
         received=row,
-        remedy=_hint(what, row) if column else "close the quotes, bracket or brace that was opened last",
+        remedy=_hint(what, row)
+        if column or "overwrite" in what
+        else "close the quotes, bracket or brace that was opened last",
     )
 
 

@@ -375,3 +375,10 @@ def test_a_text_that_is_no_toml_is_refused() -> None:
         repaired("= 3", "west", "age", {"factor": 2.0})
     with pytest.raises(PlanError, match="no such key"):
         read_otherwise("", "west", "age", key="colour", value="2")
+
+
+def test_tables_that_cannot_be_read_are_not_said_to_be_alike(visitor: Visitor) -> None:
+    text = '[study]\nname = "a"\n[data]\ntarget = "x"\n[data.sites]\na = "gone.csv"\nb = "lost.csv"\n'
+    page = visitor.client.post("/drafts", data={"csrf": visitor.token, "text": text}).text
+    assert "That is known once every table can be read." in page
+    assert "All tables have the columns" not in page

@@ -27,6 +27,11 @@ function plain(more) {
   };
 }
 
+// With the minus of the texts.
+function written(value) {
+  return value.toLocaleString(LOCALE).replace("-", "−");
+}
+
 function axis(name, more) {
   return {
     name,
@@ -34,7 +39,7 @@ function axis(name, more) {
     nameGap: 28,
     type: "value",
     nameTextStyle: { color: colour("muted") },
-    axisLabel: { color: colour("muted"), formatter: (value) => value.toLocaleString(LOCALE) },
+    axisLabel: { color: colour("muted"), formatter: written },
     axisLine: { lineStyle: { color: colour("faint") } },
     splitLine: { lineStyle: { color: colour("rule"), opacity: 0.6 } },
     ...more,
@@ -130,7 +135,7 @@ function ladder({ rows, name, reference = null, margin = null, low = null, high 
     grid: { left: Math.min(250, 24 + 6.6 * longest), right: 24, top: marks.size > 1 ? 36 : 12, bottom: 40 },
     legend: { top: 0, left: 0, show: marks.size > 1, textStyle: { color: colour("muted") } },
     tooltip: { show: false },
-    xAxis: axis(name, { scale: true, min: first, max: last, axisLine: { onZero: false, lineStyle: { color: colour("faint") } }, axisLabel: { color: colour("muted"), showMinLabel: false, showMaxLabel: false, formatter: (value) => value.toLocaleString(LOCALE) } }),
+    xAxis: axis(name, { scale: true, min: first, max: last, axisLine: { onZero: false, lineStyle: { color: colour("faint") } }, axisLabel: { color: colour("muted"), showMinLabel: false, showMaxLabel: false, formatter: written } }),
     yAxis: axis("", { min: -0.6, max: rows.length - 0.4, interval: 1, axisLine: { onZero: false, show: false }, axisLabel: { color: colour("ink"), width: 226, overflow: "truncate", formatter: (value) => upwards[Math.round(value)]?.name ?? "", customValues: upwards.map((_, at) => at) }, axisTick: { show: false }, splitLine: { show: false } }),
     series,
   });

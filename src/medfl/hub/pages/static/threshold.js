@@ -36,8 +36,8 @@
     return { name: word("threshold"), type: "scatter", silent: true, symbolSize: 14, data: y === null ? [] : [[x, y]], itemStyle: colours, z: 9 };
   }
 
-  function level(name, data) {
-    return { name, type: "line", symbol: "none", silent: true, data, lineStyle: { width: 1.2, color: colour("faint"), type: "solid" }, itemStyle: { color: colour("faint") }, z: 1 };
+  function level(name, data, dashes = "solid") {
+    return { name, type: "line", symbol: "none", silent: true, data, lineStyle: { width: 1.2, color: colour("faint"), type: dashes }, itemStyle: { color: colour("faint") }, z: 1 };
   }
 
   function curve(title, [x, y], series, more) {
@@ -69,7 +69,7 @@
     decision(found) {
       const at = standing();
       const top = Math.max(0, ...found.everyone, ...found.lines.flatMap((line) => line.y)) || 1;
-      const series = [...along(found.lines), level(word("treat everybody"), pairs(found.thresholds, found.everyone)), level(word("treat nobody"), [[0, 0], [1, 0]])];
+      const series = [...along(found.lines), level(word("treat everybody"), pairs(found.thresholds, found.everyone)), level(word("treat nobody"), [[0, 0], [1, 0]], "dashed")];
       series.at(-1).lineStyle.type = "dashed";
       const point = here(at.cut, at.benefit);
       const [low, high] = [-0.15 * top, 1.1 * top].map((end) => Number(end.toPrecision(2)));
