@@ -33,7 +33,7 @@ _HELD: Mapping[str, str] = MappingProxyType(
         "outcome": r"'[^']*'",
         "site": r"[^,;:()]+?",
         "field": r"[^,;]+?",
-        "arms": r"(?:(?![.?!] [A-Z…]| → |, and of ).)+?",
+        "arms": r"(?!between )(?:(?![.?!] [A-Z…]| → |, and of ).)+?",
         "told_reason": r".+?",
         "time": r"\d\d:\d\d",
         "person": r"[\w.@+-]*[A-Za-z][\w.@+-]*|whoever is at this machine",
@@ -43,7 +43,6 @@ _HELD: Mapping[str, str] = MappingProxyType(
         "say_role": _ROLES,
         "say_other": _ROLES,
         "say_somebody": r"an? [a-z]+(?: owner)?(?: \([^)]*\))?",
-        "arms": rf"(?!between ){_WITHIN}",
         "arm": r"'?[\w.…-]+'?(?:, fine-tuned)?",
     }
 )
