@@ -86,7 +86,7 @@ def test_a_mismatch_is_fixed_by_clicks(page: Page, hospitals: Path, screenshots:
     expect(page.locator("#text")).to_have_value(re.compile(r'sex = {called = "gender", codes = {.*F = "female"'))
     text = page.locator("#text").input_value()
     page.get_by_role("button", name="Look at the plan").click()
-    expect(page.get_by_text("At westhill, glucose is read from GLU times 18.016")).to_be_visible()
+    expect(page.get_by_text("At westhill, glucose is read from GLU, times 18.016")).to_be_visible()
     page.get_by_role("button", name="Start the study").click()
     page.get_by_role("link", name="See the results").click(timeout=SOON)
     expect(page.get_by_role("heading", level=1)).to_contain_text("Who is readmitted")

@@ -101,10 +101,10 @@ def test_a_site_without_the_column_is_named(both: tuple[Path, Path]) -> None:
 
 def test_it_is_said_before_the_study_runs(both: tuple[Path, Path]) -> None:
     said = "\n".join(sentence for section in inspect(both[0]).sections for sentence in section.sentences)
-    assert "At north, age is read from AGE_Q times 0.25 (quarters there)" in said
-    assert "with 1 as amber, 2 as blue, 3 as clear" in said
+    assert "At north, age is read from AGE_Q, times 0.25 (quarters there)" in said
+    assert "with 1 = amber, 2 = blue, 3 = clear" in said
     assert "at west" not in said, "each site's sentence begins with a capital"
-    assert "At west, sick is read from DISEASE with yes as 1, no as 0; dose is converted minus 1.5" in said
+    assert "At west, sick is read from DISEASE, with yes = 1, no = 0; dose is converted, minus 1.5" in said
 
 
 def test_the_report_and_the_card_say_it(both: tuple[Path, Path], tmp_path: Path) -> None:
