@@ -177,7 +177,7 @@ FILES: Mapping[str, bytes] = {
     "spaces": f"age dose colour sick\n61 {NUMBER} {TEXT} 1\n".encode(),
     "empty": b"",
     "a row alone": f"{TEXT} {NUMBER}".encode(),
-    "decimal commas": b"age;dose;colour;sick\n" + f"61,5;86753,06;{TEXT};1\n".encode() * 9,
+    "thousands": b"age;dose;colour;sick\n" + f"61,5;86.753,06;{TEXT};1\n".encode() * 9,
 }
 
 

@@ -68,6 +68,7 @@ QUANTILES = {"data": {"simulate": {"sites": 3, "partition": {"kind": "quantiles"
 BY_COLUMN = {"data": {"features": ["age", "dose"], "simulate": {"partition": {"kind": "column", "column": "colour"}}}}
 COLUMNS = ["age", "dose", "colour", "stage", "number", "sick"]
 FILES = {"data": {"sites": {name: f"{name}.csv" for name in NAMES}, "columns": COLUMNS}}
+GERMAN = {"data": {"sites": {name: f"{name}-german.csv" for name in NAMES}, "features": ["age", "dose"]}, **MISSING}
 TABLE = {"data": {"simulate": {"sites": 2, "table": "east-named.csv"}}}
 AGED = {"data": {"target": "age", "positive": "> 60", "features": ["dose", "colour"]}}
 LINEAR = {"data": {"target": "age", "features": ["dose", "colour"]}, "model": {"kind": "linear"}}
@@ -182,6 +183,7 @@ FLIPS: dict[str, Flip] = {
     "Data.categorical": Flip({"data": {"categorical": ["stage"]}}),
     "Data.columns": Flip({"data": {"columns": ["dose", "age", *COLUMNS[2:]]}}, FILES),
     "Data.missing": Flip({"data": {"missing": ["amber"]}}, MISSING),
+    "Data.decimal": Flip({"data": {"decimal": "."}}, GERMAN, refused=True),
     "Data.units": Flip({"data": {"units": {"age": "years"}}}),
     "Data.one_class": Flip({"data": {"one_class": "refuse"}}, ONE_CLASS, refused=True, rows=True),
     "Data.sites": Flip({"data": {"sites": {"east": "west.csv", "west": "east.csv"}}}, FILES),
@@ -329,6 +331,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, frame in frames().items():
         frame.to_csv(place / f"{name}.csv", index=False, header=False)
         frame.to_csv(place / f"{name}-named.csv", index=False)
+        frame.to_csv(place / f"{name}-german.csv", index=False, sep=";", decimal=",")
         for number, listed in enumerate((frame["number"][:20], frame["number"][20:45])):
             (place / f"{name}-{'ab'[number]}.txt").write_text("\n".join(map(str, listed)), encoding="utf-8")
     kinds: dict[str, Override] = {"logistic": {}, "mlp": MLP, "linear": LINEAR}

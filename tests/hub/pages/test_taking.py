@@ -69,7 +69,7 @@ def test_the_report_is_a_document(visitor: Visitor) -> None:
 def test_what_is_not_installed_is_said_on_the_page(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     from medfl.errors import MissingExtraError
 
-    def missing(_: object, *, told: object) -> bytes:
+    def missing(_: object, **_ways: object) -> bytes:
         raise MissingExtraError("a report as PDF needs more", remedy="pip install 'medfl[pdf]'")
 
     monkeypatch.setattr("medfl.hub.pages.taking.report_pdf", missing)
