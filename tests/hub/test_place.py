@@ -46,7 +46,8 @@ def test_a_hub_that_was_half_made_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "hub").mkdir(mode=0o755)
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub").chmod(0o755)
     (tmp_path / "hub" / "something").touch()
     said = typed("hub", "init", "--name", "Study", "--host", "hub.example.org", "--home", tmp_path / "hub")
     assert said.code == 2

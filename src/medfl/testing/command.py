@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,11 +37,14 @@ def typed(*words: object) -> Said:
     from medfl.console import guarded
 
     before, sys.argv = sys.argv, ["medfl", *map(str, words)]
+    mask = os.umask(0o022)
+    os.umask(mask)
     try:
         with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
             code = guarded(main, debug=False)
     finally:
         sys.argv = before
+        os.umask(mask)  # a command may keep what it writes private, which is for its own process to do
     return Said(code, out.getvalue(), err.getvalue())
 
 
